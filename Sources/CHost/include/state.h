@@ -1,0 +1,88 @@
+// The layout-critical structs that cross `@c` boundaries: the guest CPU's state and the interpreter's operation.
+// Offsets are part of the contract with translated code; `_Static_assert`s in state.c pin them.
+#ifndef CHOST_STATE_H
+#define CHOST_STATE_H
+#include <stddef.h>
+#include <stdint.h>
+
+/// One x87 register in memory form: 64-bit significand, then sign and exponent. MMX registers alias `significand`.
+typedef struct {
+  uint64_t significand;
+  uint16_t sign_exponent;
+  uint16_t padding[3];
+} vt_x87_register;
+
+/// The architectural state of one guest CPU.
+///
+///     offset
+///        0  general[0..15]   rax rcx rdx rbx rsp rbp rsi rdi r8 … r15
+///      128  zero             always 0: the base of an operand without a base register
+///      136  effective        scratch: an address computed by a preceding address operation
+///      144  fs_base, gs_base
+///      160  rip
+///      168  flags_result     lazy flags, see Engine/Flags.swift
+///      176  flags_carries
+///      184  flags_other      DF, TF, AC, ID … in their RFLAGS positions
+typedef struct {
+  uint64_t general[16];
+  uint64_t zero;
+  uint64_t effective;
+  uint64_t fs_base;
+  uint64_t gs_base;
+  uint64_t rip;
+  uint64_t flags_result;
+  uint64_t flags_carries;
+  uint64_t flags_other;
+  /// Operation being executed, stored before anything that can fault.
+  const void *operation;
+  /// Non-zero: leave the run loop at the next taken branch (an asynchronous signal is pending).
+  volatile uint32_t attention;
+  /// Why the engine stopped: an `ExitReason` raw value, with two operands.
+  uint32_t exit_reason;
+  uint64_t exit_value;
+  uint64_t exit_address;
+  /// Instructions that may still be executed; negative when the budget is spent.
+  int64_t remaining;
+  /// Private to the engine: block cache, inline cache.
+  void *block_cache;
+  void *engine_context;
+
+  /// 32 vector registers of 64 bytes (ZMM); XMM and YMM are their low parts.
+  uint8_t vector[32][64] __attribute__((aligned(64)));
+  uint64_t mask[8];
+  uint32_t mxcsr;
+
+  /// x87: physical registers R0…R7 (ST(i) is physical[(top + i) & 7]).
+  uint16_t x87_control;
+  /// Status word with TOP kept in `x87_top`; the exception flags, C0–C3.
+  uint16_t x87_status;
+  uint16_t x87_top;
+  /// One bit a physical register: 1 = not empty (the abridged tag of FXSAVE).
+  uint16_t x87_tags;
+  uint16_t x87_opcode;
+  uint64_t x87_instruction_pointer;
+  uint64_t x87_data_pointer;
+  vt_x87_register x87[8] __attribute__((aligned(16)));
+
+  uint16_t segment_selectors[6];  // es cs ss ds fs gs
+  uint64_t xcr0;
+  uint32_t tsc_aux;
+  /// Index into CPU feature levels: what the guest's CPUID advertises (Engine/CPUID).
+  uint32_t cpu_level;
+} vt_cpu_state;
+
+/// One pre-decoded operation of the interpreter; 32 bytes, a block is an array of them.
+typedef struct {
+  /// Address of the handler (`@c` function); see Engine/Interpreter/Dispatch.swift.
+  const void *handler;
+  /// Immediate operand, sign-extended; or a branch target.
+  int64_t immediate;
+  /// Guest address of the instruction.
+  uint64_t rip;
+  /// Displacement of the memory operand, or relative link to another operation.
+  int32_t displacement;
+  /// Operands by place: a = ModRM.reg, b = ModRM.rm or the memory operand's base, c = VEX.vvvv, d = is4 / index / aux.
+  /// General registers are byte offsets into `general` (high-byte registers: odd offsets); others are numbers.
+  uint8_t a, b, c, d;
+} vt_operation;
+#endif
