@@ -7,6 +7,7 @@
 #if defined(__linux__) && defined(__x86_64__)
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -96,7 +97,15 @@ int vt_guard_run(vt_handler handler, const void *operation, void *cpu, void *win
   return faulted;
 }
 
-/// Copies with `rep movsb`, keeping the count where the recovery can read it: `vt_copy_state` holds what is left.
+_Noreturn void vt_guard_raise(uint32_t trap, uint64_t value) {
+  vt_frame *frame = current_frame;
+  if (frame == NULL) abort();
+  if (frame->fault != NULL) *frame->fault = (vt_fault){.code = (int32_t)trap, .address = value};
+  __asm__ volatile("mov %0, %%rsp\n\tjmp *%1" : : "r"(frame->rsp), "r"(frame->recover) : "memory");
+  __builtin_unreachable();
+}
+
+/// Progress of a guarded copy, kept in memory where it survives a fault.
 typedef struct { char *destination; const char *source; size_t left; } vt_copy_state;
 
 static void copy_pages(const void *state_pointer, void *unused1, void *unused2, int64_t unused3) {

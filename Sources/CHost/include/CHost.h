@@ -4,5 +4,6 @@
 #define CHOST_H
 #include "state.h"
 #include "guard.h"
+#include "memory.h"
 #include "system.h"
 #endif

@@ -23,6 +23,8 @@ int vt_guard_install(void);
 /// Calls `handler(operation, cpu, window, counter)`. Returns 0 when it returned, 1 when it faulted (`*fault` is filled in).
 /// Frames between are dropped without clean-up: they must own nothing.
 int vt_guard_run(vt_handler handler, const void *operation, void *cpu, void *window, int64_t counter, vt_fault *fault);
+/// Drops the frames of the innermost guarded call, which returns 1 with `signal` 0, `code` = trap, `address` = value.
+_Noreturn void vt_guard_raise(uint32_t trap, uint64_t value);
 /// Copies `count` bytes; returns how many could not be copied because a page was not accessible.
 size_t vt_guard_copy(void *destination, const void *source, size_t count);
 #endif

@@ -48,7 +48,8 @@ typedef struct {
   void *engine_context;
 
   /// 32 vector registers of 64 bytes (ZMM); XMM and YMM are their low parts.
-  uint8_t vector[32][64] __attribute__((aligned(64)));
+  // Swift cannot import members aligned beyond 16; the allocation is 64-aligned and so is this offset (state.c).
+  uint8_t vector[32][64] __attribute__((aligned(16)));
   uint64_t mask[8];
   uint32_t mxcsr;
 

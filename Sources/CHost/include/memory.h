@@ -1,0 +1,60 @@
+// Memory operations that Swift cannot say: atomics on addresses of any alignment, and touching for write.
+#ifndef CHOST_MEMORY_H
+#define CHOST_MEMORY_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VT_INLINE static inline __attribute__((always_inline))
+
+/// Faults as a write would, and changes nothing (an atomic or with 0: other threads' writes are not lost).
+VT_INLINE void vt_probe_write(void *pointer) {
+#if defined(__x86_64__)
+  __asm__ volatile("lock orb $0, (%0)" : : "r"(pointer) : "memory", "cc");
+#else
+  __atomic_fetch_or((uint8_t *)pointer, 0, __ATOMIC_SEQ_CST);
+#endif
+}
+
+// Compare-exchange with full ordering; `*expected` receives what was found. x86-64 allows any alignment, also across
+// cache lines; other hosts need natural alignment and fall back to a plain exchange when it is missing.
+#if defined(__x86_64__)
+#define VT_COMPARE_EXCHANGE(bits, type, suffix)                                                              \
+  VT_INLINE bool vt_compare_exchange##bits(void *pointer, uint64_t *expected, uint64_t desired) {            \
+    type found = (type)*expected;                                                                            \
+    bool equal;                                                                                              \
+    __asm__ volatile("lock cmpxchg" suffix " %3, (%2)"                                                       \
+                     : "=@ccz"(equal), "+a"(found)                                                           \
+                     : "r"(pointer), "r"((type)desired)                                                      \
+                     : "memory", "cc");                                                                      \
+    *expected = found;                                                                                       \
+    return equal;                                                                                            \
+  }
+VT_COMPARE_EXCHANGE(8, uint8_t, "b")
+VT_COMPARE_EXCHANGE(16, uint16_t, "w")
+VT_COMPARE_EXCHANGE(32, uint32_t, "l")
+VT_COMPARE_EXCHANGE(64, uint64_t, "q")
+#else
+#define VT_COMPARE_EXCHANGE(bits, type, suffix)                                                              \
+  VT_INLINE bool vt_compare_exchange##bits(void *pointer, uint64_t *expected, uint64_t desired) {            \
+    type found = (type)*expected;                                                                            \
+    if (((uintptr_t)pointer & (sizeof(type) - 1)) != 0) {                                                    \
+      type current;                                                                                          \
+      __builtin_memcpy(&current, pointer, sizeof current);                                                   \
+      bool same = current == found;                                                                          \
+      type wanted = (type)desired;                                                                           \
+      if (same) __builtin_memcpy(pointer, &wanted, sizeof wanted);                                           \
+      *expected = current;                                                                                   \
+      return same;                                                                                           \
+    }                                                                                                        \
+    bool equal = __atomic_compare_exchange_n((type *)pointer, &found, (type)desired, 0, __ATOMIC_SEQ_CST,    \
+                                             __ATOMIC_SEQ_CST);                                              \
+    *expected = found;                                                                                       \
+    return equal;                                                                                            \
+  }
+VT_COMPARE_EXCHANGE(8, uint8_t, "")
+VT_COMPARE_EXCHANGE(16, uint16_t, "")
+VT_COMPARE_EXCHANGE(32, uint32_t, "")
+VT_COMPARE_EXCHANGE(64, uint64_t, "")
+#endif
+#undef VT_COMPARE_EXCHANGE
+#endif

@@ -1,0 +1,4 @@
+// SSE and AVX floating-point primitives.
+
+/// Floating-point operations on chunks under the guest's MXCSR.
+public protocol FloatBackend: VectorBackend {}

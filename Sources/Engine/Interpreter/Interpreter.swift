@@ -1,0 +1,120 @@
+// The interpreter's view of one operation: the first conformer of `Backend`. Values are the integers themselves,
+// zero-extended to 64 bits. An `Interpreter` lives only inside one handler; after inlining nothing of it is left.
+//
+// Order matters here: whatever can fault comes before anything that changes state, because a host fault in guest memory
+// drops the handler's frame on the spot (CHost/guard.h). The compiler keeps that order: it must assume that guest
+// memory and the CPU state alias.
+
+import CHost
+import GuestMemory
+import X86
+
+public typealias Operation = vt_operation
+public typealias CPUState = vt_cpu_state
+
+/// One instruction's access to the guest: its operation, the CPU and the memory window.
+public struct Interpreter: Backend {
+  public typealias Value = UInt64
+  public typealias Truth = Bool
+  public typealias Chunk = SIMD2<UInt64>
+
+  // SAFETY: all three outlive the run loop that owns them; handlers are entered only from it.
+  public let operation: UnsafePointer<Operation>
+  public let cpu: UnsafeMutablePointer<CPUState>
+  public let window: UnsafeMutableRawPointer
+
+  // PERF: everything in this file must be inlined into handlers of about fifteen host instructions.
+  @inline(__always) public init(
+    _ operation: UnsafePointer<Operation>, _ cpu: UnsafeMutablePointer<CPUState>,
+    _ window: UnsafeMutableRawPointer
+  ) {
+    self.operation = operation
+    self.cpu = cpu
+    self.window = window
+  }
+
+  @inline(__always) public func constant(_ value: UInt64) -> UInt64 { value }
+
+  @inline(__always) func register(_ offset: UInt8) -> UnsafeMutableRawPointer {
+    UnsafeMutableRawPointer(cpu) + Int(offset)
+  }
+
+  @inline(__always) public func readRegister<W: Width>(_ width: W.Type, _ offset: UInt8) -> UInt64 {
+    UInt64(truncatingIfNeeded: register(offset).loadUnaligned(as: W.Native.self))
+  }
+
+  @inline(__always) public func writeRegister<W: Width>(_ width: W.Type, _ offset: UInt8, _ value: UInt64) {
+    if W.bits == 32 {
+      register(offset).storeBytes(of: value & 0xffff_ffff, as: UInt64.self)
+    } else {
+      register(offset).storeBytes(of: W.Native(truncatingIfNeeded: value), as: W.Native.self)
+    }
+  }
+
+  @inline(__always) public func address(base: UInt8, displacement: Int32) -> UInt64 {
+    register(base).load(as: UInt64.self) &+ UInt64(truncatingIfNeeded: displacement)
+  }
+
+  /// Notes which operation and address are about to be used, for a precise fault.
+  @inline(__always) public func mark(_ address: UInt64 = 0) {
+    cpu.pointee.operation = UnsafeRawPointer(operation)
+    cpu.pointee.exit_address = address
+  }
+
+  /// The host address of a guest address. One beyond the window is clamped to the guard area behind it, by data flow, so
+  /// that not even a mispredicted access leaves the window.
+  @inline(__always) public func host(_ address: UInt64) -> UnsafeMutableRawPointer {
+    mark(address)
+    return window + Int(truncatingIfNeeded: min(address, Window.size))
+  }
+
+  @inline(__always) public func load<W: Width>(_ width: W.Type, _ address: UInt64) -> UInt64 {
+    UInt64(truncatingIfNeeded: host(address).loadUnaligned(as: W.Native.self))
+  }
+
+  @inline(__always) public func store<W: Width>(_ width: W.Type, _ address: UInt64, _ value: UInt64) {
+    host(address).storeBytes(of: W.Native(truncatingIfNeeded: value), as: W.Native.self)
+  }
+
+  @inline(__always) public func probeWrite(_ address: UInt64, count: Int) {
+    vt_probe_write(host(address))
+    vt_probe_write(host(address &+ UInt64(truncatingIfNeeded: count &- 1)))
+  }
+
+  @inline(__always) public mutating func atomicUpdate<W: Width>(
+    _ width: W.Type, _ address: UInt64, _ body: (inout Interpreter, UInt64) -> UInt64
+  ) -> (old: UInt64, new: UInt64) {
+    let pointer = host(address)
+    // A locked operation writes even when it stores the old value: on a read-only page it faults as a write.
+    vt_probe_write(pointer)
+    var old = UInt64(truncatingIfNeeded: pointer.loadUnaligned(as: W.Native.self))
+    while true {
+      let new = body(&self, old)
+      if W.bits == 8 {
+        if vt_compare_exchange8(pointer, &old, new) { return (old, new) }
+      } else if W.bits == 16 {
+        if vt_compare_exchange16(pointer, &old, new) { return (old, new) }
+      } else if W.bits == 32 {
+        if vt_compare_exchange32(pointer, &old, new) { return (old, new) }
+      } else {
+        if vt_compare_exchange64(pointer, &old, new) { return (old, new) }
+      }
+    }
+  }
+
+  @inline(__always) public func trap(if condition: Bool, _ trap: Trap) {
+    if condition { raise(trap) }
+  }
+
+  @inline(__always) public func trap(_ trap: Trap) { raise(trap) }
+
+  /// Leaves the handler for the run loop; does not return.
+  @inline(never) func raise(_ trap: Trap) {
+    mark()
+    vt_guard_raise(trap.rawValue, 0)
+  }
+
+  @inline(__always) public func select(_ condition: Bool, _ then: UInt64, _ otherwise: UInt64) -> UInt64 {
+    condition ? then : otherwise
+  }
+}
