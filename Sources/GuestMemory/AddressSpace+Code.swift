@@ -1,0 +1,107 @@
+// Self-modifying code. The engine reports pages it has decoded from; this file write-protects those that the guest may
+// write, and tells the engine before any of them changes, by whatever way: a guest store (a host fault), a system call
+// that writes guest memory, or a change of the mapping. Pages without decoded code cost nothing.
+//
+// Shared file mappings can alias: one mapping written, another executed. All writable shared mappings of the same file
+// page are protected and tracked together. Not seen: write(2) to a mapped file, and stores by other processes.
+
+extension AddressSpace {
+  /// Code has been decoded from these page numbers: from now on `codeObserver` hears of changes.
+  public func markCode(_ pages: Range<UInt64>) {
+    guard !pages.isEmpty, pages.upperBound <= limit >> Page.shift else { return }
+    for region in table.regions(from: pages.lowerBound << Page.shift, to: pages.upperBound << Page.shift) {
+      if isTracked(region) { continue }
+      tracked.insert(region.start >> Page.shift..<region.end >> Page.shift)
+      if region.permissions.contains(.write) { protectFromWrites(region) }
+      for alias in aliases(of: region) where alias.permissions.contains(.write) {
+        tracked.insert(alias.start >> Page.shift..<alias.end >> Page.shift)
+        protectFromWrites(alias)
+      }
+    }
+  }
+
+  /// The number of runs of tracked pages, for tests and statistics.
+  public var trackedRunCount: Int { tracked.ranges.count }
+
+  /// True when a page holds decoded code.
+  public func isCode(page: UInt64) -> Bool { tracked.contains(page) }
+
+  /// A guest store to `address` faulted. True when only code tracking stood in its way: the page is writable again, its
+  /// decoded code is gone, and the store can be repeated.
+  public func handleWriteFault(_ address: UInt64) -> Bool {
+    let page = address >> Page.shift
+    guard tracked.contains(page), let region = query(address), region.permissions.contains(.write) else {
+      return false
+    }
+    codeWillChange(from: page << Page.shift, to: (page &+ 1) << Page.shift)
+    return true
+  }
+
+  /// Makes `[start, start + size)` writable for the host kernel as far as it is for the guest. Call before a host call
+  /// that writes there.
+  public func prepareHostWrite(_ start: UInt64, size: UInt64) {
+    if tracked.isEmpty || size == 0 || start >= limit { return }
+    codeWillChange(from: start, to: rangeEnd(start, size) ?? limit)
+  }
+
+  /// Stops tracking what overlaps `[start, end)`, restores the host's protections and tells the engine.
+  func codeWillChange(from start: UInt64, to end: UInt64) {
+    if tracked.isEmpty || start >= end { return }
+    let pages = start >> Page.shift..<(Page.up(end) ?? limit) >> Page.shift
+    for run in tracked.intersection(pages) { drop(run, followAliases: true) }
+  }
+
+  private func drop(_ run: Range<UInt64>, followAliases: Bool) {
+    tracked.remove(run)
+    for region in table.regions(from: run.lowerBound << Page.shift, to: run.upperBound << Page.shift) {
+      if region.permissions.contains(.write) {
+        _ = HostMemory.protect(
+          hostBase &+ region.start, region.size, AddressSpace.hostProtection(region.permissions))
+      }
+      if followAliases { dropAliases(of: region) }
+    }
+    codeObserver?(run)
+  }
+
+  /// Forgets decoded code in other mappings of the file pages that `region` maps.
+  func dropAliases(of region: Region) {
+    if tracked.isEmpty { return }
+    for alias in aliases(of: region) {
+      for run in tracked.intersection(alias.start >> Page.shift..<alias.end >> Page.shift) {
+        drop(run, followAliases: false)
+      }
+    }
+  }
+
+  /// Other shared mappings of the same file pages.
+  private func aliases(of region: Region) -> [Region] {
+    guard region.backing != 0, region.flags.contains(.shared), let file = backing(region.backing) else {
+      return []
+    }
+    var result: [Region] = []
+    let fileEnd = region.offset &+ region.size
+    for other in table.regions(from: 0, to: limit) {
+      guard other.flags.contains(.shared), let otherFile = backing(other.backing),
+        otherFile.inode == file.inode,
+        otherFile.device == file.device
+      else { continue }
+      let low = max(other.offset, region.offset)
+      let high = min(other.offset &+ other.size, fileEnd)
+      if low >= high { continue }
+      let alias = other.clipped(other.start &+ (low &- other.offset), other.start &+ (high &- other.offset))
+      if alias.start == region.start { continue }
+      result.append(alias)
+    }
+    return result
+  }
+
+  private func isTracked(_ region: Region) -> Bool {
+    let pages = region.start >> Page.shift..<region.end >> Page.shift
+    let runs = tracked.intersection(pages)
+    return runs.count == 1 && runs[0] == pages
+  }
+
+  private func protectFromWrites(_ region: Region) {
+    _ = HostMemory.protect(hostBase &+ region.start, region.size, HostMemory.protectionRead)
+  }
+}

@@ -1,0 +1,127 @@
+// The guest's address space: one reserved window of host addresses and a table of what the guest has mapped in it.
+// Owns the window, the table, the program break and the set of pages that hold decoded code. Every change to guest
+// mappings goes through here, so that table, host protections and the engine's caches stay in step.
+//
+//     base - guard      base                         base + limit        + guard
+//     |  inaccessible   | guest 0 … mapped here …    |  inaccessible    |
+//
+// Host pages carry the guest's R and W bits and never X; X lives in the table and is checked when code is decoded.
+// Not thread safe: one guest thread runs at a time.
+import CHost
+
+/// A guest's virtual memory. Host address = `base` + guest address.
+public final class AddressSpace {
+  /// Lowest address that can be mapped (`vm.mmap_min_addr`).
+  public static let lowestAddress: UInt64 = 65536
+  /// Inaccessible bytes before and after the window: any base plus a 32-bit displacement lands there.
+  public static let guardSize: UInt64 = 1 << 32
+  /// Distance kept free below a growing stack (`stack_guard_gap`, 256 pages).
+  static let stackGap: UInt64 = 256 * 4096
+
+  /// Host address of guest address 0.
+  public let base: UnsafeMutableRawPointer
+  /// Size of the window in bytes; guest addresses at or above it are never mapped. A power of two.
+  public let limit: UInt64
+  /// Addresses for mappings without a place of their own are searched downwards from here (`mmap_base`).
+  public var searchTop: UInt64
+  /// RLIMIT_STACK of growing stacks, in bytes.
+  public var stackLimit: UInt64 = 8 << 20
+  /// Told that decoded code in these page numbers (address >> 12) is about to change or vanish.
+  public var codeObserver: ((_ pages: Range<UInt64>) -> Void)?
+
+  var table = RegionTable()
+  var tracked = PageRanges()
+  private var backings: [Backing] = []
+
+  /// Program break: the heap is `[breakStart, breakEnd)`, in bytes.
+  public internal(set) var breakStart: UInt64 = 0
+  public internal(set) var breakEnd: UInt64 = 0
+
+  /// Reserves the window: 2^46 bytes, or less where the host refuses. Throws the host's errno when even 2^40 is too much.
+  public init() throws(MemoryError) {
+    var bits: UInt64 = 46
+    while true {
+      let size: UInt64 = 1 << bits
+      let total = size &+ 2 &* AddressSpace.guardSize
+      let result = HostMemory.map(
+        0, total, protection: HostMemory.protectionNone,
+        flags: HostMemory.private | HostMemory.anonymous | HostMemory.noReserve)
+      if result >= 0, let start = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: result)) {
+        base = start + Int(truncatingIfNeeded: AddressSpace.guardSize)
+        limit = size
+        searchTop = size &- (1 << 30)
+        return
+      }
+      if bits == 40 { throw MemoryError(Int32(truncatingIfNeeded: 0 &- result)) }
+      bits &-= 1
+    }
+  }
+
+  deinit {
+    _ = HostMemory.unmap(hostBase &- AddressSpace.guardSize, limit &+ 2 &* AddressSpace.guardSize)
+  }
+
+  var hostBase: UInt64 { UInt64(UInt(bitPattern: base)) }
+
+  // MARK: Looking
+
+  /// The region that contains `address`, if it is mapped.
+  public func query(_ address: UInt64) -> Region? { table.region(containing: address) }
+
+  /// The region that contains `address` or the next one above.
+  public func region(atOrAbove address: UInt64) -> Region? { table.region(endingAbove: address) }
+
+  /// The number of regions.
+  public var regionCount: Int { table.count }
+
+  /// All regions in order, or those parts that overlap `[start, end)`.
+  public func regions(from start: UInt64 = 0, to end: UInt64 = .max) -> [Region] {
+    table.regions(from: start, to: end)
+  }
+
+  /// How far from `address` on bytes are executable without interruption, at most to `end`; nil when not even the first.
+  public func executableEnd(from address: UInt64, to end: UInt64) -> UInt64? {
+    var reached = address
+    while reached < end, let region = table.region(containing: reached), region.permissions.contains(.execute)
+    {
+      reached = region.end
+    }
+    return reached == address ? nil : min(reached, end)
+  }
+
+  /// True when every page of `[start, start + size)` is mapped.
+  public func isMapped(_ start: UInt64, size: UInt64) -> Bool {
+    guard let end = rangeEnd(start, size) else { return false }
+    return table.coveredEnd(from: start, to: end) == end
+  }
+
+  /// The file behind a region's `backing` number.
+  public func backing(_ number: UInt32) -> Backing? {
+    number == 0 || Int(number) > backings.count ? nil : backings[Int(number) &- 1]
+  }
+
+  func intern(_ backing: Backing) -> UInt32 {
+    for (index, known) in backings.enumerated()
+    where known.inode == backing.inode && known.device == backing.device && known.path == backing.path {
+      return UInt32(truncatingIfNeeded: index &+ 1)
+    }
+    backings.append(backing)
+    return UInt32(truncatingIfNeeded: backings.count)
+  }
+
+  /// End of a range, or nil when it leaves the window.
+  func rangeEnd(_ start: UInt64, _ size: UInt64) -> UInt64? {
+    let (end, overflow) = start.addingReportingOverflow(size)
+    return overflow || end > limit ? nil : end
+  }
+
+  /// The host's protection bits that mirror the guest's: x86 pages that can be written or executed can be read.
+  static func hostProtection(_ permissions: Permissions) -> Int64 {
+    if permissions.contains(.write) { return HostMemory.protectionRead | HostMemory.protectionWrite }
+    return permissions.isEmpty ? HostMemory.protectionNone : HostMemory.protectionRead
+  }
+
+  static func check(_ result: Int64) throws(MemoryError) {
+    if result < 0 { throw MemoryError(Int32(truncatingIfNeeded: 0 &- result)) }
+  }
+}
