@@ -5,5 +5,6 @@
 #include "state.h"
 #include "guard.h"
 #include "memory.h"
+#include "arithmetic.h"
 #include "system.h"
 #endif
