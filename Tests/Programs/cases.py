@@ -1,0 +1,93 @@
+"""Reads the cases. A case is a table in one of `cases/*.toml`:
+
+    [[case]]
+    name = "awk-sum"                    # unique in its file; the case is called FILE/NAME
+    command = "busybox awk '…'"         # split as a shell splits words; the first word names a program
+    stdin = "…"                         # optional: what comes from standard input
+    files = { "script.sh" = "…" }       # optional: more files than the samples (samples.py)
+    environment = { NAME = "VALUE" }    # optional
+    keys = ["iHello", "\\u001b", ":wq\\r"]  # optional: run on a terminal and type these strokes
+    cpu = ["avx2"]                      # optional: skipped where /proc/cpuinfo lacks a flag
+    seconds = 60                        # optional: time limit inside the engine
+
+`[defaults]` gives keys for all cases of a file. `[[matrix]]` with a list `programs` and a `command` holding `{program}`
+stands for one case per program."""
+
+import shlex
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+ROOT = FOLDER.parent.parent
+GUESTS = ROOT / "Tests/Guests/.out"
+SYSTEM = {"busybox": Path("/bin/busybox"), "bash": Path("/bin/bash-static")}
+
+
+class Programs:
+    """Where programs are: the system's static ones, and the guests compiled by Tests/Guests/build.py."""
+
+    def __init__(self):
+        self.applets = GUESTS / "bin"
+
+    def path(self, name):
+        return SYSTEM.get(name) or GUESTS / name
+
+
+@dataclass
+class Case:
+    name: str
+    words: list
+    input: bytes = b""
+    files: dict = field(default_factory=dict)
+    environment: dict = field(default_factory=dict)
+    keys: list = field(default_factory=list)
+    cpu: list = field(default_factory=list)
+    seconds: float = 60.0
+    obstacle: str = ""  # why it cannot run here
+
+    @property
+    def can_run(self):
+        return not self.obstacle
+
+
+def host_flags():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("flags"):
+            return set(line.split(":")[1].split())
+    return set()
+
+
+def make(group, table, programs, flags):
+    words = shlex.split(table["command"])
+    program = programs.path(words[0])
+    words = [str(program)] + [word.replace("{guests}", str(GUESTS)) for word in words[1:]]
+    case = Case(
+        name=f"{group}/{table['name']}", words=words, input=table.get("stdin", "").encode(),
+        files=table.get("files", {}), environment=table.get("environment", {}), keys=table.get("keys", []),
+        cpu=table.get("cpu", []), seconds=table.get("seconds", 60.0))
+    lacking = [flag for flag in case.cpu if flag not in flags]
+    if lacking:
+        case.obstacle = "this processor lacks " + " ".join(lacking)
+    elif not program.exists():
+        case.obstacle = f"{program.name} has not been built"
+    return case
+
+
+def load(programs):
+    flags = host_flags()
+    found = []
+    for path in sorted((FOLDER / "cases").glob("*.toml")):
+        document = tomllib.loads(path.read_text())
+        defaults = document.get("defaults", {})
+        tables = list(document.get("case", []))
+        for matrix in document.get("matrix", []):
+            for program in matrix["programs"]:
+                command = matrix["command"].replace("{program}", program)
+                name = matrix.get("name", "{program}").replace("{program}", program)
+                tables.append({**matrix, "name": name, "command": command})
+        for table in tables:
+            found.append(make(path.stem, {**defaults, **table}, programs, flags))
+    names = [case.name for case in found]
+    assert len(names) == len(set(names)), [name for name in names if names.count(name) > 1]
+    return found

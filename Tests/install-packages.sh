@@ -1,0 +1,38 @@
+#!/bin/bash
+# Installs what the tests and the benchmarks need beside Swift: the compilers and libraries for guest programs, the real
+# programs that are run, and qemu-user as a peer to measure against. Quiet, needs no answers, does nothing when everything
+# is there. Nothing of this is part of the product.
+set -euo pipefail
+
+packages=(
+  gcc g++ binutils musl-tools                  # guests in C, C++ and assembly; objdump for the decoder check
+  libc6-dev liblua5.4-dev libsqlite3-dev zlib1g-dev # Lua and SQLite, linked statically
+  busybox-static bash-static                   # real programs
+  qemu-user                                    # peer in Benchmarks/
+  ncurses-base python3 make                    # terminal descriptions; the harnesses
+)
+
+missing=()
+for package in "${packages[@]}"; do
+  if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
+    missing+=("$package")
+  fi
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "packages: all ${#packages[@]} are installed"
+  exit 0
+fi
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then as_root=(sudo -n); fi
+export DEBIAN_FRONTEND=noninteractive
+install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}")
+echo "packages: installing ${missing[*]}"
+if ! "${install[@]}" </dev/null >/tmp/install-packages.$$.log 2>&1; then
+  "${as_root[@]}" apt-get update -qq </dev/null >>/tmp/install-packages.$$.log 2>&1 || true
+  if ! "${install[@]}" </dev/null >>/tmp/install-packages.$$.log 2>&1; then
+    cat /tmp/install-packages.$$.log >&2
+    exit 1
+  fi
+fi
+rm -f /tmp/install-packages.$$.log
