@@ -86,4 +86,9 @@ typedef struct {
   /// General registers are byte offsets into `general` (high-byte registers: odd offsets); others are numbers.
   uint8_t a, b, c, d;
 } vt_operation;
+
+enum {
+  VT_OFFSET_VECTOR = offsetof(vt_cpu_state, vector),
+  VT_OFFSET_X87 = offsetof(vt_cpu_state, x87),
+};
 #endif

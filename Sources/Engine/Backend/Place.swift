@@ -114,24 +114,21 @@ public struct Address {
   }
 }
 
-/// The implicit memory operands of string instructions, XLAT and MASKMOV: source segment and address size.
-public struct ImplicitAddress {
-  /// 0: none (base 0), 1: FS, 2: GS.
-  public let segment: UInt8
-  /// 32 or 64: the size of RSI, RDI, RCX as used.
-  public let addressBits: UInt8
-  @inline(__always) public init(segment: UInt8, addressBits: UInt8) {
-    self.segment = segment
-    self.addressBits = addressBits
-  }
+/// The segment of an implicit memory operand (string instructions, XLAT, MASKMOV): 0 none (base 0), 1 FS, 2 GS.
+public struct ImplicitSegment {
+  public let number: UInt8
+  // PERF: a field of the operation, folded into the handler.
+  @inline(__always) public init(_ number: UInt8) { self.number = number }
 }
 
 /// Which REP prefix a string instruction runs under.
 public enum Repetition {
   case none
-  /// REP or REPE (F3).
+  /// REP before MOVS, STOS, LODS.
+  case repeated
+  /// REPE before CMPS, SCAS.
   case whileEqual
-  /// REPNE (F2).
+  /// REPNE before CMPS, SCAS.
   case whileNotEqual
 }
 

@@ -1,0 +1,29 @@
+// The guest CPU's state: the C struct `vt_cpu_state` under the name the rest of the product uses, its creation, and the
+// offsets of arrays that Swift imports as tuples.
+
+import CHost
+
+/// Byte offsets of arrays in `vt_cpu_state`, pinned by assertions in CHost/state.c.
+enum CPUStateLayout {
+  // PERF: constants in address arithmetic of every vector handler.
+  @inline(__always) static var vector: Int { Int(VT_OFFSET_VECTOR) }
+  @inline(__always) static var x87: Int { Int(VT_OFFSET_X87) }
+}
+
+extension vt_cpu_state {
+  /// Bytes and alignment for allocating a state.
+  public static var allocationSize: Int { MemoryLayout<vt_cpu_state>.size }
+  public static var allocationAlignment: Int { 64 }
+
+  /// The state after reset into user mode: registers zero, MXCSR and x87 control at their defaults, all x87 empty.
+  public static func initialize(_ cpu: UnsafeMutablePointer<vt_cpu_state>) {
+    UnsafeMutableRawPointer(cpu).initializeMemory(as: UInt8.self, repeating: 0, count: allocationSize)
+    cpu.pointee.flags_result = 1
+    cpu.pointee.flags_carries = 0x100
+    cpu.pointee.flags_other = 0x202
+    cpu.pointee.mxcsr = 0x1f80
+    cpu.pointee.x87_control = 0x37f
+    cpu.pointee.xcr0 = 7
+    cpu.pointee.segment_selectors = (0x2b, 0x33, 0x2b, 0x2b, 0, 0)
+  }
+}
