@@ -33,6 +33,8 @@ typedef struct {
   uint64_t flags_result;
   uint64_t flags_carries;
   uint64_t flags_other;
+  /// First guest address beyond the window: accesses above it are clamped to the guard area that begins there.
+  uint64_t window_limit;
   /// Operation being executed, stored before anything that can fault.
   const void *operation;
   /// Non-zero: leave the run loop at the next taken branch (an asynchronous signal is pending).

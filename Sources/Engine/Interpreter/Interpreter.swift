@@ -65,7 +65,7 @@ public struct Interpreter: Backend {
   /// that not even a mispredicted access leaves the window.
   @inline(__always) public func host(_ address: UInt64) -> UnsafeMutableRawPointer {
     mark(address)
-    return window + Int(truncatingIfNeeded: min(address, Window.size))
+    return window + Int(truncatingIfNeeded: min(address, cpu.pointee.window_limit))
   }
 
   @inline(__always) public func load<W: Width>(_ width: W.Type, _ address: UInt64) -> UInt64 {

@@ -1,0 +1,173 @@
+// Where decoded blocks live: an arena of operations, a table from guest address to block head, the jump cache that
+// handlers read, and per-page lists for invalidation. Owns their memory. Blocks die by having their head turned into a
+// resolve operation, so links into them need no unlinking; the memory comes back when the arena is full and everything is
+// flushed, which bounds it.
+
+import CHost
+
+/// One decoded block.
+struct Block {
+  /// Guest address of the first instruction, and one past the last byte decoded.
+  var start: UInt64
+  var end: UInt64
+  /// Index of the head operation in the arena, and the number of operations with the resolve stubs.
+  var head: Int
+  var count: Int
+  var isAlive: Bool
+}
+
+/// All decoded blocks of one address space.
+final class BlockCache {
+  /// Operations in the arena: 48 MiB of address space, touched only as far as it is used.
+  static let arenaCapacity = 1 << 20 + 1 << 19
+
+  // SAFETY: allocated in init, freed in deinit; handlers see pointers into them only while the run loop holds the cache.
+  let arena: UnsafeMutablePointer<Operation>
+  let jumps: UnsafeMutablePointer<JumpCacheEntry>
+  private var table: UnsafeMutablePointer<JumpCacheEntry>
+  private var tableCapacity: Int
+  private(set) var used = 0
+  private(set) var blocks: [Block] = []
+  private var blocksByPage: [UInt64: [Int32]] = [:]
+
+  /// Counts for `--stats`.
+  private(set) var flushes = 0
+  private(set) var invalidations = 0
+
+  init() {
+    arena = .allocate(capacity: BlockCache.arenaCapacity)
+    tableCapacity = 4096
+    table = BlockCache.zeroedEntries(tableCapacity)
+    jumps = BlockCache.zeroedEntries(JumpCache.count)
+  }
+
+  deinit {
+    arena.deallocate()
+    table.deallocate()
+    jumps.deallocate()
+  }
+
+  private static func zeroedEntries(_ count: Int) -> UnsafeMutablePointer<JumpCacheEntry> {
+    let entries = UnsafeMutablePointer<JumpCacheEntry>.allocate(capacity: count)
+    entries.initialize(repeating: JumpCacheEntry(rip: 0, operation: nil), count: count)
+    return entries
+  }
+
+  // MARK: Looking up
+
+  /// The head of the live block at guest address `rip`.
+  func lookup(_ rip: UInt64) -> UnsafePointer<Operation>? {
+    var slot = BlockCache.hash(rip) & (tableCapacity &- 1)
+    while let operation = table[slot].operation {
+      if table[slot].rip == rip { return operation }
+      slot = (slot &+ 1) & (tableCapacity &- 1)
+    }
+    return nil
+  }
+
+  private static func hash(_ rip: UInt64) -> Int {
+    Int(truncatingIfNeeded: (rip &* 0x9e37_79b9_7f4a_7c15) &>> 40)
+  }
+
+  /// Lets indirect branches to `rip` find `head` without leaving the handlers.
+  func remember(_ rip: UInt64, _ head: UnsafePointer<Operation>) {
+    jumps[JumpCache.index(rip)] = JumpCacheEntry(rip: rip, operation: head)
+  }
+
+  // MARK: Adding
+
+  /// Room for a block of up to `count` operations, or nil when the arena is full.
+  func room(_ count: Int) -> UnsafeMutablePointer<Operation>? {
+    used &+ count <= BlockCache.arenaCapacity ? arena + used : nil
+  }
+
+  /// Adds the block whose `count` operations were written at the place that `room` gave.
+  func add(start: UInt64, end: UInt64, count: Int) -> UnsafePointer<Operation> {
+    let head = UnsafePointer(arena + used)
+    let index = Int32(truncatingIfNeeded: blocks.count)
+    blocks.append(Block(start: start, end: end, head: used, count: count, isAlive: true))
+    used &+= count
+    for page in (start &>> 12)...(max(start, end &- 1) &>> 12) { blocksByPage[page, default: []].append(index) }
+    if blocks.count &* 2 > tableCapacity { growTable() }
+    insert(start, head)
+    return head
+  }
+
+  private func insert(_ rip: UInt64, _ head: UnsafePointer<Operation>) {
+    var slot = BlockCache.hash(rip) & (tableCapacity &- 1)
+    while table[slot].operation != nil && table[slot].rip != rip {
+      slot = (slot &+ 1) & (tableCapacity &- 1)
+    }
+    table[slot] = JumpCacheEntry(rip: rip, operation: head)
+  }
+
+  private func growTable() {
+    let old = table
+    let oldCapacity = tableCapacity
+    tableCapacity = oldCapacity &* 4
+    table = BlockCache.zeroedEntries(tableCapacity)
+    for slot in 0..<oldCapacity {
+      if let operation = old[slot].operation { insert(old[slot].rip, operation) }
+    }
+    old.deallocate()
+  }
+
+  // MARK: Removing
+
+  /// Kills every block that has bytes in these pages.
+  func invalidate(pages: Range<UInt64>) {
+    if pages.count > blocksByPage.count {
+      for page in blocksByPage.keys where pages.contains(page) { invalidate(page: page) }
+    } else {
+      for page in pages { invalidate(page: page) }
+    }
+  }
+
+  private func invalidate(page: UInt64) {
+    guard let indices = blocksByPage.removeValue(forKey: page) else { return }
+    for index in indices where blocks[Int(index)].isAlive {
+      blocks[Int(index)].isAlive = false
+      invalidations &+= 1
+      kill(blocks[Int(index)])
+    }
+  }
+
+  /// Whoever still branches to a dead head asks the run loop for its address.
+  private func kill(_ block: Block) {
+    let head = arena + block.head
+    head.pointee.handler = unsafeBitCast(resolve as Handler, to: UnsafeRawPointer.self)
+    head.pointee.immediate = Int64(bitPattern: block.start)
+    head.pointee.displacement = 0
+    insert(block.start, UnsafePointer(head))
+    let entry = jumps + JumpCache.index(block.start)
+    if entry.pointee.rip == block.start { entry.pointee = JumpCacheEntry(rip: 0, operation: nil) }
+  }
+
+  /// True when `head` is a killed block's head (or any resolve operation).
+  func isDead(_ head: UnsafePointer<Operation>) -> Bool {
+    head.pointee.handler == unsafeBitCast(resolve as Handler, to: UnsafeRawPointer.self)
+  }
+
+  /// Forgets everything. Only between runs of handlers: operations may be overwritten from here on.
+  func flush() {
+    flushes &+= 1
+    used = 0
+    blocks.removeAll(keepingCapacity: true)
+    blocksByPage.removeAll(keepingCapacity: true)
+    table.update(repeating: JumpCacheEntry(rip: 0, operation: nil), count: tableCapacity)
+    jumps.update(repeating: JumpCacheEntry(rip: 0, operation: nil), count: JumpCache.count)
+  }
+
+  /// The live or dead block that contains this operation.
+  func block(containing operation: UnsafePointer<Operation>) -> Block? {
+    let index = operation - UnsafePointer(arena)
+    guard index >= 0 && index < used else { return nil }
+    var low = 0
+    var high = blocks.count
+    while low < high {
+      let middle = (low &+ high) / 2
+      if blocks[middle].head <= index { low = middle &+ 1 } else { high = middle }
+    }
+    return low > 0 ? blocks[low &- 1] : nil
+  }
+}
