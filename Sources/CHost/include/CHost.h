@@ -7,4 +7,5 @@
 #include "memory.h"
 #include "arithmetic.h"
 #include "system.h"
+#include "float.h"
 #endif

@@ -16,14 +16,14 @@ extension FloatEnvironment {
   }
 
   /// The nearest integer, as a value of the same format (ROUNDPS, FRNDINT). `suppressesInexact` is bit 3 of
-  /// ROUNDPS's immediate.
+  /// ROUNDPS's immediate; FRNDINT reports denormal operands, ROUNDPS does not.
   public mutating func roundToIntegral(
-    _ value: FloatValue, rounding: FloatRounding, suppressesInexact: Bool
+    _ value: FloatValue, rounding: FloatRounding, suppressesInexact: Bool, reportsDenormal: Bool
   ) -> FloatValue {
     roundedUp = false
     let value = prepare(value)
     if let result = propagate(value) { return result }
-    if value.isDenormal { raise(.denormal) }
+    if value.isDenormal && reportsDenormal { raise(.denormal) }
     if value.kind != .finite || value.exponent >= 63 { return value }
     let rounded = cutToInteger(value, rounding)
     if rounded.isInexact && !suppressesInexact { raise(.inexact) }
