@@ -1,6 +1,270 @@
-// Writes the interpreter's handlers from the rows' semantic calls. (Skeleton; the engine's part follows.)
+// Writes the interpreter's handlers: for each distinct pair of semantic call and operand shapes one `@c` function that
+// builds the places, calls the semantic and continues with the next operation. Rows share handlers whenever their calls
+// are equal, so their number grows with meanings, not with encodings.
+//
+// Output: Sources/Engine/Generated/Handlers+<file>.swift, one for each row file that first needs the handler, and
+// HandlerTable.swift with the table of handlers and, for each row, which of them executes it and how the block builder
+// fills in the operation.
 
-enum HandlerEmitter {
-  /// Files to be written, by path relative to the repository. `only`: names of the row files that get handlers; nil: all.
-  static func emit(_ instructionSet: InstructionSet, only: Set<String>?) -> [GeneratedFile] { [] }
+/// A handler to be generated.
+struct HandlerDefinition {
+  /// Swift and C name, made of the semantic and the places.
+  let name: String
+  /// The call in Swift.
+  let call: String
+}
+
+/// Collects handlers over all rows and writes them.
+struct HandlerEmitter {
+  let rows: [Row]
+  /// Files whose rows get handlers; nil: all.
+  let only: Set<String>?
+
+  private var indexByName: [String: Int] = [:]
+  private var definitionsByFile: [String: [HandlerDefinition]] = [:]
+  private var names: [String] = []
+  /// Four handler indices a row, plus one (0: none): forms of `HandlerForm`.
+  private var rowHandlers: [UInt16] = []
+  private var rowFields: [UInt32] = []
+  private var flowNames: [String] = []
+
+  /// Files to be written; `only`: names of the row files that get handlers (for development), nil: all.
+  static func emit(_ instructionSet: InstructionSet, only: Set<String>?) -> [GeneratedFile] {
+    HandlerEmitter(rows: instructionSet.rows, only: only).files()
+  }
+
+  private init(rows: [Row], only: Set<String>?) {
+    self.rows = rows
+    self.only = only
+    flowNames = Set(rows.filter { $0.attributes.contains(.flow) }.compactMap { $0.semantic?.name }).sorted()
+    for row in rows { collect(row) }
+  }
+
+  // MARK: Collecting
+
+  private mutating func collect(_ row: Row) {
+    rowFields.append(fields(of: row))
+    var handlers: [UInt16] = [0, 0, 0, 0]
+    if let semantic = row.semantic, !row.attributes.contains(.flow), !row.attributes.contains(.priv),
+      only?.contains(row.file) ?? true
+    {
+      for (index, form) in forms(of: row).enumerated() where form != nil {
+        if let form { handlers[index] = handler(row, semantic, form) }
+      }
+    }
+    rowHandlers += handlers
+  }
+
+  /// What distinguishes the handlers of one row.
+  private enum Form {
+    case register, memory, locked
+    case repetition(String)
+  }
+
+  /// The forms in the order of the four slots: register or none, memory, locked memory, (none);
+  /// string instructions: no prefix, F3, F2.
+  private func forms(of row: Row) -> [Form?] {
+    if row.attributes.contains(.rep) {
+      return [.repetition(".none"), .repetition(".repeated"), .repetition(".repeated")]
+    }
+    if row.attributes.contains(.repcc) {
+      return [.repetition(".none"), .repetition(".whileEqual"), .repetition(".whileNotEqual")]
+    }
+    guard let operand = row.operands.first(where: { $0.isMemoryPlace }) else {
+      return [.register]
+    }
+    let shapes = OperandShape.shapes(of: operand.word)
+    return [
+      shapes.register == nil ? nil : .register,
+      shapes.memory == nil ? nil : .memory,
+      row.attributes.contains(.lock) ? .locked : nil,
+    ]
+  }
+
+  private mutating func handler(_ row: Row, _ semantic: SemanticCall, _ form: Form) -> UInt16 {
+    var parts: [String] = [semantic.name]
+    var arguments: [String] = []
+    for argument in semantic.arguments {
+      switch argument {
+      case .operand(let number):
+        let place = place(row, row.operands[number], form)
+        arguments.append(place.swift)
+        parts.append(place.short)
+      case .enumCase(let name):
+        arguments.append("." + name)
+        parts.append(name)
+      case .literal(let value):
+        arguments.append(String(value))
+        parts.append(String(value))
+      case .type(let name):
+        arguments.append(name + ".self")
+        parts.append(name)
+      }
+    }
+    if case .repetition(let name) = form {
+      arguments.append(name)
+      parts.append(String(name.dropFirst()))
+    }
+    if row.attributes.contains(.rep) || row.attributes.contains(.repcc) || row.attributes.contains(.implicit) {
+      arguments.append("ImplicitSegment(o.pointee.d)")
+    }
+    let name = parts.joined(separator: "_")
+    if let index = indexByName[name] { return UInt16(index + 1) }
+    indexByName[name] = names.count
+    names.append(name)
+    let call = "Semantics.\(semantic.name)(" + (["&b"] + arguments).joined(separator: ", ") + ")"
+    definitionsByFile[row.file, default: []].append(HandlerDefinition(name: name, call: call))
+    return UInt16(names.count)
+  }
+
+  private func place(_ row: Row, _ operand: Operand, _ form: Form) -> Place {
+    let context = ShapeContext(row: row)
+    let shapes = OperandShape.shapes(of: operand.word)
+    let usesMemory: Bool
+    switch form {
+    case .memory, .locked: usesMemory = (operand.isMemoryPlace) && shapes.memory != nil
+    default: usesMemory = shapes.register == nil && (operand.isMemoryPlace)
+    }
+    var locked = false
+    if case .locked = form { locked = true }
+    let shape = usesMemory ? shapes.memory : shapes.register
+    guard let shape else {
+      fatalError("\(row.location): operand \(operand.word) (\(operand.letter)) has no place")
+    }
+    return context.place(shape, letter: operand.letter, locked: locked)
+  }
+
+  /// How the block builder fills in the operation of a row: two bits each for the fields a, b, c (0 number or unused,
+  /// 1 general register, 2 byte register), then flags and the flow code. Engine/Interpreter/RowFields.swift reads this.
+  private func fields(of row: Row) -> UInt32 {
+    var bits: UInt32 = 0
+    for operand in row.operands {
+      guard let shape = OperandShape.shapes(of: operand.word).register, case .general(let width) = shape else {
+        continue
+      }
+      let kind: UInt32 = width == 8 ? 2 : 1
+      switch operand.letter {
+      case .register: bits |= kind
+      case .modRM, .opcode: bits |= kind << 2
+      case .vvvv: bits |= kind << 4
+      default: break
+      }
+    }
+    if row.operands.contains(where: { $0.indexElementWidth > 0 }) { bits |= 1 << 6 }
+    if row.attributes.contains(.rep) || row.attributes.contains(.repcc) { bits |= 1 << 7 }
+    if row.attributes.contains(.priv) { bits |= 1 << 8 }
+    if row.semantic?.name == "lea" { bits |= 1 << 9 }
+    if row.operands.contains(where: { $0.isMemoryPlace && $0.access.writes }) { bits |= 1 << 10 }
+    if row.operands.contains(where: { $0.letter == .opcode }) { bits |= 1 << 11 }
+    if row.attributes.contains(.flow), let name = row.semantic?.name, let code = flowNames.firstIndex(of: name) {
+      bits |= UInt32(code + 1) << 16
+    }
+    if case .enumCase(let name)? = row.semantic?.arguments.first,
+      let code = ShapeContext.conditions.firstIndex(of: name)
+    {
+      bits |= UInt32(code) << 24
+    }
+    return bits
+  }
+
+  // MARK: Writing
+
+  private func files() -> [GeneratedFile] {
+    let folder = "Sources/Engine/Generated/"
+    var result: [GeneratedFile] = []
+    for file in definitionsByFile.keys.sorted() {
+      let stem = file.hasSuffix(".isa") ? String(file.dropLast(4)) : file
+      let text = handlersText(file, definitionsByFile[file] ?? [])
+      result.append(GeneratedFile(path: folder + "Handlers+\(stem).swift", text: text))
+    }
+    result.append(GeneratedFile(path: folder + "HandlerTable.swift", text: tableText()))
+    return result
+  }
+
+  private func handlersText(_ file: String, _ definitions: [HandlerDefinition]) -> String {
+    var text = """
+      // Generated by Tools/isagen from ISA/\(file); do not edit. Interpreter handlers, one for each distinct meaning.
+
+      import CHost
+      import X86
+
+
+      """
+    for definition in definitions {
+      text += """
+        @c(vt_op_\(definition.name))
+        func op_\(definition.name)(
+          _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
+        ) {
+          var b = Interpreter(o, c, w)
+          \(definition.call)
+          next(o, c, w, n)
+        }
+
+
+        """
+    }
+    return text
+  }
+
+  private func tableText() -> String {
+    var text = """
+      // Generated by Tools/isagen; do not edit. Which handler executes which row.
+
+      /// Control transfers and traps that the block builder treats itself: the semantics of rows with `flow`.
+      enum Flow: UInt8 {
+        case none
+
+      """
+    for name in flowNames { text += "  case \(name == "int" || name == "loop" ? name + "_" : name)\n" }
+    text += """
+      }
+
+      enum HandlerTable {
+        /// All handlers.
+        static let handlers: InlineArray<\(max(names.count, 1)), Handler> = [
+
+      """
+    if names.isEmpty { text += "    resolve\n" }
+    for name in names { text += "    op_\(name),\n" }
+    text += "  ]\n\n"
+    text += """
+        /// Four indices into `handlers`, plus one, a row (0: none): register form, memory form, locked memory form; for string
+        /// instructions: no prefix, F3, F2.
+        static let rowHandlers: InlineArray<\(rowHandlers.count), UInt16> = [
+
+      """
+    text += HandlerEmitter.lines(rowHandlers.map(String.init))
+    text += "  ]\n\n"
+    text += """
+        /// One word a row; see RowFields.
+        static let rowFields: InlineArray<\(rowFields.count), UInt32> = [
+
+      """
+    text += HandlerEmitter.lines(rowFields.map(String.init))
+    text += "  ]\n}\n"
+    return text
+  }
+
+  static func lines(_ values: [String]) -> String {
+    var text = ""
+    var line = "   "
+    for value in values {
+      if line.count + value.count + 2 > 110 {
+        text += line + "\n"
+        line = "   "
+      }
+      line += " " + value + ","
+    }
+    return text + line + "\n"
+  }
+}
+
+extension Operand {
+  /// Encoded where a memory operand can be: ModRM.rm or an absolute offset.
+  var isMemoryPlace: Bool { letter == .modRM || letter == .offset }
+}
+
+extension Operand.Access {
+  var writes: Bool { self == .write || self == .readWrite || self == .conditionalWrite }
 }

@@ -164,7 +164,7 @@ struct SemanticCall: Equatable {
 
 /// Words of the last column; the raw value is the bit in the generated tables as well.
 enum Attribute: String, CaseIterable {
-  case lock, rep, repcc, d64, f64, i64, o64, align, priv, flow, alias, modless
+  case lock, rep, repcc, d64, f64, i64, o64, align, priv, flow, alias, modless, implicit
 }
 
 /// One parsed instruction set, and a message with its place.

@@ -1,0 +1,196 @@
+// The interpreter as an engine: looks blocks up, enters the chain of handlers under fault protection, links branches,
+// turns host faults into guest faults, and keeps the exact instruction count. Owns the block cache of its address space.
+
+import CHost
+import GuestMemory
+import X86
+
+/// Runs guest code by interpretation of decoded blocks.
+public final class InterpreterEngine {
+  let memory: AddressSpace
+  let cache = BlockCache()
+  var builder: BlockBuilder
+
+  /// Instructions executed since creation.
+  public private(set) var instructionCount: InstructionCount = 0
+
+  /// Blocks run without looking at the budget for at most this many instructions, so the last stretch is stepped.
+  static let reserve = InstructionCount(BlockBuilder.longestBlock)
+
+  /// Installs the fault handlers of the process; `nil` when the host refuses.
+  public init?(memory: AddressSpace) {
+    guard vt_guard_install() == 0 else { return nil }
+    self.memory = memory
+    builder = BlockBuilder(memory: memory, cache: cache)
+    let cache = self.cache
+    memory.codeObserver = { pages in cache.invalidate(pages: pages) }
+  }
+
+  deinit { memory.codeObserver = nil }
+
+  /// Counters for `--stats`.
+  public var statistics: (blocks: Int, operations: Int, flushes: Int, invalidations: Int) {
+    (cache.blocks.count, cache.used, cache.flushes, cache.invalidations)
+  }
+
+  /// Runs `cpu` until it needs the outside world, at most `budget` instructions, counted exactly.
+  public func run(_ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount) -> Exit {
+    cpu.pointee.window_limit = memory.limit
+    cpu.pointee.block_cache = UnsafeMutableRawPointer(cache.jumps)
+    enterGuestFloatingPoint(cpu)
+    defer { leaveGuestFloatingPoint(cpu) }
+    var remaining = budget
+    var exit: Exit?
+    while exit == nil {
+      if cpu.pointee.attention != 0 { return .attention }
+      if remaining <= 0 { return .budget }
+      let before = remaining
+      if remaining > InterpreterEngine.reserve {
+        exit = runBlocks(cpu, &remaining)
+      } else {
+        exit = step(cpu, &remaining)
+      }
+      instructionCount &+= before &- remaining
+    }
+    return exit ?? .budget
+  }
+
+  /// Enters the chain of handlers at RIP and handles one return from it.
+  private func runBlocks(_ cpu: UnsafeMutablePointer<CPUState>, _ remaining: inout InstructionCount) -> Exit? {
+    let head = find(cpu.pointee.rip)
+    cpu.pointee.remaining = remaining &- InterpreterEngine.reserve
+    var fault = vt_fault()
+    let faulted = vt_guard_run(
+      enterHandler, head, cpu, memory.base, cpu.pointee.remaining, &fault)
+    remaining = cpu.pointee.remaining &+ InterpreterEngine.reserve
+    if faulted != 0 {
+      let operation = cpu.pointee.operation.assumingMemoryBound(to: Operation.self)
+      remaining &-= executedBefore(operation)
+      cpu.pointee.rip = operation.pointee.rip
+      return convert(fault, cpu, &remaining)
+    }
+    return left(cpu)
+  }
+
+  /// What the exit reason asks for; nil to go on.
+  private func left(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
+    switch cpu.pointee.exit_reason {
+    case ExitReason.resolve:
+      link(cpu.pointee.exit_value, to: cpu.pointee.rip)
+      return nil
+    case ExitReason.systemCall: return .systemCall
+    case ExitReason.interrupt: return .interrupt(UInt8(truncatingIfNeeded: cpu.pointee.exit_value))
+    case ExitReason.trap: return trapExit(cpu)
+    default: return nil
+    }
+  }
+
+  private func trapExit(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit {
+    let trap = Trap(rawValue: UInt32(truncatingIfNeeded: cpu.pointee.exit_value)) ?? .generalProtection
+    if trap == .pageFault {
+      let present: UInt64 = memory.query(cpu.pointee.exit_address) == nil ? 0 : 1
+      return .fault(Fault(trap: trap, address: cpu.pointee.exit_address, errorCode: 0x14 | present))
+    }
+    return .fault(Fault(trap: trap))
+  }
+
+  /// The block at `rip`, decoded if need be.
+  private func find(_ rip: UInt64) -> UnsafePointer<Operation> {
+    if let head = cache.lookup(rip), !cache.isDead(head) {
+      cache.remember(rip, head)
+      return head
+    }
+    let head = builder.build(rip)
+    cache.remember(rip, head)
+    return head
+  }
+
+  /// Links the branch operation at host address `branch` (0: none) to the block at `rip`.
+  private func link(_ branch: UInt64, to rip: UInt64) {
+    let flushes = cache.flushes
+    let head = find(rip)
+    guard branch != 0, cache.flushes == flushes,
+      let operation = UnsafeMutablePointer<Operation>(bitPattern: UInt(branch))
+    else { return }
+    operation.pointee.displacement = Int32(truncatingIfNeeded: head - UnsafePointer(operation))
+  }
+
+  /// Instructions of the block before the one that `operation` belongs to.
+  private func executedBefore(_ operation: UnsafePointer<Operation>) -> InstructionCount {
+    guard let block = cache.block(containing: operation) else { return 0 }
+    var count: InstructionCount = 0
+    var current = UnsafePointer(cache.arena + block.head)
+    while current < operation {
+      let following = current + 1
+      if following.pointee.rip != current.pointee.rip { count &+= 1 }
+      current = following
+    }
+    return count
+  }
+
+  // MARK: Stepping
+
+  /// Executes exactly one instruction.
+  private func step(_ cpu: UnsafeMutablePointer<CPUState>, _ remaining: inout InstructionCount) -> Exit? {
+    let head = builder.buildStep(cpu.pointee.rip)
+    cpu.pointee.remaining = remaining
+    var fault = vt_fault()
+    let faulted = vt_guard_run(enterHandler, head, cpu, memory.base, remaining, &fault)
+    if faulted != 0 {
+      cpu.pointee.rip = head.pointee.rip
+      return convert(fault, cpu, &remaining)
+    }
+    remaining = cpu.pointee.remaining
+    return left(cpu)
+  }
+
+  // MARK: Faults
+
+  /// Makes a guest fault of what the host reported; nil when the instruction can simply be executed again.
+  private func convert(
+    _ fault: vt_fault, _ cpu: UnsafeMutablePointer<CPUState>, _ remaining: inout InstructionCount
+  ) -> Exit? {
+    if fault.signal == 0 {
+      return .fault(Fault(trap: Trap(rawValue: UInt32(truncatingIfNeeded: fault.code)) ?? .generalProtection))
+    }
+    if fault.signal == HostSignal.floatingPoint {
+      cpu.pointee.mxcsr = fault.mxcsr
+      return .fault(Fault(trap: .simdFloatingPoint))
+    }
+    let isWrite = fault.error_code & 2 != 0
+    var address = fault.address &- UInt64(UInt(bitPattern: memory.base))
+    if fault.address == 0 || address >= memory.limit {
+      // Clamped to the guard area: the operation noted the address that it wanted.
+      address = max(cpu.pointee.exit_address, memory.limit)
+      if address &+ (1 &<< 47) >= 1 &<< 48 { return .fault(Fault(trap: nonCanonicalTrap(cpu))) }
+    } else if fault.signal == HostSignal.bus {
+      return .fault(
+        Fault(trap: .pageFault, address: address, errorCode: fault.error_code | 4, isBusError: true))
+    } else if isWrite && memory.handleWriteFault(address) {
+      // The store goes to a page with decoded code: execute this one instruction while the page is writable.
+      return step(cpu, &remaining)
+    } else if memory.handleFault(at: address, write: isWrite) {
+      return nil
+    }
+    return .fault(Fault(trap: .pageFault, address: address, errorCode: (fault.error_code & 3) | 4))
+  }
+
+  /// A non-canonical address is #SS when the operand is in the stack segment, else #GP.
+  private func nonCanonicalTrap(_ cpu: UnsafeMutablePointer<CPUState>) -> Trap {
+    builder.usesStackSegment(cpu.pointee.rip) ? .stackFault : .generalProtection
+  }
+}
+
+/// Linux signal numbers of host faults.
+enum HostSignal {
+  static let bus: Int32 = 7
+  static let floatingPoint: Int32 = 8
+  static let segmentation: Int32 = 11
+}
+
+/// The first link of every chain: calls the head operation's handler.
+private let enterHandler: vt_handler = { operation, cpu, window, counter in
+  guard let operation, let cpu, let window else { return }
+  let head = operation.assumingMemoryBound(to: Operation.self)
+  go(head, cpu.assumingMemoryBound(to: CPUState.self), window, counter)
+}
