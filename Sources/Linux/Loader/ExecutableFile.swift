@@ -1,0 +1,151 @@
+// A file opened for loading or for reading symbols. Owns the host descriptor and closes it. All reads are
+// `pread64`s of bounded size into arrays of at most the file's own size: a number found in a file never
+// decides how much is allocated.
+import CHost
+import GuestMemory
+
+/// A regular file of the host, open for reading.
+public final class ExecutableFile {
+  /// Why a file cannot be opened.
+  public enum OpenError: Error, Equatable, Sendable {
+    /// The host said no; an errno (open(2)).
+    case host(Int32)
+    /// A directory, device, socket or pipe.
+    case notRegular(isDirectory: Bool)
+  }
+
+  /// The host's descriptor.
+  public let descriptor: Int32
+  /// The size when it was opened, in bytes.
+  public let size: UInt64
+  /// File type and permission bits (`st_mode`, inode(7)).
+  public let mode: UInt32
+  /// Owner and group, for set-user-ID decisions and permission checks.
+  public let owner: (user: UInt32, group: UInt32)
+  /// Device, inode and path, for the region table.
+  public let identity: Backing
+
+  /// Opens `path` (bytes without a terminating zero).
+  public init(path: [UInt8]) throws(OpenError) {
+    if path.contains(0) || path.isEmpty { throw .host(HostCall.noEntry) }
+    let opened = (path + [0]).withUnsafeBytes { HostCall.open($0.baseAddress) }
+    if opened < 0 { throw .host(Int32(truncatingIfNeeded: 0 &- opened)) }
+    descriptor = Int32(truncatingIfNeeded: opened)
+    var status = HostCall.Status()
+    let result = HostCall.status(of: descriptor, into: &status)
+    size = status.size
+    mode = status.mode
+    owner = (status.user, status.group)
+    identity = Backing(device: status.device, inode: status.inode, path: path)
+    // All properties are set: from here on `deinit` closes the descriptor.
+    if result < 0 { throw .host(Int32(truncatingIfNeeded: 0 &- result)) }
+    if status.mode & 0o170000 != 0o100000 {
+      throw .notRegular(isDirectory: status.mode & 0o170000 == 0o040000)
+    }
+  }
+
+  deinit { HostCall.close(descriptor) }
+
+  /// Reads up to `count` bytes at `offset`; fewer at the end of the file, none beyond it or when the host
+  /// cannot read.
+  public func read(at offset: UInt64, count: Int) -> [UInt8] {
+    guard count > 0, offset < size else { return [] }
+    let wanted = Int(truncatingIfNeeded: Swift.min(UInt64(truncatingIfNeeded: count), size &- offset))
+    return [UInt8](unsafeUninitializedCapacity: wanted) { buffer, filled in
+      filled = 0
+      while filled < wanted {
+        let rest = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[filled...])
+        let got = HostCall.read(descriptor, into: rest, at: offset &+ UInt64(truncatingIfNeeded: filled))
+        if got <= 0 { break }
+        filled &+= got
+      }
+    }
+  }
+}
+
+/// The few host calls that reading an executable needs, as raw numbers.
+enum HostCall {
+  static let noEntry: Int32 = 2
+  private static let interrupted: Int64 = -4
+
+  #if arch(x86_64)
+    private static let closeNumber: Int64 = 3
+    private static let pread64Number: Int64 = 17
+    private static let openatNumber: Int64 = 257
+    private static let faccessatNumber: Int64 = 269
+    private static let statxNumber: Int64 = 332
+  #else
+    private static let closeNumber: Int64 = 57
+    private static let pread64Number: Int64 = 67
+    private static let openatNumber: Int64 = 56
+    private static let faccessatNumber: Int64 = 48
+    private static let statxNumber: Int64 = 291
+  #endif
+
+  /// What statx(2) says of a file.
+  struct Status {
+    var mode: UInt32 = 0
+    var user: UInt32 = 0
+    var group: UInt32 = 0
+    var inode: UInt64 = 0
+    var size: UInt64 = 0
+    var device: UInt64 = 0
+  }
+
+  /// openat(2) with O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY: a pipe or a terminal must not make us wait
+  /// or own it.
+  static func open(_ path: UnsafeRawPointer?) -> Int64 {
+    retrying {
+      vt_syscall6(openatNumber, -100, Int64(Int(bitPattern: path)), 0o2000000 | 0o4000 | 0o400, 0, 0, 0)
+    }
+  }
+
+  static func close(_ descriptor: Int32) { _ = vt_syscall6(closeNumber, Int64(descriptor), 0, 0, 0, 0, 0) }
+
+  static func read(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int
+  {
+    let address = Int64(Int(bitPattern: buffer.baseAddress))
+    let result = retrying {
+      vt_syscall6(
+        pread64Number, Int64(descriptor), address, Int64(buffer.count), Int64(bitPattern: offset), 0, 0)
+    }
+    return Int(result)
+  }
+
+  /// faccessat(2) for execution, with the effective ids.
+  static func mayExecute(_ path: [UInt8]) -> Bool {
+    (path + [0]).withUnsafeBytes { bytes in
+      vt_syscall6(faccessatNumber, -100, Int64(Int(bitPattern: bytes.baseAddress)), 1, 0, 0, 0) == 0
+    }
+  }
+
+  /// statx(2): one layout on every architecture. Offsets of `struct statx` in bytes are 28 mode (16 bits), 20
+  /// user, 24 group, 32 inode, 40 size, 136 and 140 device.
+  static func status(of descriptor: Int32, into status: inout Status) -> Int64 {
+    var bytes = [UInt8](repeating: 0, count: 256)
+    let result = bytes.withUnsafeMutableBytes { buffer -> Int64 in
+      var empty: UInt8 = 0
+      return withUnsafePointer(to: &empty) { path in
+        vt_syscall6(
+          statxNumber, Int64(descriptor), Int64(Int(bitPattern: path)), 0x1000, 0x7ff,
+          Int64(Int(bitPattern: buffer.baseAddress)), 0)
+      }
+    }
+    status.mode = UInt32(bytes.littleEndian(UInt16.self, at: 28) ?? 0)
+    status.user = bytes.littleEndian(UInt32.self, at: 20) ?? 0
+    status.group = bytes.littleEndian(UInt32.self, at: 24) ?? 0
+    status.inode = bytes.littleEndian(UInt64.self, at: 32) ?? 0
+    status.size = bytes.littleEndian(UInt64.self, at: 40) ?? 0
+    let major = UInt64(bytes.littleEndian(UInt32.self, at: 136) ?? 0)
+    let minor = UInt64(bytes.littleEndian(UInt32.self, at: 140) ?? 0)
+    status.device = (minor & 0xff) | (major & 0xfff) &<< 8 | (minor & ~0xff) &<< 12 | (major & ~0xfff) &<< 32
+    return result
+  }
+
+  private static func retrying(_ call: () -> Int64) -> Int64 {
+    while true {
+      let result = call()
+      if result != interrupted { return result }
+    }
+  }
+}

@@ -1,0 +1,91 @@
+// Puts the PT_LOAD segments of a checked file into guest memory, page by page as Linux does: file pages are
+// mapped privately, the rest of the last one is cleared, whole pages beyond it are anonymous memory.
+//
+//     p_vaddr            + p_filesz        + p_memsz
+//        |  from the file    | zero … page end | anonymous pages |
+import GuestMemory
+
+struct ImagePlacement {
+  let executable: Executable
+
+  private var headers: ProgramHeaders { executable.programHeaders }
+  private var path: [UInt8] { executable.file.identity.path }
+
+  /// AT_PHDR before the bias is added: where the program headers are in memory, 0 when no segment contains
+  /// them.
+  var programHeaderAddress: UInt64 {
+    let offset = executable.header.programHeaderOffset
+    for segment in headers.segments where offset >= segment.fileOffset {
+      if offset &- segment.fileOffset < segment.fileSize {
+        return segment.address &+ (offset &- segment.fileOffset)
+      }
+    }
+    return 0
+  }
+
+  /// Maps all segments; the load bias.
+  func place(in space: AddressSpace) throws(LoadError) -> UInt64 {
+    let bias = try chooseBias(space)
+    for segment in headers.segments { try place(segment, bias, in: space) }
+    return bias
+  }
+
+  /// A position-independent program starts two thirds up the address space (as Linux places one), moved up by
+  /// the requested number of pages; its break follows it.
+  private func chooseBias(_ space: AddressSpace) throws(LoadError) -> UInt64 {
+    guard executable.header.isPositionIndependent else { return 0 }
+    let mask = headers.alignment &- 1
+    let lowest = Page.down(headers.lowest)
+    let extent = headers.highest &- lowest
+    let slide = (executable.request.slide.image &* Page.size) & ((space.limit >> 3) &- 1)
+    let wish = space.limit / 3 &* 2 &+ slide
+    let (end, overflow) = (wish &+ mask).addingReportingOverflow(extent)
+    // A huge image, or one with a huge alignment, starts as low as it can.
+    let fits = !overflow && end < space.searchTop
+    let start = fits ? wish : AddressSpace.lowestAddress
+    let aligned = (start &+ mask) & ~mask
+    let bias = aligned &- (lowest & ~mask)
+    guard aligned < space.limit, extent < space.limit &- aligned, lowest &+ bias >= AddressSpace.lowestAddress
+    else {
+      throw .memory(path: path, what: "the image: it is larger than the address space", number: 12)
+    }
+    return bias
+  }
+
+  private func place(_ segment: LoadSegment, _ bias: UInt64, in space: AddressSpace) throws(LoadError) {
+    let start = Page.down(segment.address &+ bias)
+    let fileEnd = segment.address &+ bias &+ segment.fileSize
+    let memoryEnd = segment.address &+ bias &+ segment.memorySize
+    guard let filePages = segment.fileSize == 0 ? start : Page.up(fileEnd),
+      let memoryPages = Page.up(memoryEnd)
+    else { throw .memory(path: path, what: "a segment", number: 12) }
+    do {
+      if filePages > start {
+        var request = MapRequest(address: start, size: filePages &- start, permissions: segment.permissions)
+        request.placement = .fixed
+        request.file = (
+          executable.file.descriptor, Page.down(segment.fileOffset), executable.file.identity
+        )
+        _ = try space.map(request)
+      }
+      if memoryEnd > fileEnd, segment.fileSize != 0 { try clearTail(fileEnd, filePages, segment, space) }
+      if memoryPages > filePages {
+        // Linux makes such pages writable whatever the segment says.
+        let permissions = segment.permissions.union([.read, .write])
+        try space.mapAnonymous(at: filePages, size: memoryPages &- filePages, permissions: permissions)
+      }
+    } catch {
+      throw .memory(path: path, what: "a segment (p_vaddr, p_memsz)", number: error.number)
+    }
+  }
+
+  /// Clears the rest of the last file page. In a segment that is not writable the bytes of the file stay, as
+  /// in Linux.
+  private func clearTail(
+    _ start: UInt64, _ end: UInt64, _ segment: LoadSegment, _ space: AddressSpace
+  ) throws(MemoryError) {
+    guard start < end, segment.permissions.contains(.write) else { return }
+    let zeros = [UInt8](repeating: 0, count: Int(truncatingIfNeeded: end &- start))
+    if !space.copyOut(zeros, to: GuestAddress(start)) { throw .badAddress }
+  }
+}
