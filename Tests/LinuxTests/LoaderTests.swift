@@ -97,7 +97,9 @@ private let headerCases: [HeaderCase] = [
     let whole = TestImage().bytes()
     for count in 0..<120 {
       let said = complaint(Array(whole.prefix(count)))
-      #expect(said == (count < 4 ? "format" : "truncated"), "\(count) bytes")
+      // At 64 bytes the program headers' offset is the end of the file.
+      let expected = count < 4 ? "format" : count == 64 ? "e_phoff" : "truncated"
+      #expect(said == expected, "\(count) bytes")
     }
   }
 
