@@ -7,5 +7,6 @@
 #include "memory.h"
 #include "arithmetic.h"
 #include "system.h"
+#include "x87.h"
 #include "float.h"
 #endif
