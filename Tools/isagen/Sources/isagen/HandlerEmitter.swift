@@ -20,6 +20,9 @@ struct HandlerEmitter {
   /// Files whose rows get handlers; nil: all.
   let only: Set<String>?
 
+  let semantics: Set<String>
+  private(set) var missing: Set<String> = []
+
   private var indexByName: [String: Int] = [:]
   private var definitionsByFile: [String: [HandlerDefinition]] = [:]
   private var names: [String] = []
@@ -29,13 +32,35 @@ struct HandlerEmitter {
   private var flowNames: [String] = []
 
   /// Files to be written; `only`: names of the row files that get handlers (for development), nil: all.
-  static func emit(_ instructionSet: InstructionSet, only: Set<String>?) -> [GeneratedFile] {
-    HandlerEmitter(rows: instructionSet.rows, only: only).files()
+  /// `semantics`: names of the functions in Sources/Engine/Semantics; rows that name another one get no handler and are
+  /// reported.
+  static func emit(
+    _ instructionSet: InstructionSet, only: Set<String>?, semantics: Set<String>
+  ) -> [GeneratedFile] {
+    let emitter = HandlerEmitter(rows: instructionSet.rows, only: only, semantics: semantics)
+    if !emitter.missing.isEmpty {
+      Files.complain("no semantic function yet: " + emitter.missing.sorted().joined(separator: " "))
+    }
+    return emitter.files()
   }
 
-  private init(rows: [Row], only: Set<String>?) {
+  /// The names of all static functions in a folder of Swift files.
+  static func semantics(in folder: String) -> Set<String> {
+    var names: Set<String> = []
+    for file in Files.list(folder) where file.hasSuffix(".swift") {
+      let text = Files.read(folder + "/" + file) ?? ""
+      for line in text.split(separator: "\n") {
+        guard let range = line.firstRange(of: "static func ") else { continue }
+        names.insert(String(line[range.upperBound...].prefix { $0.isLetter || $0.isNumber || $0 == "_" }))
+      }
+    }
+    return names
+  }
+
+  private init(rows: [Row], only: Set<String>?, semantics: Set<String>) {
     self.rows = rows
     self.only = only
+    self.semantics = semantics
     flowNames = Set(rows.filter { $0.attributes.contains(.flow) }.compactMap { $0.semantic?.name }).sorted()
     for row in rows { collect(row) }
   }
@@ -48,6 +73,11 @@ struct HandlerEmitter {
     if let semantic = row.semantic, !row.attributes.contains(.flow), !row.attributes.contains(.priv),
       only?.contains(row.file) ?? true
     {
+      guard semantics.contains(semantic.name) else {
+        missing.insert(semantic.name)
+        rowHandlers += handlers
+        return
+      }
       for (index, form) in forms(of: row).enumerated() where form != nil {
         if let form { handlers[index] = handler(row, semantic, form) }
       }

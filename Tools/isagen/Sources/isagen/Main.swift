@@ -39,7 +39,8 @@ struct GeneratedFile {
     }
     let instructionSet = InstructionSet(rows: parser.rows, files: names)
     var tables = TableEmitter(instructionSet)
-    let files = tables.emit() + HandlerEmitter.emit(instructionSet, only: only)
+    let files = tables.emit() + HandlerEmitter.emit(
+      instructionSet, only: only, semantics: HandlerEmitter.semantics(in: root + "/Sources/Engine/Semantics"))
     let problems = parser.problems + tables.problems
     for problem in problems { Files.complain(problem.description) }
     if !problems.isEmpty { fail("\(problems.count) problems in \(parser.rows.count) rows; nothing written", code: 1) }
