@@ -189,3 +189,15 @@ func stepped(
 ) {
   leave(c, n &- o.count, rip: UInt64(bitPattern: o.pointee.immediate), ExitReason.stepped, 0)
 }
+
+// MARK: - Conditional branches
+
+/// Jcc on the lazy flags.
+// PERF: specialised by the constant condition in the sixteen handlers below.
+@inline(__always) func jumpIf(
+  _ condition: Condition, _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>,
+  _ w: UnsafeMutableRawPointer, _ n: Int64
+) {
+  if Interpreter(o, c, w).condition(condition) { return transfer(o.target, c, w, n &- o.count) }
+  next(o, c, w, n)
+}

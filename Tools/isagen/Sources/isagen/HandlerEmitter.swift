@@ -208,6 +208,7 @@ struct HandlerEmitter {
       result.append(GeneratedFile(path: folder + "Handlers+\(stem).swift", text: text))
     }
     result.append(GeneratedFile(path: folder + "HandlerTable.swift", text: tableText()))
+    result.append(BranchEmitter.emit())
     return result
   }
 
