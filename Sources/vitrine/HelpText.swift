@@ -1,0 +1,114 @@
+// What `vitrine help` says. Plain text of at most 80 columns; examples can be typed as they stand.
+
+enum HelpText {
+  static let usage = """
+    usage: vitrine run [OPTION]... [--] PROGRAM [ARGUMENT]...
+           vitrine disassemble [OPTION]... FILE
+           vitrine help [run | disassemble | exit-codes]
+           vitrine --version
+
+    """
+
+  static let runUsage = "usage: vitrine run [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
+  static let disassembleUsage = "usage: vitrine disassemble [OPTION]... FILE\n"
+
+  static func text(for topic: String) -> String? {
+    switch topic {
+    case "": return overview
+    case "run": return run
+    case "disassemble": return disassemble
+    case "exit-codes": return exitCodes
+    default: return nil
+    }
+  }
+
+  static let overview = """
+    Vitrine runs x86-64 Linux programs inside a machine of its own.
+
+    \(usage)
+    commands:
+      run           run a statically linked program
+      disassemble   print the machine code of a program
+      help          explain a command
+
+    examples:
+      vitrine run /usr/bin/busybox echo hello
+      vitrine run --trace /usr/bin/busybox uname -a
+      vitrine disassemble --symbol main ./program
+
+    """
+
+  static let run = """
+    vitrine run - run a statically linked x86-64 Linux program
+
+    \(runUsage)
+    PROGRAM is a static or static-PIE ELF file, or a script whose #! line names
+    one. A name without a slash is looked for in the current directory, then in
+    PATH. Everything after PROGRAM belongs to the program. The program gets
+    Vitrine's environment and its standard streams.
+
+    options:
+      --env NAME=VALUE    set an environment variable of the program
+      --unset-env NAME    remove one
+      --clear-env         start with an empty environment
+      --argv0 STRING      the program's argument 0 (default: PROGRAM)
+      --trace[=FILE]      print every system call to standard error, or to FILE
+      --stats             print counts and times to standard error at the end
+      --cpu LEVEL         v1, v2, v3 or max: the x86-64 level that the program's
+                          CPU has (default: max)
+      --engine NAME       interpreter (the only one so far)
+      --budget NUMBER     stop after this many instructions; exit code 125
+      --randomize         randomise addresses as Linux does; without it every run
+                          has the same layout
+      --vectors           show vector registers too when the program is killed by
+                          a fault
+      --help              this text
+
+    The exit code is the program's. A program killed by signal N gives 128 + N,
+    and a fault is reported on standard error: the instruction, the registers,
+    the nearest symbol, the memory around, a backtrace. Failures of Vitrine's own
+    give 125 and a line that starts with "vitrine: ".
+
+    examples:
+      vitrine run /usr/bin/busybox ls -l /
+      vitrine run --env LANG=C --cpu v2 ./program one two
+      vitrine run --trace=calls.txt ./program
+      vitrine run --stats -- ./program --stats-of-its-own
+
+    """
+
+  static let disassemble = """
+    vitrine disassemble - print the machine code of an x86-64 ELF file
+
+    \(disassembleUsage)
+    Without --symbol or --range every executable section is printed.
+
+    options:
+      --symbol NAME       only this function
+      --range A-B         only addresses from A up to, not including, B
+                          (hexadecimal with 0x, else decimal)
+      --syntax NAME       intel (default) or att
+      --help              this text
+
+    examples:
+      vitrine disassemble --symbol main ./program
+      vitrine disassemble --range 0x401000-0x401040 --syntax att ./program
+
+    """
+
+  static let exitCodes = """
+    exit codes of vitrine run
+
+      0 ... 255   the program's own exit code
+      128 + N     the program was killed by signal N (139: SIGSEGV, 132: SIGILL)
+      125         Vitrine's own failure: a mistake in the command line, a file
+                  that is missing or malformed, no memory, a spent --budget. A
+                  line that starts with "vitrine: " says which.
+
+    A program can also return 125 or 139 of its own accord; then nothing that
+    starts with "vitrine: " is printed. A program that dies of Ctrl-C on a
+    terminal makes Vitrine die of SIGINT too, so that shell scripts stop.
+    Other commands give 0, or 125 after a failure.
+
+    """
+}

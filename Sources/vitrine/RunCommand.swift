@@ -1,0 +1,149 @@
+// `vitrine run`: from words to a machine's configuration, and from its termination to an exit code.
+import Glibc
+import VirtualMachine
+
+enum RunCommand {
+  static func run(_ words: [[UInt8]], _ process: ProcessArguments) -> Int32 {
+    let configuration: UserMachineConfiguration
+    do {
+      guard let parsed = try parse(words, process) else {
+        Terminal.write(HelpText.run, to: 1)
+        return 0
+      }
+      configuration = parsed
+    } catch {
+      Terminal.complain(error.message)
+      Terminal.write(HelpText.runUsage + "Try: vitrine help run\n", to: 2)
+      return ownFailureCode
+    }
+    return finish(UserMachine(configuration).run())
+  }
+
+  /// The configuration that the words ask for; nil when they ask for help.
+  static func parse(
+    _ words: [[UInt8]], _ process: ProcessArguments
+  ) throws(UsageError) -> UserMachineConfiguration? {
+    var reader = WordReader(words)
+    var configuration = UserMachineConfiguration()
+    var environment = process.environment
+    var firstArgument: [UInt8]?
+    while let option = reader.nextOption() {
+      switch option.name {
+      case "-h", "--help": return nil
+      case "--env": try setVariable(try reader.bytes(of: option), in: &environment)
+      case "--unset-env": removeVariable(try reader.bytes(of: option), from: &environment)
+      case "--clear-env":
+        try reader.requireNoValue(option)
+        environment = []
+      case "--argv0": firstArgument = try reader.bytes(of: option)
+      default: try parseMachineOption(option, &reader, &configuration)
+      }
+    }
+    let operands = reader.operands()
+    guard let program = operands.first, !program.isEmpty else { throw UsageError("no program to run") }
+    configuration.program = locate(program, process)
+    configuration.arguments = [firstArgument ?? program] + operands.dropFirst()
+    configuration.environment = environment
+    configuration.useColour = Terminal.wantsColour(2, process)
+    return configuration
+  }
+
+  private static func parseMachineOption(
+    _ option: Option, _ reader: inout WordReader, _ configuration: inout UserMachineConfiguration
+  ) throws(UsageError) {
+    switch option.name {
+    case "--engine":
+      let name = try reader.text(of: option)
+      guard name == "interpreter" else {
+        throw UsageError("unknown engine: \(shown(name)) (there is: interpreter)")
+      }
+      configuration.engine = name
+    case "--cpu":
+      let name = try reader.text(of: option)
+      guard ["v1", "v2", "v3", "max"].contains(name) else {
+        throw UsageError("unknown CPU level: \(shown(name)) (there are: v1, v2, v3, max)")
+      }
+      configuration.cpuLevel = name
+    case "--trace":
+      configuration.trace = .standardError
+      if let file = option.attached {
+        guard !file.isEmpty else { throw UsageError("--trace= needs a file name") }
+        configuration.trace = .file(file)
+      }
+    case "--stats":
+      try reader.requireNoValue(option)
+      configuration.wantsStatistics = true
+    case "--budget":
+      let text = try reader.text(of: option)
+      guard let number = parseNumber(text), number <= UInt64(Int64.max) else {
+        throw UsageError("--budget needs a number of instructions, not \(shown(text))")
+      }
+      configuration.budget = Int64(number)
+    case "--randomize":
+      try reader.requireNoValue(option)
+      configuration.randomizeAddresses = true
+    case "--vectors":
+      try reader.requireNoValue(option)
+      configuration.reportVectors = true
+    default: throw UsageError("unknown option: \(shown(option.name))")
+    }
+  }
+
+  private static func setVariable(_ assignment: [UInt8], in environment: inout [[UInt8]]) throws(UsageError) {
+    guard let equals = assignment.firstIndex(of: 61), equals > 0 else {
+      throw UsageError("--env needs NAME=VALUE")
+    }
+    let name = assignment[...equals]
+    if let place = environment.firstIndex(where: { $0.starts(with: name) }) {
+      environment[place] = assignment
+    } else {
+      environment.append(assignment)
+    }
+  }
+
+  private static func removeVariable(_ name: [UInt8], from environment: inout [[UInt8]]) {
+    environment.removeAll { $0.starts(with: name + [61]) }
+  }
+
+  /// A name without a slash is taken from the current directory, else from PATH.
+  static func locate(_ program: [UInt8], _ process: ProcessArguments) -> [UInt8] {
+    func exists(_ path: [UInt8]) -> Bool {
+      (path.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { buffer in
+        guard let pointer = buffer.baseAddress else { return false }
+        return access(pointer, F_OK) == 0
+      }
+    }
+    if program.contains(47) || exists(program) { return program }
+    for folder in (process.value(of: "PATH") ?? []).split(separator: 58) {
+      let candidate = folder + [47] + program
+      let isProgram = (candidate.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { buffer in
+        buffer.baseAddress.map { access($0, X_OK) == 0 } ?? false
+      }
+      if isProgram { return Array(candidate) }
+    }
+    return program
+  }
+
+  /// Says what there is to say and chooses the exit code.
+  private static func finish(_ termination: Termination) -> Int32 {
+    switch termination {
+    case .exited(let code): return code & 0xff
+    case .killed(let signal):
+      if signal == SIGINT, isatty(0) == 1 || isatty(2) == 1 { dieOfInterrupt() }
+      return 128 + signal
+    case .failed(let message):
+      Terminal.complain(message)
+      return ownFailureCode
+    }
+  }
+
+  /// A shell stops its script only when a command dies of Ctrl-C itself.
+  private static func dieOfInterrupt() {
+    signal(SIGINT, SIG_DFL)
+    var set = sigset_t()
+    sigemptyset(&set)
+    sigaddset(&set, SIGINT)
+    sigprocmask(SIG_UNBLOCK, &set, nil)
+    kill(getpid(), SIGINT)
+  }
+}
