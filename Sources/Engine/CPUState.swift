@@ -22,6 +22,9 @@ extension vt_cpu_state {
     cpu.pointee.flags_carries = 0x100
     cpu.pointee.flags_other = 0x202
     cpu.pointee.mxcsr = 0x1f80
+    #if arch(x86_64)
+      cpu.pointee.host_features = vt_host_float_features()
+    #endif
     cpu.pointee.x87_control = 0x37f
     cpu.pointee.xcr0 = 7
     cpu.pointee.segment_selectors = (0x2b, 0x33, 0x2b, 0x2b, 0, 0)

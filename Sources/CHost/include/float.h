@@ -188,6 +188,24 @@ VT_FLOAT_COMPARE(cmpsd)
 VT_FLOAT_ROUND(s)
 VT_FLOAT_ROUND(d)
 
+/// Dot product with the products that bits 0…3 of `terms` select; the sum goes to every element.
+VT_INLINE vt_chunk vt_dpps(vt_chunk a, vt_chunk b, uint8_t terms) {
+#define VT_CASE_DOT(n, unused)                                                                               \
+  case n: __asm__ volatile("dpps $(" #n " * 16 + 15), %1, %0" : "+x"(a) : "x"(b) : "memory"); break;
+  switch (terms & 15) { VT_CASES_16(VT_CASE_DOT, unused) }
+#undef VT_CASE_DOT
+  return a;
+}
+VT_INLINE vt_chunk vt_dppd(vt_chunk a, vt_chunk b, uint8_t terms) {
+  switch (terms & 3) {
+    case 0: __asm__ volatile("dppd $0x03, %1, %0" : "+x"(a) : "x"(b) : "memory"); break;
+    case 1: __asm__ volatile("dppd $0x13, %1, %0" : "+x"(a) : "x"(b) : "memory"); break;
+    case 2: __asm__ volatile("dppd $0x23, %1, %0" : "+x"(a) : "x"(b) : "memory"); break;
+    case 3: __asm__ volatile("dppd $0x33, %1, %0" : "+x"(a) : "x"(b) : "memory"); break;
+  }
+  return a;
+}
+
 // F16C: four singles to four halves in the low 64 bits.
 VT_INLINE vt_chunk vt_vcvtps2ph(vt_chunk a, uint8_t control) {
   vt_chunk result = a;

@@ -72,6 +72,8 @@ typedef struct {
   uint32_t tsc_aux;
   /// Index into CPU feature levels: what the guest's CPUID advertises (Engine/CPUID).
   uint32_t cpu_level;
+  /// Instruction set extensions of the host that handlers may use (VT_HOST_… in float.h); 0 is always safe.
+  uint32_t host_features;
 } vt_cpu_state;
 
 /// One pre-decoded operation of the interpreter; 32 bytes, a block is an array of them.
