@@ -72,7 +72,21 @@ VT_INLINE vt_x87_register *vt_x87_registers(vt_cpu_state *cpu) { return cpu->x87
   X(multiply_double, "fmull")                                                                                \
   X(divide_double, "fdivl")                                                                                  \
   X(divide_reverse_double, "fdivrl")                                                                         \
-  X(compare_double, "fcoml")
+  X(compare_double, "fcoml")                                                                                 \
+  X(add_int16, "fiadds")                                                                                     \
+  X(subtract_int16, "fisubs")                                                                                \
+  X(subtract_reverse_int16, "fisubrs")                                                                       \
+  X(multiply_int16, "fimuls")                                                                                \
+  X(divide_int16, "fidivs")                                                                                  \
+  X(divide_reverse_int16, "fidivrs")                                                                         \
+  X(compare_int16, "ficoms")                                                                                 \
+  X(add_int32, "fiaddl")                                                                                     \
+  X(subtract_int32, "fisubl")                                                                                \
+  X(subtract_reverse_int32, "fisubrl")                                                                       \
+  X(multiply_int32, "fimull")                                                                                \
+  X(divide_int32, "fidivl")                                                                                  \
+  X(divide_reverse_int32, "fidivrl")                                                                         \
+  X(compare_int32, "ficoml")
 
 /// Loads from memory, on an empty stack.
 #define VT_X87_LOAD(X)                                                                                       \
@@ -237,5 +251,9 @@ VT_X87_STORE(VT_X87_FAST)
   }
 VT_X87_CONSTANT(VT_X87_FAST)
 #undef VT_X87_FAST
+#else
+// Other hosts compute in Engine/FloatingPoint, which is told the control word each time.
+VT_INLINE void vt_x87_enter(uint16_t control) { (void)control; }
+VT_INLINE void vt_x87_leave(void) {}
 #endif
 #endif
