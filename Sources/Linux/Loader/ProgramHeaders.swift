@@ -24,6 +24,8 @@ public struct ProgramHeaders: Equatable, Sendable {
   public private(set) var interpreter: (offset: UInt64, size: UInt64)?
   /// PT_GNU_STACK asks for an executable stack.
   public private(set) var wantsExecutableStack = false
+  /// PT_GNU_EH_FRAME: where `.eh_frame_hdr` is, for reports; unchecked.
+  public private(set) var exceptionHeader: (offset: UInt64, address: UInt64)?
   /// Largest alignment that a segment asks for, at least a page; for choosing the bias.
   public private(set) var alignment = Page.size
   /// First and one past the last byte of the image.
@@ -50,6 +52,7 @@ public struct ProgramHeaders: Equatable, Sendable {
       case 1: try addSegment(raw, header: header, file: file, limit: limit)
       case 3: try addInterpreter(raw, file: file)
       case 7: try checkThreadStorage(raw, path: path)
+      case 0x6474_e550: exceptionHeader = (raw.offset, raw.address)
       case 0x6474_e551: wantsExecutableStack = raw.flags & 1 != 0
       default: break  // PT_NOTE, PT_PHDR, PT_GNU_PROPERTY, PT_GNU_RELRO, … concern the program itself
       }

@@ -1,0 +1,88 @@
+// The section headers of an ELF file, for reports and the disassembler. Running needs none of this, so a
+// damaged or missing section table only makes reports poorer: everything here answers nil or an empty list
+// instead of failing.
+import Linux
+
+/// One section header, with its name.
+public struct ELFSection: Sendable {
+  public let name: [UInt8]
+  /// SHT_* value: 1 program bits, 2 symbol table, 3 strings, 8 no bits, 11 dynamic symbols.
+  public let type: UInt32
+  /// SHF_* bits: 1 write, 2 in memory, 4 executable.
+  public let flags: UInt64
+  /// Address in memory before the load bias is added.
+  public let address: UInt64
+  public let offset: UInt64
+  public let size: UInt64
+  /// Index of the section that this one refers to.
+  public let link: UInt32
+
+  public var isExecutable: Bool { flags & 4 != 0 && type != 8 }
+}
+
+/// A file with its section table.
+public struct ELFSections {
+  /// Sections larger than this are not read (bytes).
+  public static let sizeLimit: UInt64 = 256 << 20
+  private static let headerSize = 64
+
+  public let file: ExecutableFile
+  public private(set) var all: [ELFSection] = []
+
+  /// Reads the section table; empty when it is missing or broken.
+  public init(_ header: ELFHeader, in file: ExecutableFile) {
+    self.file = file
+    let count = header.sectionHeaderCount
+    let table = file.read(at: header.sectionHeaderOffset, count: count &* ELFSections.headerSize)
+    guard count > 0, header.sectionHeaderOffset > 0, table.count == count &* ELFSections.headerSize else {
+      return
+    }
+    var nameOffsets: [Int] = []
+    for index in 0..<count {
+      let start = index &* ELFSections.headerSize
+      func long(_ offset: Int) -> UInt64 { table.littleEndian(UInt64.self, at: start &+ offset) ?? 0 }
+      func word(_ offset: Int) -> UInt32 { table.littleEndian(UInt32.self, at: start &+ offset) ?? 0 }
+      nameOffsets.append(Int(word(0)))
+      all.append(
+        ELFSection(
+          name: [], type: word(4), flags: long(8), address: long(16), offset: long(24), size: long(32),
+          link: word(40)))
+    }
+    nameSections(header, nameOffsets)
+  }
+
+  /// The section that holds the names is the one that holds `.shstrtab` at its own name offset.
+  private mutating func nameSections(_ header: ELFHeader, _ offsets: [Int]) {
+    let raw = file.read(at: 62, count: 2)
+    guard let index = raw.littleEndian(UInt16.self, at: 0), Int(index) < all.count else { return }
+    let names = bytes(of: all[Int(index)])
+    for (place, offset) in offsets.enumerated() {
+      let old = all[place]
+      all[place] = ELFSection(
+        name: names.cString(at: offset), type: old.type, flags: old.flags, address: old.address,
+        offset: old.offset,
+        size: old.size, link: old.link)
+    }
+  }
+
+  /// The bytes that a section has in the file; empty for none, or for one that is unreasonably large.
+  public func bytes(of section: ELFSection) -> [UInt8] {
+    guard section.type != 8, section.size <= ELFSections.sizeLimit else { return [] }
+    return file.read(at: section.offset, count: Int(truncatingIfNeeded: section.size))
+  }
+
+  /// The first section of this name.
+  public func section(named name: StaticString) -> ELFSection? {
+    let wanted = Array(name.description.utf8)
+    return all.first { $0.name == wanted }
+  }
+}
+
+extension Array where Element == UInt8 {
+  /// The zero-terminated string at `offset`; what there is of it when the array ends first.
+  func cString(at offset: Int) -> [UInt8] {
+    guard offset >= 0, offset < count else { return [] }
+    let rest = self[offset...]
+    return Array(rest.prefix { $0 != 0 })
+  }
+}
