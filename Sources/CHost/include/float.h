@@ -41,14 +41,12 @@ VT_INLINE uint32_t vt_host_float_features(void) {
   return features;
 }
 
-VT_INLINE uint32_t vt_mxcsr(void) {
-  uint32_t value;
-  __asm__ volatile("stmxcsr %0" : "=m"(value) : : "memory");
-  return value;
-}
+/// Stores MXCSR at `value`. Both functions take an address because a local variable whose address reaches
+/// assembly would cost a handler its tail call.
+VT_INLINE void vt_store_mxcsr(uint32_t *value) { __asm__ volatile("stmxcsr %0" : "=m"(*value) : : "memory"); }
 
-/// Reserved bits must be zero (the caller has checked them), else the host faults.
-VT_INLINE void vt_set_mxcsr(uint32_t value) { __asm__ volatile("ldmxcsr %0" : : "m"(value) : "memory"); }
+/// Loads MXCSR. Reserved bits must be zero (the caller has checked them), else the host faults.
+VT_INLINE void vt_load_mxcsr(const uint32_t *value) { __asm__ volatile("ldmxcsr %0" : : "m"(*value) : "memory"); }
 
 // "memory" keeps stores of the handler (which operation runs) before an instruction that may raise SIGFPE.
 #define VT_FLOAT_BINARY(instruction)                                                                         \

@@ -12,16 +12,15 @@ extension Interpreter {
   /// MXCSR as the guest sees it now.
   @inline(__always) var currentMXCSR: UInt32 {
     #if arch(x86_64)
-      return vt_mxcsr()
-    #else
-      return cpu.pointee.mxcsr
+      vt_store_mxcsr(&cpu.pointee.mxcsr)
     #endif
+    return cpu.pointee.mxcsr
   }
 
   @inline(__always) func replaceMXCSR(_ value: UInt32) {
     cpu.pointee.mxcsr = value
     #if arch(x86_64)
-      vt_set_mxcsr(value)
+      vt_load_mxcsr(&cpu.pointee.mxcsr)
     #endif
   }
 
@@ -33,18 +32,6 @@ extension Interpreter {
 
   @inline(__always) public func hasReservedMXCSRBits(_ value: UInt64) -> Bool {
     value & ~Interpreter.mxcsrMask != 0
-  }
-
-  /// Runs portable arithmetic under the guest's MXCSR, merges the flags, and raises #XM for an unmasked
-  /// exception.
-  @inline(__always) func portable<Result>(_ body: (inout FloatEnvironment) -> Result) -> Result {
-    let before = currentMXCSR
-    var environment = FloatEnvironment(mxcsr: before)
-    let result = body(&environment)
-    let outcome = environment.outcome
-    if outcome.flags & ~before != 0 { replaceMXCSR(before | outcome.flags) }
-    trap(if: outcome.faults, .simdFloatingPoint)
-    return result
   }
 
   /// Sets ZF, PF, CF from the two flags that tell the four relations apart: unordered sets both.

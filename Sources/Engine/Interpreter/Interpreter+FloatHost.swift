@@ -12,7 +12,9 @@
     /// Notes the operation for the host fault that an unmasked exception raises.
     @inline(__always) func markFloat() { cpu.pointee.operation = UnsafeRawPointer(operation) }
 
-    @inline(__always) func hostHas(_ feature: UInt32) -> Bool { cpu.pointee.host_features & feature != 0 }
+    @inline(__always) func hostHas(_ feature: UInt32) -> Bool {
+      _fastPath(cpu.pointee.host_features & feature != 0)
+    }
 
     @inline(__always) public func floatBinary<F: FloatElement>(
       _ operation: FloatBinaryOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk
@@ -34,7 +36,7 @@
       _ operation: FloatBinaryOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk
     ) -> Chunk {
       guard hostHas(VT_HOST_SSE3) else {
-        return portable { SoftVector.binary(operation, F.format, count: 128 / F.width, x, y, &$0) }
+        return portableBinary(operation, .packed(element), x, y)
       }
       let single = F.width == 32
       switch operation {
@@ -88,7 +90,7 @@
       markFloat()
       if predicates == .eight { return F.width == 32 ? vt_cmpps(x, y, predicate) : vt_cmppd(x, y, predicate) }
       guard hostHas(VT_HOST_AVX) else {
-        return portable { SoftVector.compare(F.format, count: 128 / F.width, x, y, predicate & 31, &$0) }
+        return portableCompare(.packed(element), x, y, predicate & 31)
       }
       return F.width == 32 ? vt_vcmpps(x, y, predicate) : vt_vcmppd(x, y, predicate)
     }
@@ -99,7 +101,7 @@
       markFloat()
       if predicates == .eight { return F.width == 32 ? vt_cmpss(x, y, predicate) : vt_cmpsd(x, y, predicate) }
       guard hostHas(VT_HOST_AVX) else {
-        return portable { SoftVector.compare(F.format, count: 1, x, y, predicate & 31, &$0) }
+        return portableCompare(.scalar(element), x, y, predicate & 31)
       }
       return F.width == 32 ? vt_vcmpss(x, y, predicate) : vt_vcmpsd(x, y, predicate)
     }

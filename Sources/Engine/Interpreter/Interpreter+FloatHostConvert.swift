@@ -49,13 +49,13 @@
       case .doubleToInt32Truncated: return vt_cvttpd2dq(x)
       case .doubleToSingle: return vt_cvtpd2ps(x)
       case .halfToSingle:
-        guard hostHas(VT_HOST_F16C) else { return portable { SoftVector.convert(conversion, x, &$0) } }
+        guard hostHas(VT_HOST_F16C) else { return portableConvert(conversion, x) }
         return vt_vcvtph2ps(x)
       }
     }
 
     @inline(__always) public func floatToHalf(_ x: Chunk, _ control: UInt8) -> Chunk {
-      guard hostHas(VT_HOST_F16C) else { return portable { SoftVector.toHalf(x, control, &$0) } }
+      guard hostHas(VT_HOST_F16C) else { return portableToHalf(x, control) }
       markFloat()
       return vt_vcvtps2ph(x, control)
     }
@@ -64,7 +64,7 @@
       _ element: F.Type, _ x: Chunk, _ control: UInt8
     ) -> Chunk {
       guard hostHas(VT_HOST_SSE41) else {
-        return portable { SoftVector.round(F.format, count: 128 / F.width, x, x, control, &$0) }
+        return portableRound(.packed(element), x, x, control)
       }
       markFloat()
       return F.width == 32 ? vt_roundps(x, control) : vt_roundpd(x, control)
@@ -74,7 +74,7 @@
       _ element: F.Type, _ x: Chunk, _ y: Chunk, _ control: UInt8
     ) -> Chunk {
       guard hostHas(VT_HOST_SSE41) else {
-        return portable { SoftVector.round(F.format, count: 1, x, y, control, &$0) }
+        return portableRound(.scalar(element), x, y, control)
       }
       markFloat()
       return F.width == 32 ? vt_roundss(x, y, control) : vt_roundsd(x, y, control)
@@ -84,7 +84,7 @@
       _ element: F.Type, _ x: Chunk, _ y: Chunk, _ control: UInt8
     ) -> Chunk {
       guard hostHas(VT_HOST_SSE41) else {
-        return portable { SoftVector.dotProduct(F.format, x, y, control, &$0) }
+        return portableDotProduct(F.format, x, y, control)
       }
       markFloat()
       let terms = control &>> 4
@@ -97,9 +97,7 @@
       _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
     ) -> Chunk {
       guard hostHas(VT_HOST_FMA) else {
-        return portable {
-          SoftVector.fusedMultiply(form, operation, F.format, count: 128 / F.width, x, y, z, &$0)
-        }
+        return portableFused(form, operation, .packed(element), x, y, z)
       }
       markFloat()
       return F.width == 32 ? fusedSingle(form, operation, x, y, z) : fusedDouble(form, operation, x, y, z)
@@ -109,7 +107,7 @@
       _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
     ) -> Chunk {
       guard hostHas(VT_HOST_FMA) else {
-        return portable { SoftVector.fusedMultiply(form, operation, F.format, count: 1, x, y, z, &$0) }
+        return portableFused(form, operation, .scalar(element), x, y, z)
       }
       markFloat()
       let single = F.width == 32

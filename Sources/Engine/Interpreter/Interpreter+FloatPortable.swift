@@ -1,127 +1,98 @@
-// Floating-point primitives of the interpreter on hosts that are not x86-64: the portable arithmetic of
-// Engine/FloatingPoint under `vt_cpu_state.mxcsr`. Bit for bit the same as silicon, except RCP and RSQRT,
-// whose tables differ from one processor to the next.
+// Floating-point operations of the interpreter in portable arithmetic (Engine/FloatingPoint): what hosts
+// without the instruction do. Bit for bit the same as silicon, except RCP and RSQRT, whose tables differ
+// from one processor to the next. These are calls, not inlined, so that handlers keep no locals in memory
+// and end in a jump.
 
-#if !arch(x86_64) || SOFT_FLOAT
-  extension Interpreter {
-    @inline(__always) public func floatBinary<F: FloatElement>(
-      _ operation: FloatBinaryOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk
-    ) -> Chunk {
-      portable { SoftVector.binary(operation, F.format, count: 128 / F.width, x, y, &$0) }
-    }
+/// Which elements of a chunk an operation computes.
+struct FloatLanes {
+  let format: FloatFormat
+  let count: Int
 
-    @inline(__always) public func floatBinaryScalar<F: FloatElement>(
-      _ operation: FloatBinaryOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk
-    ) -> Chunk {
-      portable { SoftVector.binary(operation, F.format, count: 1, x, y, &$0) }
-    }
+  // PERF: constants that the caller passes in registers.
+  @inline(__always) static func packed<F: FloatElement>(_ element: F.Type) -> FloatLanes {
+    FloatLanes(format: F.format, count: 128 / F.width)
+  }
+  @inline(__always) static func scalar<F: FloatElement>(_ element: F.Type) -> FloatLanes {
+    FloatLanes(format: F.format, count: 1)
+  }
+}
 
-    @inline(__always) public func floatSquareRoot<F: FloatElement>(_ element: F.Type, _ x: Chunk) -> Chunk {
-      portable { SoftVector.squareRoot(F.format, count: 128 / F.width, x, x, &$0) }
-    }
+extension Interpreter {
+  /// Runs portable arithmetic under the guest's MXCSR, merges the flags, and raises #XM for an unmasked
+  /// exception.
+  private func portable<Result>(_ body: (inout FloatEnvironment) -> Result) -> Result {
+    let before = currentMXCSR
+    var environment = FloatEnvironment(mxcsr: before)
+    let result = body(&environment)
+    let outcome = environment.outcome
+    if outcome.flags & ~before != 0 { replaceMXCSR(before | outcome.flags) }
+    trap(if: outcome.faults, .simdFloatingPoint)
+    return result
+  }
 
-    @inline(__always) public func floatSquareRootScalar<F: FloatElement>(
-      _ element: F.Type, _ x: Chunk, _ y: Chunk
-    ) -> Chunk {
-      portable { SoftVector.squareRoot(F.format, count: 1, x, y, &$0) }
-    }
+  @inline(never) func portableBinary(
+    _ operation: FloatBinaryOperation, _ lanes: FloatLanes, _ x: Chunk, _ y: Chunk
+  ) -> Chunk {
+    portable { SoftVector.binary(operation, lanes.format, count: lanes.count, x, y, &$0) }
+  }
 
-    @inline(__always) public func floatApproximate(_ function: FloatApproximation, _ x: Chunk) -> Chunk {
-      SoftVector.approximate(function, count: 4, x, x)
-    }
+  @inline(never) func portableSquareRoot(_ lanes: FloatLanes, _ x: Chunk, _ y: Chunk) -> Chunk {
+    portable { SoftVector.squareRoot(lanes.format, count: lanes.count, x, y, &$0) }
+  }
 
-    @inline(__always) public func floatApproximateScalar(
-      _ function: FloatApproximation, _ x: Chunk, _ y: Chunk
-    ) -> Chunk {
-      SoftVector.approximate(function, count: 1, x, y)
-    }
+  @inline(never) func portableCompare(
+    _ lanes: FloatLanes, _ x: Chunk, _ y: Chunk, _ predicate: UInt8
+  ) -> Chunk {
+    portable { SoftVector.compare(lanes.format, count: lanes.count, x, y, predicate, &$0) }
+  }
 
-    @inline(__always) public func floatCompare<F: FloatElement>(
-      _ predicates: FloatPredicates, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ predicate: UInt8
-    ) -> Chunk {
-      let known: UInt8 = predicates == .eight ? 7 : 31
-      return portable {
-        SoftVector.compare(F.format, count: 128 / F.width, x, y, predicate & known, &$0)
-      }
-    }
-
-    @inline(__always) public func floatCompareScalar<F: FloatElement>(
-      _ predicates: FloatPredicates, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ predicate: UInt8
-    ) -> Chunk {
-      let known: UInt8 = predicates == .eight ? 7 : 31
-      return portable { SoftVector.compare(F.format, count: 1, x, y, predicate & known, &$0) }
-    }
-
-    @inline(__always) public func setFlagsAfterFloatCompare<F: FloatElement>(
-      _ kind: FloatComparisonKind, _ element: F.Type, _ x: Chunk, _ y: Chunk
-    ) {
-      let relation = portable { environment in
-        let first = SoftVector.value(x, 0, F.format)
-        let second = SoftVector.value(y, 0, F.format)
-        return environment.compare(first, second, isSignalling: kind == .signalling)
-      }
-      setFlagsAfterFloatCompare(
-        isZero: relation == .equal || relation == .unordered,
-        isCarry: relation == .less || relation == .unordered)
-    }
-
-    @inline(__always) public func floatFromInteger<F: FloatElement, W: Width>(
-      _ element: F.Type, _ width: W.Type, _ x: Chunk, _ value: UInt64
-    ) -> Chunk {
-      let integer = Int64(truncatingIfNeeded: W.Signed(truncatingIfNeeded: value))
-      return portable { SoftVector.fromInteger(F.format, x, integer, &$0) }
-    }
-
-    @inline(__always) public func floatToInteger<F: FloatElement, W: Width>(
-      _ rounding: FloatIntegerRounding, _ element: F.Type, _ width: W.Type, _ x: Chunk
-    ) -> UInt64 {
-      portable {
-        SoftVector.toInteger(rounding, F.format, width: Int(truncatingIfNeeded: W.bits), x, &$0)
-      }
-    }
-
-    @inline(__always) public func floatConvertScalar<From: FloatElement, To: FloatElement>(
-      _ from: From.Type, _ to: To.Type, _ x: Chunk, _ y: Chunk
-    ) -> Chunk {
-      portable { SoftVector.convertScalar(From.format, To.format, x, y, &$0) }
-    }
-
-    @inline(__always) public func floatConvert(_ conversion: FloatConversion, _ x: Chunk) -> Chunk {
-      portable { SoftVector.convert(conversion, x, &$0) }
-    }
-
-    @inline(__always) public func floatToHalf(_ x: Chunk, _ control: UInt8) -> Chunk {
-      portable { SoftVector.toHalf(x, control, &$0) }
-    }
-
-    @inline(__always) public func floatRound<F: FloatElement>(
-      _ element: F.Type, _ x: Chunk, _ control: UInt8
-    ) -> Chunk {
-      portable { SoftVector.round(F.format, count: 128 / F.width, x, x, control, &$0) }
-    }
-
-    @inline(__always) public func floatRoundScalar<F: FloatElement>(
-      _ element: F.Type, _ x: Chunk, _ y: Chunk, _ control: UInt8
-    ) -> Chunk {
-      portable { SoftVector.round(F.format, count: 1, x, y, control, &$0) }
-    }
-
-    @inline(__always) public func floatDotProduct<F: FloatElement>(
-      _ element: F.Type, _ x: Chunk, _ y: Chunk, _ control: UInt8
-    ) -> Chunk {
-      portable { SoftVector.dotProduct(F.format, x, y, control, &$0) }
-    }
-
-    @inline(__always) public func fusedMultiply<F: FloatElement>(
-      _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
-    ) -> Chunk {
-      portable { SoftVector.fusedMultiply(form, operation, F.format, count: 128 / F.width, x, y, z, &$0) }
-    }
-
-    @inline(__always) public func fusedMultiplyScalar<F: FloatElement>(
-      _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
-    ) -> Chunk {
-      portable { SoftVector.fusedMultiply(form, operation, F.format, count: 1, x, y, z, &$0) }
+  @inline(never) func portableRelation(
+    _ format: FloatFormat, _ x: Chunk, _ y: Chunk, isSignalling: Bool
+  ) -> FloatRelation {
+    portable { environment in
+      let first = SoftVector.value(x, 0, format)
+      let second = SoftVector.value(y, 0, format)
+      return environment.compare(first, second, isSignalling: isSignalling)
     }
   }
-#endif
+
+  @inline(never) func portableFromInteger(_ format: FloatFormat, _ x: Chunk, _ integer: Int64) -> Chunk {
+    portable { SoftVector.fromInteger(format, x, integer, &$0) }
+  }
+
+  @inline(never) func portableToInteger(
+    _ rounding: FloatIntegerRounding, _ format: FloatFormat, width: Int, _ x: Chunk
+  ) -> UInt64 {
+    portable { SoftVector.toInteger(rounding, format, width: width, x, &$0) }
+  }
+
+  @inline(never) func portableConvertScalar(
+    _ from: FloatFormat, _ to: FloatFormat, _ x: Chunk, _ y: Chunk
+  ) -> Chunk {
+    portable { SoftVector.convertScalar(from, to, x, y, &$0) }
+  }
+
+  @inline(never) func portableConvert(_ conversion: FloatConversion, _ x: Chunk) -> Chunk {
+    portable { SoftVector.convert(conversion, x, &$0) }
+  }
+
+  @inline(never) func portableToHalf(_ x: Chunk, _ control: UInt8) -> Chunk {
+    portable { SoftVector.toHalf(x, control, &$0) }
+  }
+
+  @inline(never) func portableRound(_ lanes: FloatLanes, _ x: Chunk, _ y: Chunk, _ control: UInt8) -> Chunk {
+    portable { SoftVector.round(lanes.format, count: lanes.count, x, y, control, &$0) }
+  }
+
+  @inline(never) func portableDotProduct(
+    _ format: FloatFormat, _ x: Chunk, _ y: Chunk, _ control: UInt8
+  ) -> Chunk {
+    portable { SoftVector.dotProduct(format, x, y, control, &$0) }
+  }
+
+  @inline(never) func portableFused(
+    _ form: FusedForm, _ operation: FusedOperation, _ lanes: FloatLanes, _ x: Chunk, _ y: Chunk, _ z: Chunk
+  ) -> Chunk {
+    portable { SoftVector.fusedMultiply(form, operation, lanes.format, count: lanes.count, x, y, z, &$0) }
+  }
+}
