@@ -78,8 +78,12 @@ struct EncodingParser {
       "0F": .map0F, "0F38": .map0F38, "0F3A": .map0F3A, "MAP5": .map5, "MAP6": .map6,
     ]
     let widths: [String: Bool] = ["W0": false, "W1": true]
-    guard let length = lengths[fields[1]] else { throw OperandWordError(message: "vector length \(fields[1])?") }
-    guard let prefix = prefixes[fields[2]] else { throw OperandWordError(message: "prefix field \(fields[2])?") }
+    guard let length = lengths[fields[1]] else {
+      throw OperandWordError(message: "vector length \(fields[1])?")
+    }
+    guard let prefix = prefixes[fields[2]] else {
+      throw OperandWordError(message: "prefix field \(fields[2])?")
+    }
     guard let map = maps[fields[3]] else { throw OperandWordError(message: "opcode map \(fields[3])?") }
     let w = widths[fields[4]]
     guard w != nil || fields[4] == "WIG" else { throw OperandWordError(message: "W field \(fields[4])?") }
@@ -93,7 +97,9 @@ struct EncodingParser {
       bytes.append(value)
       return true
     }
-    guard token.count == 2, token.allSatisfy({ $0.isHexDigit }), token == token.uppercased() else { return false }
+    guard token.count == 2, token.allSatisfy({ $0.isHexDigit }), token == token.uppercased() else {
+      return false
+    }
     bytes.append(Int(token, radix: 16) ?? 0)
     return true
   }
@@ -123,7 +129,9 @@ struct EncodingParser {
       modRM = .digit(digit)
     } else if token.first == "=", let value = Int(token.dropFirst(), radix: 16), token.count == 3 {
       modRM = .exact(value)
-    } else if token.hasSuffix("+i"), let value = Int(token.dropLast(2), radix: 16), value >= 0xc0, value & 7 == 0 {
+    } else if token.hasSuffix("+i"), let value = Int(token.dropLast(2), radix: 16), value >= 0xc0,
+      value & 7 == 0
+    {
       modRM = .stack(value)
     } else {
       return false

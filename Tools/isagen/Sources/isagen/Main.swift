@@ -43,7 +43,9 @@ struct GeneratedFile {
       instructionSet, only: only, semantics: HandlerEmitter.semantics(in: root + "/Sources/Engine/Semantics"))
     let problems = parser.problems + tables.problems
     for problem in problems { Files.complain(problem.description) }
-    if !problems.isEmpty { fail("\(problems.count) problems in \(parser.rows.count) rows; nothing written", code: 1) }
+    if !problems.isEmpty {
+      fail("\(problems.count) problems in \(parser.rows.count) rows; nothing written", code: 1)
+    }
     finish(files, rowCount: parser.rows.count)
   }
 

@@ -11,7 +11,9 @@ private let fixedRegisters: [String: (Operand.Kind, Int, Int)] = {
     table["R" + stem] = (.general, 64, number)
     if number < 4, let letter = stem.first { table["\(letter)L"] = (.general, 8, number) }
   }
-  for (number, name) in ["ES", "CS", "SS", "DS", "FS", "GS"].enumerated() { table[name] = (.segment, 16, number) }
+  for (number, name) in ["ES", "CS", "SS", "DS", "FS", "GS"].enumerated() {
+    table[name] = (.segment, 16, number)
+  }
   table["ST(0)"] = (.x87, 80, 0)
   table["XMM0"] = (.xmm, 128, 0)
   return table
@@ -117,7 +119,9 @@ extension Operand {
   }
 
   private mutating func readVSIB(_ part: String) -> Bool {
-    guard part.hasPrefix("vm"), let size = part.last, let bits = Int(part.dropFirst(2).dropLast()) else { return false }
+    guard part.hasPrefix("vm"), let size = part.last, let bits = Int(part.dropFirst(2).dropLast()) else {
+      return false
+    }
     guard let index = ["x": 128, "y": 256, "z": 512][size], bits == 32 || bits == 64 else { return false }
     (kind, width, indexElementWidth, allowsMemory) = (.vectorMemory, index, bits, true)
     return true

@@ -41,14 +41,21 @@ enum RowCheck {
     }
     // One byte may hold both a register and a constant (VPERMIL2); a far pointer is one immediate of two parts.
     for immediate in row.encoding.immediates {
-      guard !expected.isEmpty else { throw OperandWordError(message: "no operand for immediate \(immediate.rawValue)") }
+      guard !expected.isEmpty else {
+        throw OperandWordError(message: "no operand for immediate \(immediate.rawValue)")
+      }
       let operand = expected.removeFirst()
       guard matches(immediate, operand) else {
-        throw OperandWordError(message: "immediate \(immediate.rawValue) does not fit operand \(operand.word)")
+        throw OperandWordError(
+          message: "immediate \(immediate.rawValue) does not fit operand \(operand.word)")
       }
     }
-    guard expected.isEmpty else { throw OperandWordError(message: "no immediate for operand \(expected[0].word)") }
-    guard row.encoding.immediates.count <= 2 else { throw OperandWordError(message: "more than two immediates") }
+    guard expected.isEmpty else {
+      throw OperandWordError(message: "no immediate for operand \(expected[0].word)")
+    }
+    guard row.encoding.immediates.count <= 2 else {
+      throw OperandWordError(message: "more than two immediates")
+    }
   }
 
   private static func matches(_ immediate: Encoding.Immediate, _ operand: Operand) -> Bool {
@@ -70,7 +77,9 @@ enum RowCheck {
     if row.attributes.contains(.d64), row.attributes.contains(.f64) {
       throw OperandWordError(message: "d64 and f64 exclude each other")
     }
-    if row.attributes.contains(.lock), !row.operands.contains(where: { $0.letter == .modRM && $0.allowsMemory }) {
+    if row.attributes.contains(.lock),
+      !row.operands.contains(where: { $0.letter == .modRM && $0.allowsMemory })
+    {
       throw OperandWordError(message: "lock needs a memory operand")
     }
     if row.encoding.space != .legacy, row.encoding.operandSize != nil {
@@ -91,7 +100,8 @@ enum RowCheck {
     let isFixed = operand.letter == .fixed
     let namesFixed = operand.kind == .constant || operand.word.uppercased() == operand.word
     if isFixed != namesFixed {
-      throw OperandWordError(message: "operand \(operand.word): letter F is for fixed registers and constants")
+      throw OperandWordError(
+        message: "operand \(operand.word): letter F is for fixed registers and constants")
     }
   }
 }

@@ -93,14 +93,17 @@ struct RowParser {
 
   private static func features(_ column: String) throws(OperandWordError) -> [String] {
     let words = column.split(separator: "+").map(String.init)
-    guard (1...3).contains(words.count) else { throw OperandWordError(message: "one to three features expected") }
+    guard (1...3).contains(words.count) else {
+      throw OperandWordError(message: "one to three features expected")
+    }
     for word in words where !word.allSatisfy({ $0.isASCII && ($0.isUppercase || $0.isNumber || $0 == "_") }) {
       throw OperandWordError(message: "feature \(word): capitals, digits and _ only")
     }
     return words
   }
 
-  private static func semantic(_ column: String, operandCount: Int) throws(OperandWordError) -> SemanticCall? {
+  private static func semantic(_ column: String, operandCount: Int) throws(OperandWordError) -> SemanticCall?
+  {
     if column == "-" { return nil }
     let words = column.split(separator: " ").map(String.init)
     guard let name = words.first, name.first?.isLowercase == true else {
