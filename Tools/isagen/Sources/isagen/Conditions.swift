@@ -56,7 +56,10 @@ struct Conditions {
     if !encoding.opcodeHoldsRegister { count += 1 }
     if row.attributes.contains(.i64) { require(.mode64, 0) }
     if row.attributes.contains(.o64) { require(.mode64, 1) }
-    if let w = encoding.w { require(.w, w ? 1 : 0) }
+    if let w = encoding.w {
+      // REX.W and nothing else makes the (not defaulted) operand size 64 bits; said so, it excludes o16 and o32.
+      if encoding.space == .legacy, w { require(.operandSize, 2) } else { require(.w, w ? 1 : 0) }
+    }
     if let size = encoding.operandSize {
       let field: ContextField =
         row.attributes.contains(.f64) ? .forcedSize : row.attributes.contains(.d64) ? .defaultedSize : .operandSize
@@ -80,6 +83,8 @@ struct Conditions {
   }
 
   private mutating func requirePrefix(_ prefix: Encoding.MandatoryPrefix) {
+    // A prefix that selects an instruction outweighs everything else.
+    if prefix != .any, prefix != .none { count += 4 }
     switch prefix {
     case .any: break
     case .none: require(.selectingPrefix, 0)
