@@ -25,6 +25,7 @@ static __thread vt_frame *current_frame;
 static void on_fault(int signal, siginfo_t *info, void *context_pointer) {
   ucontext_t *context = context_pointer;
   vt_frame *frame = current_frame;
+  if (info->si_code <= 0 && vt_signal_forward(signal, info)) return;  // sent by a process, and the guest catches it
   if (frame == NULL || info->si_code == SI_USER || info->si_code == SI_TKILL || info->si_code == SI_QUEUE) {
     struct sigaction default_action = {.sa_handler = SIG_DFL};
     sigaction(signal, &default_action, NULL);
