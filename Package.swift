@@ -29,7 +29,7 @@ let package = Package(
     .target(name: "GuestMemory", dependencies: ["CHost"], swiftSettings: core),
     .target(name: "Engine", dependencies: ["X86", "GuestMemory", "CHost"], swiftSettings: core),
     .target(name: "LinuxABI", swiftSettings: core),
-    .target(name: "Linux", dependencies: ["LinuxABI", "GuestMemory", "CHost"], swiftSettings: core),
+    .target(name: "Linux", dependencies: ["LinuxABI", "X86", "GuestMemory", "CHost"], swiftSettings: core),
     .target(
       name: "VirtualMachine", dependencies: ["Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost"],
       swiftSettings: core),

@@ -172,6 +172,13 @@ uint64_t vt_signal_waiting(void) {
   return result;
 }
 
+void vt_signal_forget(void) {
+  uint64_t old = block_all();
+  standard_waiting = 0;
+  queue_length = 0;
+  set_mask(old);
+}
+
 int32_t vt_signal_forward(int32_t signal, const void *information) {
   if (!(caught >> (signal - 1) & 1)) return 0;
   vt_signal_record(signal, information);

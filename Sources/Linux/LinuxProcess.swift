@@ -1,0 +1,249 @@
+// One Linux process: the personality's state and its two entrances, a system call and a fault. The run loop calls them
+// with the guest CPU and acts on the `Outcome`; it never learns what a file is. Only this file writes the guest's result
+// register.
+import CHost
+import GuestMemory
+import LinuxABI
+
+/// What the run loop is to do next.
+public enum Outcome: Equatable, Sendable {
+  /// Go on at `cpu.rip`.
+  case resume
+  /// The guest has ended; `code` is its exit status, 0…255.
+  case exited(code: Int32)
+  /// A signal has ended the guest; the fault, when one was the reason. See `LinuxProcess.isForkedChild`.
+  case killed(signal: Int32, fault: GuestFault?)
+}
+
+/// The extended state's way into and out of signal frames; the engine owns the layout (XSAVE).
+public struct ExtendedStateAccess {
+  /// Writes the state at `destination` (64-byte aligned, `LinuxProcess.extendedStateLimit` bytes of room) and returns its
+  /// size in bytes: 512 without an XSAVE header, else header included.
+  public var save: (_ cpu: UnsafeMutablePointer<vt_cpu_state>, _ destination: UnsafeMutableRawPointer) -> Int
+  /// Reads the state back; false when it is malformed.
+  public var restore:
+    (_ cpu: UnsafeMutablePointer<vt_cpu_state>, _ source: UnsafeRawPointer, _ size: Int) -> Bool
+
+  public init(
+    save: @escaping (UnsafeMutablePointer<vt_cpu_state>, UnsafeMutableRawPointer) -> Int,
+    restore: @escaping (UnsafeMutablePointer<vt_cpu_state>, UnsafeRawPointer, Int) -> Bool
+  ) {
+    self.save = save
+    self.restore = restore
+  }
+}
+
+/// How a process begins.
+public struct ProcessOptions {
+  /// Absolute path of the guest program: what `/proc/self/exe` names.
+  public var executable: [UInt8]
+  public var arguments: [[UInt8]]
+  public var environment: [[UInt8]]
+  /// A host descriptor for the trace of system calls in strace's format; nil: no trace.
+  public var traceDescriptor: Int32?
+  /// Report unknown calls here (once each); nil: only in the trace.
+  public var diagnosticDescriptor: Int32?
+
+  public init(executable: [UInt8], arguments: [[UInt8]] = [], environment: [[UInt8]] = []) {
+    self.executable = executable
+    self.arguments = arguments
+    self.environment = environment
+  }
+}
+
+/// A Linux process inside Vitrine. Not thread safe.
+public final class LinuxProcess {
+  /// Room for the extended state in bytes.
+  public static let extendedStateLimit = 4096
+
+  public let memory: AddressSpace
+  public let host: Host
+  public internal(set) var options: ProcessOptions
+  /// The engine's XSAVE; without it signal frames carry no extended state.
+  public var extendedState: ExtendedStateAccess?
+  /// Loads the program of an execve(2) into `memory` and sets up `cpu`; see `Syscalls/Execute.swift`.
+  public var programLoader: ProgramReplacement?
+  /// True in a child of fork(2): a fatal signal must then end the host process by that signal (`endBySignal`), because
+  /// the parent, a guest too, waits for it.
+  public internal(set) var isForkedChild = false
+
+  var calls = SystemCallTable()
+  var signals = SignalState()
+  var descriptors = PrivateDescriptors()
+  var tracer: Tracer?
+  var reported: Set<UInt64> = []
+  var pathBuffers = PathBuffers()
+
+  /// The CPU of the call or fault being handled.
+  var cpu: UnsafeMutablePointer<vt_cpu_state>?
+  /// Set by handlers that end the process.
+  var outcome: Outcome?
+  /// Set by handlers that have written the registers themselves (rt_sigreturn, execve).
+  var registersReplaced = false
+  /// `clear_child_tid` (set_tid_address(2)).
+  var clearChildThread: UInt64 = 0
+  /// Name of the thread (PR_SET_NAME) is the host's.
+  var robustList: UInt64 = 0
+
+  public init(memory: AddressSpace, host: Host = Host(), options: ProcessOptions) {
+    self.memory = memory
+    self.host = host
+    self.options = options
+    inheritSignals()
+    if let descriptor = options.traceDescriptor {
+      tracer = Tracer(descriptor: hide(descriptor), host: host)
+    }
+    if let descriptor = options.diagnosticDescriptor, descriptor > 2 {
+      self.options.diagnosticDescriptor = hide(descriptor)
+    }
+    let stack = resourceLimit(3)
+    memory.stackLimit = stack
+  }
+
+  /// Soft limit of a resource (getrlimit(2)); unlimited when the host does not say.
+  private func resourceLimit(_ resource: UInt64) -> UInt64 {
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { limits -> UInt64 in
+      let result = host.call(302, 0, resource, 0, address(of: limits.baseAddress))
+      return result == 0 ? limits[0] : .max
+    }
+  }
+
+  // MARK: System calls
+
+  /// Answers the SYSCALL instruction that `cpu` has just executed: `cpu.rip` lies behind it, RAX holds the number.
+  public func systemCall(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> Outcome {
+    attach(cpu)
+    let registers = GuestRegisters(cpu)
+    let number = registers[.rax]
+    registers[.rcx] = cpu.pointee.rip
+    registers[.r11] = registers.flags
+    let arguments = Arguments(registers)
+    guard let call = calls[number] else {
+      reportUnknown(number, arguments)
+      registers[.rax] = UInt64(bitPattern: -Errno.ENOSYS)
+      return .resume
+    }
+    tracer?.enter(call, calls.signature(call.number), arguments, memory)
+    let result = call.handler?(self, arguments) ?? passThrough(call, arguments)
+    return finish(call, arguments, result)
+  }
+
+  private func finish(_ call: SystemCall, _ arguments: Arguments, _ result: Int64) -> Outcome {
+    if let ending = outcome {
+      tracer?.end(call, ending)
+      return ending
+    }
+    guard let cpu else { return .resume }
+    if registersReplaced {
+      registersReplaced = false
+      tracer?.leave(
+        call, calls.signature(call.number), arguments, call.number == 15 ? registersResult(cpu) : 0, memory)
+      return cpu.pointee.attention == 0 ? .resume : deliverPendingSignals(cpu)
+    }
+    let registers = GuestRegisters(cpu)
+    let notStarted = result == Int64(VT_NOT_STARTED)
+    let interrupted = notStarted || (result == -Errno.EINTR && call.traits.contains(.waits))
+    if !interrupted {
+      tracer?.leave(call, calls.signature(call.number), arguments, result, memory)
+      registers[.rax] = UInt64(bitPattern: result)
+    } else if restarts(call, notStarted: notStarted) {
+      tracer?.interrupted(call, calls.signature(call.number), arguments, memory, restarts: true)
+      cpu.pointee.rip = cpu.pointee.rip &- 2
+      registers[.rax] = UInt64(call.number)
+    } else {
+      tracer?.interrupted(call, calls.signature(call.number), arguments, memory, restarts: false)
+      registers[.rax] = UInt64(bitPattern: -Errno.EINTR)
+    }
+    if cpu.pointee.attention != 0 || signals.savedMask != nil { return deliverPendingSignals(cpu) }
+    return .resume
+  }
+
+  private func registersResult(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> Int64 {
+    Int64(bitPattern: GuestRegisters(cpu)[.rax])
+  }
+
+  /// Whether an interrupted call begins again after the signal has been dealt with.
+  private func restarts(_ call: SystemCall, notStarted: Bool) -> Bool {
+    if signals.savedMask != nil { return nextCaughtSignal() == nil }
+    if notStarted { return true }
+    guard let signal = nextCaughtSignal() else { return true }
+    return call.traits.contains(.restarts)
+      && signals.actions[Int(signal)].flags & SignalActionFlags.restart != 0
+  }
+
+  /// Makes `cpu` the one that signals call for attention.
+  func attach(_ cpu: UnsafeMutablePointer<vt_cpu_state>) {
+    if self.cpu == cpu { return }
+    self.cpu = cpu
+    // SAFETY: `attention` is an aligned 32-bit member of the state, which outlives the process object's use of it.
+    guard let offset = MemoryLayout<vt_cpu_state>.offset(of: \.attention) else { return }
+    vt_signal_attach((UnsafeMutableRawPointer(cpu) + offset).assumingMemoryBound(to: UInt32.self))
+  }
+
+  private func reportUnknown(_ number: UInt64, _ arguments: Arguments) {
+    tracer?.unknown(number, arguments)
+    guard let descriptor = options.diagnosticDescriptor, reported.insert(number).inserted else { return }
+    write("vitrine: system call \(number) is not implemented (ENOSYS)\n", to: descriptor)
+  }
+
+  /// Says once that something is missing.
+  func reportOnce(_ key: UInt64, _ message: String) {
+    guard let descriptor = options.diagnosticDescriptor, reported.insert(key).inserted else { return }
+    write("vitrine: " + message + "\n", to: descriptor)
+  }
+
+  private func write(_ text: String, to descriptor: Int32) {
+    let bytes = Array(text.utf8)
+    bytes.withUnsafeBytes {
+      _ = host.callUninterrupted(
+        1, UInt64(UInt32(bitPattern: descriptor)), address(of: $0.baseAddress), UInt64($0.count))
+    }
+  }
+
+  // MARK: Calls for the host
+
+  /// Hands a call to the host with pointers translated as its signature says.
+  func passThrough(_ call: SystemCall, _ arguments: Arguments) -> Int64 {
+    var translated = arguments
+    let signature = calls.signature(call.number)
+    for (index, type) in signature.arguments.enumerated() where index < 6 {
+      let value = arguments[index]
+      switch type.kind {
+      case .descriptor:
+        if descriptors.contains(int(value)) { return -Errno.EBADF }
+      case .path:
+        translated[index] = hostPath(value, buffer: index)
+      case .string, .pointer:
+        translated[index] = memory.hostArgument(value)
+      case .buffer, .structure:
+        translated[index] = memory.hostArgument(value)
+        if type.access == .write || type.access == .readWrite {
+          memory.prepareHostWrite(value, size: outputSize(type, arguments))
+        }
+      case .vector: return -Errno.ENOSYS
+      default: break
+      }
+    }
+    return callHost(call, translated)
+  }
+
+  /// Calls the host under the call's own number, waiting or not as it is declared.
+  func callHost(_ call: SystemCall, _ arguments: Arguments) -> Int64 {
+    let number = Int64(call.number)
+    if call.traits.contains(.waits) {
+      return host.callWaiting(
+        number, arguments.a, arguments.b, arguments.c, arguments.d, arguments.e, arguments.f)
+    }
+    return host.call(number, arguments.a, arguments.b, arguments.c, arguments.d, arguments.e, arguments.f)
+  }
+
+  private func outputSize(_ type: ArgumentType, _ arguments: Arguments) -> UInt64 {
+    let count = type.count.map { arguments[$0] } ?? 1
+    if type.kind == .buffer { return count }
+    let (size, overflow) = Structures.size(type.name).multipliedReportingOverflow(by: count)
+    return overflow ? .max : size
+  }
+
+  /// The integer value of a host pointer.
+  func address(of pointer: UnsafeRawPointer?) -> UInt64 { UInt64(UInt(bitPattern: pointer)) }
+}

@@ -1,0 +1,29 @@
+// Sizes of the structs that signatures name, in bytes, for x86-64 (LinuxABI has those that handlers take apart). One
+// entry a struct: a call that writes a struct of unknown size would let the host kernel run into protected code pages.
+
+enum Structures {
+  /// Size of struct `name`; 0 when unknown.
+  static func size(_ name: [UInt8]) -> UInt64 {
+    switch String(decoding: name, as: UTF8.self) {
+    case "int", "uint", "pid", "uid", "gid", "socklen": return 4
+    case "long", "ulong", "off", "time", "sigset", "pipe", "winsize", "addr": return 8
+    case "timespec", "timeval", "rlimit", "utimbuf", "mqattr": return 16
+    case "timespecs", "timevals": return 32
+    case "timezone", "pollfd", "sched_param": return 8
+    case "itimerval", "itimerspec", "tms", "sigaction", "flock": return 32
+    case "stack": return 24
+    case "stat", "rusage": return 144
+    case "statx": return 256
+    case "statfs": return 120
+    case "sysinfo": return 112
+    case "utsname": return 390
+    case "siginfo", "fdset": return 128
+    case "epoll_event": return 12
+    case "timex": return 208
+    case "sigevent": return 64
+    // Counted in bytes.
+    case "dirents", "cpuset", "sockaddr", "open_how": return 1
+    default: return 0
+    }
+  }
+}

@@ -1,0 +1,159 @@
+// Memory calls: decoded here, carried out by `AddressSpace`, which checks every range.
+import GuestMemory
+import LinuxABI
+
+extension SystemCallTable {
+  mutating func defineMemory() {
+    define(9, "mmap", "addr ulong %prot %map fd hex = hex", [], LinuxProcess.map)
+    define(10, "mprotect", "addr ulong %prot", [], LinuxProcess.protect)
+    define(11, "munmap", "addr ulong", [], LinuxProcess.unmap)
+    define(12, "brk", "addr = hex", [], LinuxProcess.programBreak)
+    define(25, "mremap", "addr ulong ulong %mremap addr = hex", [], LinuxProcess.remap)
+    define(26, "msync", "addr ulong %msync", [], LinuxProcess.synchronize)
+    define(27, "mincore", "addr ulong addr", [], LinuxProcess.residency)
+    define(28, "madvise", "addr ulong $madvise", [], LinuxProcess.advise)
+    define(149, "mlock", "ptr ulong")
+    define(150, "munlock", "ptr ulong")
+    define(151, "mlockall", "%mlockall", [], LinuxProcess.lockAll)
+    define(152, "munlockall", "")
+    define(325, "mlock2", "ptr ulong uint")
+    define(324, "membarrier", "int uint int")
+    define(329, "pkey_mprotect", "addr ulong %prot int", [], LinuxProcess.protectWithKey)
+    define(330, "pkey_alloc", "uint uint", [], LinuxProcess.noKeys)
+    define(331, "pkey_free", "int", [], LinuxProcess.noKeys)
+  }
+}
+
+/// Bits of mmap(2)'s `flags`.
+private enum MapFlags {
+  static let shared: UInt64 = 1
+  static let `private`: UInt64 = 2
+  static let sharedValidate: UInt64 = 3
+  static let typeMask: UInt64 = 15
+  static let fixed: UInt64 = 0x10
+  static let anonymous: UInt64 = 0x20
+  static let growsDown: UInt64 = 0x100
+  static let populate: UInt64 = 0x8000
+  static let noReserve: UInt64 = 0x4000
+  static let hugeTLB: UInt64 = 0x40000
+  static let fixedNoReplace: UInt64 = 0x100000
+}
+
+extension LinuxProcess {
+  /// The result of an operation on memory: what it returns, or the error it throws.
+  private func result(_ body: () throws(MemoryError) -> UInt64) -> Int64 {
+    do { return Int64(bitPattern: try body()) } catch { return -Int64(error.number) }
+  }
+
+  static func map(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    let flags = arguments.d
+    let type = flags & MapFlags.typeMask
+    if type == 0 || type > MapFlags.sharedValidate || arguments.f & Page.mask != 0 { return -Errno.EINVAL }
+    if flags & MapFlags.hugeTLB != 0 { return -Errno.ENOMEM }
+    var request = MapRequest(
+      address: arguments.a, size: arguments.b, permissions: Permissions(rawValue: UInt8(arguments.c & 7)))
+    if flags & MapFlags.fixed != 0 { request.placement = .fixed }
+    if flags & MapFlags.fixedNoReplace != 0 { request.placement = .fixedNoReplace }
+    if type != MapFlags.private { request.flags.insert(.shared) }
+    if flags & MapFlags.noReserve != 0 { request.flags.insert(.noReserve) }
+    if flags & MapFlags.growsDown != 0 {
+      if type != MapFlags.private { return -Errno.EINVAL }
+      request.flags.insert(.growsDown)
+    }
+    request.populate = flags & MapFlags.populate != 0
+    if flags & MapFlags.anonymous == 0 {
+      let descriptor = int(arguments.e)
+      if process.descriptors.contains(descriptor) { return -Errno.EBADF }
+      guard let identity = process.identity(of: descriptor) else { return -Errno.EBADF }
+      request.file = (descriptor, arguments.f, identity)
+    }
+    return process.result { () throws(MemoryError) in try process.memory.map(request) }
+  }
+
+  /// Device, inode and path of an open file; nil when the descriptor is not open.
+  func identity(of descriptor: Int32) -> Backing? {
+    let number = UInt64(UInt32(bitPattern: descriptor))
+    return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 18 + 512) { buffer -> Backing? in
+      if host.call(5, number, address(of: buffer.baseAddress)) < 0 { return nil }
+      var link = Array("/proc/self/fd/\(number)".utf8)
+      link.append(0)
+      // SAFETY: the capacity is not 0, so there is a base address.
+      let room = UnsafeMutableRawPointer(buffer.baseAddress.unsafelyUnwrapped + 18)
+      let length = link.withUnsafeBytes {
+        host.call(89, address(of: $0.baseAddress), address(of: room), 4096)
+      }
+      var path: [UInt8] = []
+      if length > 0 { path = Array(UnsafeRawBufferPointer(start: room, count: Int(length))) }
+      return Backing(device: buffer[0], inode: buffer[1], path: path)
+    }
+  }
+
+  static func protect(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    let growsDown: UInt64 = 0x0100_0000
+    let growsUp: UInt64 = 0x0200_0000
+    if arguments.c & ~(7 | 8 | growsDown | growsUp) != 0 || arguments.c & growsUp != 0 {
+      return -Errno.EINVAL
+    }
+    return process.result { () throws(MemoryError) in
+      try process.memory.protect(
+        arguments.a, size: arguments.b, permissions: Permissions(rawValue: UInt8(arguments.c & 7)),
+        growsDown: arguments.c & growsDown != 0)
+      return 0
+    }
+  }
+
+  static func protectWithKey(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    int(arguments.d) == -1 ? protect(process, arguments) : -Errno.EINVAL
+  }
+
+  /// There are no protection keys: what hardware without them answers.
+  static func noKeys(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    guard let cpu = process.cpu else { return -Errno.EINVAL }
+    return GuestRegisters(cpu)[.rax] == 330 ? -Errno.ENOSPC : -Errno.EINVAL
+  }
+
+  static func unmap(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    process.result { () throws(MemoryError) in
+      try process.memory.unmap(arguments.a, size: arguments.b)
+      return 0
+    }
+  }
+
+  static func programBreak(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    Int64(bitPattern: process.memory.setBreak(arguments.a))
+  }
+
+  static func remap(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    process.result { () throws(MemoryError) in
+      try process.memory.remap(
+        arguments.a, size: arguments.b, newSize: arguments.c,
+        flags: RemapFlags(rawValue: UInt32(truncatingIfNeeded: arguments.d)), newAddress: arguments.e)
+    }
+  }
+
+  static func synchronize(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    process.result { () throws(MemoryError) in
+      try process.memory.sync(arguments.a, size: arguments.b, flags: int(arguments.c))
+      return 0
+    }
+  }
+
+  static func residency(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    process.result { () throws(MemoryError) in
+      try process.memory.residency(arguments.a, size: arguments.b, into: GuestAddress(arguments.c))
+      return 0
+    }
+  }
+
+  static func advise(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    process.result { () throws(MemoryError) in
+      try process.memory.advise(arguments.a, size: arguments.b, advice: int(arguments.c))
+      return 0
+    }
+  }
+
+  /// mlockall(2) would lock Vitrine and its reservation: accepted without effect.
+  static func lockAll(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    arguments.a == 0 || arguments.a & ~7 != 0 ? -Errno.EINVAL : 0
+  }
+}

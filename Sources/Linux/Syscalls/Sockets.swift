@@ -1,0 +1,152 @@
+// Sockets. Addresses and data pass as they are; messages carry vectors whose bases need translating.
+import GuestMemory
+import LinuxABI
+
+extension SystemCallTable {
+  mutating func defineSockets() {
+    define(41, "socket", "$family %socktype int")
+    define(42, "connect", "fd *sockaddr<2 int", .slow)
+    define(43, "accept", "fd ptr *socklen=", .slow, LinuxProcess.withAddressResult)
+    define(44, "sendto", "fd buf<2 ulong %msg *sockaddr<5 int", .slow)
+    define(45, "recvfrom", "fd buf>2 ulong %msg ptr *socklen=", .slow, LinuxProcess.receiveFrom)
+    define(46, "sendmsg", "fd ptr %msg", .slow, LinuxProcess.message)
+    define(47, "recvmsg", "fd ptr %msg", .slow, LinuxProcess.message)
+    define(48, "shutdown", "fd $shutdown")
+    define(49, "bind", "fd *sockaddr<2 int")
+    define(50, "listen", "fd int")
+    define(51, "getsockname", "fd ptr *socklen=", [], LinuxProcess.withAddressResult)
+    define(52, "getpeername", "fd ptr *socklen=", [], LinuxProcess.withAddressResult)
+    define(53, "socketpair", "$family %socktype int *pipe>")
+    define(54, "setsockopt", "fd $sol int buf<4 int")
+    define(55, "getsockopt", "fd $sol int ptr *socklen=", [], LinuxProcess.getOption)
+    define(288, "accept4", "fd ptr *socklen= %socktype", .slow, LinuxProcess.withAddressResult)
+    define(299, "recvmmsg", "fd ptr uint %msg *timespec<", .slow, LinuxProcess.messages)
+    define(307, "sendmmsg", "fd ptr uint %msg", .slow, LinuxProcess.messages)
+  }
+}
+
+/// Offsets in struct msghdr (56 bytes); struct mmsghdr adds a length and padding (64 bytes).
+private enum MessageHeader {
+  static let size = 56
+  static let name = 0
+  static let nameLength = 8
+  static let vector = 16
+  static let vectorCount = 24
+  static let control = 32
+  static let controlLength = 40
+  static let flags = 48
+}
+
+extension LinuxProcess {
+  private var number: Int64 {
+    guard let cpu else { return -1 }
+    return Int64(bitPattern: GuestRegisters(cpu)[.rax])
+  }
+
+  /// The buffer whose size the guest keeps in an int at `length`: made writable for the host.
+  private func prepareSized(_ buffer: UInt64, length: UInt64) {
+    if let size = memory.load(UInt32.self, at: length) { memory.prepareHostWrite(buffer, size: UInt64(size)) }
+    memory.prepareHostWrite(length, size: 4)
+  }
+
+  /// accept, accept4, getsockname, getpeername.
+  static func withAddressResult(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
+    process.prepareSized(arguments.b, length: arguments.c)
+    let memory = process.memory
+    return process.host.callWaiting(
+      process.number, arguments.a, memory.hostArgument(arguments.b), memory.hostArgument(arguments.c),
+      arguments.d)
+  }
+
+  static func receiveFrom(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
+    let memory = process.memory
+    memory.prepareHostWrite(arguments.b, size: arguments.c)
+    process.prepareSized(arguments.e, length: arguments.f)
+    return process.host.callWaiting(
+      45, arguments.a, memory.hostArgument(arguments.b), arguments.c, arguments.d,
+      memory.hostArgument(arguments.e),
+      memory.hostArgument(arguments.f))
+  }
+
+  static func getOption(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
+    process.prepareSized(arguments.d, length: arguments.e)
+    let memory = process.memory
+    return process.host.call(
+      55, arguments.a, arguments.b, arguments.c, memory.hostArgument(arguments.d),
+      memory.hostArgument(arguments.e))
+  }
+
+  static func message(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
+    return process.transfer(
+      arguments.a, header: arguments.b, flags: arguments.c, receive: process.number == 47)
+  }
+
+  /// recvmmsg and sendmmsg, one message after the other. The timeout counts between messages only, as the kernel's does.
+  static func messages(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
+    let receive = process.number == 299
+    let waitForOne: UInt64 = 0x10000
+    let dontWait: UInt64 = 0x40
+    var flags = arguments.d & ~waitForOne
+    var done: Int64 = 0
+    let count = Int64(min(arguments.c & 0xffff_ffff, 1024))
+    while done < count {
+      let header = arguments.b &+ UInt64(done) &* 64
+      let result = process.transfer(arguments.a, header: header, flags: flags, receive: receive)
+      if result < 0 { return done > 0 ? done : result }
+      if !process.memory.store(UInt32(truncatingIfNeeded: result), at: header &+ 56) { return -Errno.EFAULT }
+      done += 1
+      if arguments.d & waitForOne != 0 { flags |= dontWait }
+    }
+    return done
+  }
+
+  private func transfer(_ socket: UInt64, header: UInt64, flags: UInt64, receive: Bool) -> Int64 {
+    guard var bytes = memory.bytes(at: GuestAddress(header), count: MessageHeader.size) else {
+      return -Errno.EFAULT
+    }
+    var failure: Int64 = 0
+    let vector = bytes.withUnsafeMutableBytes { raw -> [UInt64]? in
+      let name = raw.load(fromByteOffset: MessageHeader.name, as: UInt64.self)
+      let control = raw.load(fromByteOffset: MessageHeader.control, as: UInt64.self)
+      if receive {
+        memory.prepareHostWrite(
+          name, size: UInt64(raw.load(fromByteOffset: MessageHeader.nameLength, as: UInt32.self)))
+        memory.prepareHostWrite(
+          control, size: raw.load(fromByteOffset: MessageHeader.controlLength, as: UInt64.self))
+      }
+      raw.storeBytes(of: memory.hostArgument(name), toByteOffset: MessageHeader.name, as: UInt64.self)
+      raw.storeBytes(of: memory.hostArgument(control), toByteOffset: MessageHeader.control, as: UInt64.self)
+      return hostVector(
+        raw.load(fromByteOffset: MessageHeader.vector, as: UInt64.self),
+        count: raw.load(fromByteOffset: MessageHeader.vectorCount, as: UInt64.self), hostWrites: receive,
+        failure: &failure)
+    }
+    guard let vector else { return failure == -Errno.EINVAL ? -90 : failure }  // EMSGSIZE
+    let result = vector.withUnsafeBytes { buffers in
+      bytes.withUnsafeMutableBytes { raw -> Int64 in
+        raw.storeBytes(
+          of: address(of: buffers.baseAddress), toByteOffset: MessageHeader.vector, as: UInt64.self)
+        return host.callWaiting(receive ? 47 : 46, socket, address(of: raw.baseAddress), flags)
+      }
+    }
+    if result >= 0, receive, !returnHeader(bytes, to: header) { return -Errno.EFAULT }
+    return result
+  }
+
+  /// What recvmsg changes in the guest's header: the lengths and the flags.
+  private func returnHeader(_ bytes: [UInt8], to header: UInt64) -> Bool {
+    bytes.withUnsafeBytes { raw in
+      let nameLength = raw.load(fromByteOffset: MessageHeader.nameLength, as: UInt32.self)
+      let controlLength = raw.load(fromByteOffset: MessageHeader.controlLength, as: UInt64.self)
+      let flags = raw.load(fromByteOffset: MessageHeader.flags, as: UInt32.self)
+      return memory.store(nameLength, at: header &+ UInt64(MessageHeader.nameLength))
+        && memory.store(controlLength, at: header &+ UInt64(MessageHeader.controlLength))
+        && memory.store(flags, at: header &+ UInt64(MessageHeader.flags))
+    }
+  }
+}

@@ -1,0 +1,88 @@
+// The machine: its name, its state, random numbers, and calls that are refused with the kernel's own words.
+import CHost
+import GuestMemory
+import LinuxABI
+
+extension SystemCallTable {
+  mutating func defineSystem() {
+    define(63, "uname", "*utsname>")
+    define(99, "sysinfo", "*sysinfo>")
+    define(103, "syslog", "int buf>2 int")
+    define(157, "prctl", "$prctl hex hex hex hex", [], LinuxProcess.processControl)
+    define(158, "arch_prctl", "$archprctl hex", [], LinuxProcess.architectureControl)
+    define(318, "getrandom", "buf>1 ulong %getrandom", .slow)
+    define(170, "sethostname", "str int")
+    define(171, "setdomainname", "str int")
+    define(163, "acct", "path")
+    define(169, "reboot", "hex hex hex ptr", [], LinuxProcess.notPermitted)
+    define(101, "ptrace", "long int addr addr", [], LinuxProcess.notPermitted)
+    define(135, "personality", "hex", [], LinuxProcess.personality)
+    define(165, "mount", "path path str hex ptr")
+    define(166, "umount2", "path hex")
+    define(272, "unshare", "hex")
+    define(308, "setns", "fd hex")
+    define(179, "quotactl", "hex path int ptr")
+    define(312, "kcmp", "int int int ulong ulong")
+    define(317, "seccomp", "uint uint addr", [], LinuxProcess.invalid)
+    define(321, "bpf", "int addr uint", [], LinuxProcess.notPermitted)
+    define(298, "perf_event_open", "addr int int int hex", [], LinuxProcess.notPermitted)
+    define(425, "io_uring_setup", "uint addr", [], LinuxProcess.notImplemented)
+    define(323, "userfaultfd", "hex", [], LinuxProcess.notPermitted)
+    define(310, "process_vm_readv", "int addr ulong addr ulong ulong", [], LinuxProcess.notPermitted)
+    define(311, "process_vm_writev", "int addr ulong addr ulong ulong", [], LinuxProcess.notPermitted)
+    define(334, "rseq", "addr uint hex hex", [], LinuxProcess.notImplemented)
+  }
+}
+
+extension LinuxProcess {
+  static func notPermitted(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EPERM }
+  static func notImplemented(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.ENOSYS }
+  static func invalid(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EINVAL }
+
+  /// personality(2): asking works; nothing can be changed.
+  static func personality(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    arguments.a & 0xffff_ffff == 0xffff_ffff || arguments.a == 0 ? 0 : -Errno.EINVAL
+  }
+
+  /// arch_prctl(2): segment bases; what concerns CET and features is refused as on older kernels.
+  static func architectureControl(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    guard let cpu = process.cpu else { return -Errno.EINVAL }
+    let isUser = arguments.b < 0x7fff_ffff_f000
+    switch int(arguments.a) {
+    case 0x1001:
+      if !isUser { return -Errno.EPERM }
+      cpu.pointee.gs_base = arguments.b
+    case 0x1002:
+      if !isUser { return -Errno.EPERM }
+      cpu.pointee.fs_base = arguments.b
+    case 0x1003: return process.memory.store(cpu.pointee.fs_base, at: arguments.b) ? 0 : -Errno.EFAULT
+    case 0x1004: return process.memory.store(cpu.pointee.gs_base, at: arguments.b) ? 0 : -Errno.EFAULT
+    case 0x1011: return 1
+    case 0x1012: return arguments.b == 0 ? -Errno.ENODEV : 0
+    default: return -Errno.EINVAL
+    }
+    return 0
+  }
+
+  /// prctl(2): what is about this process passes; what would bind Vitrine itself (seccomp, memory layout) does not.
+  static func processControl(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    let memory = process.memory
+    var forwarded = arguments
+    switch int(arguments.a) {
+    case 15: forwarded.b = memory.hostArgument(arguments.b)  // PR_SET_NAME
+    case 16:  // PR_GET_NAME
+      memory.prepareHostWrite(arguments.b, size: 16)
+      forwarded.b = memory.hostArgument(arguments.b)
+    case 2, 37, 19, 9, 11, 25:  // pointers to int: PDEATHSIG, CHILD_SUBREAPER, ENDIAN, FPEMU, FPEXC, TSC
+      memory.prepareHostWrite(arguments.b, size: 4)
+      forwarded.b = memory.hostArgument(arguments.b)
+    case 40:  // PR_GET_TID_ADDRESS
+      return memory.store(process.clearChildThread, at: arguments.b) ? 0 : -Errno.EFAULT
+    case 1, 3, 4, 7, 8, 23, 24, 27, 28, 29, 30, 36, 38, 39, 41, 42, 47: break
+    case 21: return 0  // PR_GET_SECCOMP
+    case 0x5356_4d41: return 0  // PR_SET_VMA: names are not kept
+    default: return -Errno.EINVAL
+    }
+    return process.host.call(157, forwarded.a, forwarded.b, forwarded.c, forwarded.d, forwarded.e)
+  }
+}

@@ -1,0 +1,167 @@
+// What a declaration of a system call is. Dispatch, tracing, and later access control and recording, are driven by it.
+//
+// A signature is words, one an argument, then optionally "= hex" when the result is an address:
+//
+//     int uint long ulong hex octal dev fd dirfd pid signal    scalars (int and fd are 32 bits wide)
+//     %open  $whence        a set of flags, or one of a set of names (Trace/FlagNames.swift)
+//     path  str             zero-terminated strings that the call reads
+//     buf<2  buf>2          bytes read / written, as many as argument 2 says
+//     iov<2  iov>2          a vector of buffers
+//     *stat>  *pollfd=1     a struct that is read (<), written (>) or both (=); the digit counts an array
+//     ptr                   memory that only the host kernel looks at
+//     addr                  a guest address that is not looked at (mmap)
+//
+// A call without a handler is passed to the host as it is, pointers translated as the signature says.
+
+/// A handler returns the call's result: a value, or -errno.
+public typealias SystemCallHandler = (LinuxProcess, Arguments) -> Int64
+
+/// How a call behaves towards signals.
+struct SystemCallTraits: OptionSet, Sendable {
+  let rawValue: UInt8
+  /// May wait, and is interrupted by signals.
+  static var waits: SystemCallTraits { SystemCallTraits(rawValue: 1) }
+  /// Begins again after a handler with SA_RESTART (signal(7)).
+  static var restarts: SystemCallTraits { SystemCallTraits(rawValue: 2) }
+  /// Does not come back: printed before it runs.
+  static var noReturn: SystemCallTraits { SystemCallTraits(rawValue: 4) }
+  /// Waits and restarts.
+  static var slow: SystemCallTraits { [.waits, .restarts] }
+}
+
+/// One system call: everything that is known of it.
+struct SystemCall {
+  var number: Int
+  var name: StaticString
+  var signature: StaticString
+  var traits: SystemCallTraits
+  var handler: SystemCallHandler?
+}
+
+/// One argument of a parsed signature.
+struct ArgumentType: Equatable {
+  enum Kind: Equatable {
+    case int, uint, long, ulong, hex, octal, device, descriptor, directory, process, signal
+    case flags, choice
+    case path, string, buffer, vector, structure, pointer, address
+  }
+  enum Access: Equatable { case none, read, write, readWrite }
+
+  var kind: Kind
+  var access: Access = .none
+  /// The argument that holds the number of bytes or elements.
+  var count: Int?
+  /// Name of the flag set or struct.
+  var name: [UInt8] = []
+}
+
+/// A parsed signature.
+struct Signature {
+  var arguments: [ArgumentType] = []
+  var resultIsAddress = false
+  var valid = true
+
+  init(_ text: StaticString) {
+    // SAFETY: the literal's bytes live as long as the program.
+    let bytes = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+    for word in bytes.split(separator: 32) {
+      if word.elementsEqual("=".utf8) { continue }
+      if word.elementsEqual("hex".utf8), arguments.count == resultMark(bytes) {
+        resultIsAddress = true
+      } else if let argument = Signature.argument(Array(word)) {
+        arguments.append(argument)
+      } else {
+        valid = false
+      }
+    }
+  }
+
+  /// The number of words before "=", or a number that no argument count reaches.
+  private func resultMark(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
+    bytes.split(separator: 32).firstIndex { $0.elementsEqual("=".utf8) } ?? Int.max
+  }
+
+  private static func argument(_ word: [UInt8]) -> ArgumentType? {
+    guard let first = word.first else { return nil }
+    switch first {
+    case 0x25: return ArgumentType(kind: .flags, name: Array(word.dropFirst()))
+    case 0x24: return ArgumentType(kind: .choice, name: Array(word.dropFirst()))
+    default: break
+    }
+    guard let mark = word.firstIndex(where: { $0 == 0x3c || $0 == 0x3e || $0 == 0x3d }) else {
+      return scalar(word)
+    }
+    let access: ArgumentType.Access = word[mark] == 0x3c ? .read : word[mark] == 0x3e ? .write : .readWrite
+    let count = mark + 1 < word.count ? Int(word[mark + 1]) - 48 : nil
+    let name = Array(word[..<mark])
+    if name.elementsEqual("buf".utf8) { return ArgumentType(kind: .buffer, access: access, count: count) }
+    if name.elementsEqual("iov".utf8) { return ArgumentType(kind: .vector, access: access, count: count) }
+    guard first == 0x2a else { return nil }
+    return ArgumentType(kind: .structure, access: access, count: count, name: Array(name.dropFirst()))
+  }
+
+  private static func scalar(_ word: [UInt8]) -> ArgumentType? {
+    switch String(decoding: word, as: UTF8.self) {
+    case "int": return ArgumentType(kind: .int)
+    case "uint": return ArgumentType(kind: .uint)
+    case "long": return ArgumentType(kind: .long)
+    case "ulong": return ArgumentType(kind: .ulong)
+    case "hex": return ArgumentType(kind: .hex)
+    case "octal": return ArgumentType(kind: .octal)
+    case "dev": return ArgumentType(kind: .device)
+    case "fd": return ArgumentType(kind: .descriptor)
+    case "dirfd": return ArgumentType(kind: .directory)
+    case "pid": return ArgumentType(kind: .process)
+    case "signal": return ArgumentType(kind: .signal)
+    case "path": return ArgumentType(kind: .path, access: .read)
+    case "str": return ArgumentType(kind: .string, access: .read)
+    case "ptr": return ArgumentType(kind: .pointer, access: .read)
+    case "addr": return ArgumentType(kind: .address)
+    default: return nil
+    }
+  }
+}
+
+/// All calls by number.
+struct SystemCallTable {
+  private(set) var calls: [SystemCall?]
+  private var signatures: [Signature?]
+
+  static let size = 472
+
+  init() {
+    calls = [SystemCall?](repeating: nil, count: SystemCallTable.size)
+    signatures = [Signature?](repeating: nil, count: SystemCallTable.size)
+    defineFiles()
+    defineDirectories()
+    defineDescriptors()
+    defineMemory()
+    defineProcesses()
+    defineIdentity()
+    defineSignals()
+    defineTime()
+    defineEvents()
+    defineSockets()
+    defineSystem()
+  }
+
+  subscript(number: UInt64) -> SystemCall? {
+    number < UInt64(SystemCallTable.size) ? calls[Int(number)] : nil
+  }
+
+  /// The parsed signature of a defined call; parsed at the first use.
+  mutating func signature(_ number: Int) -> Signature {
+    if let known = signatures[number] { return known }
+    let parsed = Signature(calls[number]?.signature ?? "")
+    signatures[number] = parsed
+    return parsed
+  }
+
+  mutating func define(
+    _ number: Int, _ name: StaticString, _ signature: StaticString, _ traits: SystemCallTraits = [],
+    _ handler: SystemCallHandler? = nil
+  ) {
+    calls[number] = SystemCall(
+      number: number, name: name, signature: signature, traits: traits, handler: handler)
+  }
+}
