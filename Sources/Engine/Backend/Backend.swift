@@ -6,7 +6,7 @@
 // The protocol is composed of one protocol a family, each in its own file.
 
 /// Everything a semantic may do.
-public protocol Backend: IntegerBackend, VectorBackend, FloatBackend, X87Backend {}
+public protocol Backend: IntegerBackend, SystemBackend, VectorBackend, FloatBackend, X87Backend {}
 
 /// Reasons for which an instruction traps on its own account (Intel SDM volume 3, table 6-1).
 public enum Trap: UInt32 {
