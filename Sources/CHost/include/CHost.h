@@ -6,6 +6,7 @@
 #include "guard.h"
 #include "signals.h"
 #include "memory.h"
+#include "host.h"
 #include "arithmetic.h"
 #include "system.h"
 #include "x87.h"

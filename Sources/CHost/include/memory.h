@@ -15,6 +15,9 @@ VT_INLINE void vt_probe_write(void *pointer) {
 #endif
 }
 
+/// Faults as a read would; an ordinary load of which nobody uses the result would be removed.
+VT_INLINE void vt_probe_read(const void *pointer) { (void)*(const volatile uint8_t *)pointer; }
+
 // Compare-exchange with full ordering; `*expected` receives what was found. x86-64 allows any alignment, also across
 // cache lines; other hosts need natural alignment and fall back to a plain exchange when it is missing.
 #if defined(__x86_64__)
@@ -57,4 +60,24 @@ VT_COMPARE_EXCHANGE(32, uint32_t, "")
 VT_COMPARE_EXCHANGE(64, uint64_t, "")
 #endif
 #undef VT_COMPARE_EXCHANGE
+
+/// Compares 16 bytes, aligned to 16, with `*high:*low` and stores the desired ones when equal; `*high:*low` receives what
+/// was found. Hosts other than x86-64 do it in two steps: guests with threads need a lock around it there.
+VT_INLINE void vt_compare_exchange128(
+    void *pointer, uint64_t *low, uint64_t *high, uint64_t desired_low, uint64_t desired_high) {
+#if defined(__x86_64__)
+  __asm__ volatile("lock cmpxchg16b (%2)"
+                   : "+a"(*low), "+d"(*high)
+                   : "r"(pointer), "b"(desired_low), "c"(desired_high)
+                   : "memory", "cc");
+#else
+  volatile uint64_t *words = (volatile uint64_t *)pointer;
+  uint64_t found_low = words[0], found_high = words[1];
+  int same = found_low == *low && found_high == *high;
+  words[0] = same ? desired_low : found_low;
+  words[1] = same ? desired_high : found_high;
+  *low = found_low;
+  *high = found_high;
+#endif
+}
 #endif

@@ -5,13 +5,13 @@
 public protocol SystemBackend: IntegerBackend {
   // String instructions, whole: RSI, RDI, RCX, DF and the flags are theirs. A fault keeps completed iterations.
   mutating func moveString<E: Width, A: Width>(
-    _ element: E.Type, _ address: A.Type, _ segment: ImplicitSegment, _ repetition: Repetition)
+    _ element: E.Type, _ address: A.Type, _ repetition: Repetition, _ segment: ImplicitSegment)
   mutating func storeString<E: Width, A: Width>(
     _ element: E.Type, _ address: A.Type, _ repetition: Repetition)
   mutating func loadString<E: Width, A: Width>(
-    _ element: E.Type, _ address: A.Type, _ segment: ImplicitSegment, _ repetition: Repetition)
+    _ element: E.Type, _ address: A.Type, _ repetition: Repetition, _ segment: ImplicitSegment)
   mutating func compareString<E: Width, A: Width>(
-    _ element: E.Type, _ address: A.Type, _ segment: ImplicitSegment, _ repetition: Repetition)
+    _ element: E.Type, _ address: A.Type, _ repetition: Repetition, _ segment: ImplicitSegment)
   mutating func scanString<E: Width, A: Width>(
     _ element: E.Type, _ address: A.Type, _ repetition: Repetition)
 
@@ -40,6 +40,9 @@ public protocol SystemBackend: IntegerBackend {
   mutating func randomNumber() -> Value
   /// XGETBV; #GP for an unknown number.
   mutating func readExtendedControl(_ number: Value) -> Value
+
+  /// Faults as a load of one byte would.
+  mutating func probeRead(_ address: Value)
 
   // Areas of processor state. `wide`: the instruction has REX.W, which makes the x87 pointers 64 bits.
   /// Raises #GP unless `address` is a multiple of `bytes`.

@@ -47,7 +47,12 @@ enum GeneralOffset {
   // PERF: constants of handlers.
   @inline(__always) static var rax: UInt8 { 0 }
   @inline(__always) static var rcx: UInt8 { 8 }
+  @inline(__always) static var rdx: UInt8 { 16 }
+  @inline(__always) static var rbx: UInt8 { 24 }
   @inline(__always) static var rsp: UInt8 { 32 }
+  @inline(__always) static var rbp: UInt8 { 40 }
+  @inline(__always) static var rsi: UInt8 { 48 }
+  @inline(__always) static var rdi: UInt8 { 56 }
   @inline(__always) static var effective: UInt8 { 136 }
   @inline(__always) static var zero: UInt8 { 128 }
 }

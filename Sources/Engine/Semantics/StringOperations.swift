@@ -4,31 +4,31 @@
 // PERF: as all semantics, inlined into handlers.
 extension Semantics {
   @inline(__always) public static func movs<B: Backend, E: Width, A: Width>(
-    _ b: inout B, _ element: E.Type, _ address: A.Type, _ segment: ImplicitSegment, _ repetition: Repetition
+    _ b: inout B, _ element: E.Type, _ address: A.Type, _ repetition: Repetition, _ segment: ImplicitSegment
   ) {
-    b.moveString(E.self, A.self, segment, repetition)
+    b.moveString(E.self, A.self, repetition, segment)
   }
 
   @inline(__always) public static func stos<B: Backend, E: Width, A: Width>(
-    _ b: inout B, _ element: E.Type, _ address: A.Type, _ segment: ImplicitSegment, _ repetition: Repetition
+    _ b: inout B, _ element: E.Type, _ address: A.Type, _ repetition: Repetition, _ segment: ImplicitSegment
   ) {
     b.storeString(E.self, A.self, repetition)
   }
 
   @inline(__always) public static func lods<B: Backend, E: Width, A: Width>(
-    _ b: inout B, _ element: E.Type, _ address: A.Type, _ segment: ImplicitSegment, _ repetition: Repetition
+    _ b: inout B, _ element: E.Type, _ address: A.Type, _ repetition: Repetition, _ segment: ImplicitSegment
   ) {
-    b.loadString(E.self, A.self, segment, repetition)
+    b.loadString(E.self, A.self, repetition, segment)
   }
 
   @inline(__always) public static func cmps<B: Backend, E: Width, A: Width>(
-    _ b: inout B, _ element: E.Type, _ address: A.Type, _ segment: ImplicitSegment, _ repetition: Repetition
+    _ b: inout B, _ element: E.Type, _ address: A.Type, _ repetition: Repetition, _ segment: ImplicitSegment
   ) {
-    b.compareString(E.self, A.self, segment, repetition)
+    b.compareString(E.self, A.self, repetition, segment)
   }
 
   @inline(__always) public static func scas<B: Backend, E: Width, A: Width>(
-    _ b: inout B, _ element: E.Type, _ address: A.Type, _ segment: ImplicitSegment, _ repetition: Repetition
+    _ b: inout B, _ element: E.Type, _ address: A.Type, _ repetition: Repetition, _ segment: ImplicitSegment
   ) {
     b.scanString(E.self, A.self, repetition)
   }

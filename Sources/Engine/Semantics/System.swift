@@ -69,8 +69,11 @@ extension Semantics {
   }
 
   /// CLFLUSH, CLFLUSHOPT, CLWB: the address is checked as by a load.
-  @inline(__always) public static func flushLine<B: Backend, S: Place>(_ b: inout B, _ source: S) {
-    _ = source.read(&b)
+  @inline(__always) public static func flushLine<B: Backend, S: AddressablePlace>(
+    _ b: inout B, _ source: S
+  ) {
+    let address = source.address(&b)
+    b.probeRead(address)
   }
 
   // MARK: Areas of processor state

@@ -149,6 +149,10 @@ struct HandlerEmitter {
 
   private func place(_ row: Row, _ operand: Operand, _ form: Form) -> Place {
     let context = ShapeContext(row: row)
+    if operand.letter == .immediate, row.operands.first(where: { $0.letter == .immediate })?.word != operand.word {
+      // The second immediate (of ENTER) is a byte and lies in `d`.
+      return Place(swift: "Immediate<W8>(Int64(o.pointee.d))", short: "second")
+    }
     let shapes = OperandShape.shapes(of: operand.word)
     let usesMemory: Bool
     switch form {

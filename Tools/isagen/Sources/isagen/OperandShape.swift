@@ -4,6 +4,8 @@
 enum OperandShape: Equatable {
   case general(width: Int)
   case immediate(width: Int)
+  /// An immediate that is sign-extended to the operand size.
+  case extendedImmediate
   case constant(Int)
   case fixedRegister(width: Int, offset: Int)
   case segment(fixed: Int?)
@@ -30,6 +32,7 @@ enum OperandShape: Equatable {
   static func shapes(of word: String) -> (register: OperandShape?, memory: OperandShape?) {
     if let shape = fixed[word] { return (shape, nil) }
     if word.hasPrefix("imm") || word.hasPrefix("rel") {
+      if word.hasPrefix("imm") && word.hasSuffix("s") { return (.extendedImmediate, nil) }
       return (.immediate(width: digits(word.dropFirst(3))), nil)
     }
     if word.hasPrefix("moffs") { return (nil, .memory(bits: digits(word.dropFirst(5)))) }
@@ -79,8 +82,16 @@ struct ShapeContext {
   /// Rows with a vector register see memory as vectors.
   let isVector: Bool
   let isAligned: Bool
+  /// Width of the row's first general operand, to which immediates are extended; 64 when there is none.
+  let operandWidth: Int
 
   init(row: Row) {
+    operandWidth = row.operands.lazy.compactMap { operand -> Int? in
+      switch OperandShape.shapes(of: operand.word).register {
+      case .general(let width), .fixedRegister(let width, _): return width
+      default: return nil
+      }
+    }.first ?? 64
     isVEX = row.encoding.space != .legacy
     isAligned = row.attributes.contains(.align)
     isVector = row.operands.contains { operand in
@@ -109,6 +120,8 @@ struct ShapeContext {
     case .immediate(let width):
       let name = width == 8 || width == 16 || width == 32 ? "W\(width)" : "W64"
       return Place(swift: "Immediate<\(name)>(o.pointee.immediate)", short: "i\(width)")
+    case .extendedImmediate:
+      return Place(swift: "Immediate<W\(operandWidth)>(o.pointee.immediate)", short: "i\(operandWidth)")
     case .constant(let value): return Place(swift: "Immediate<W8>(\(value))", short: "c\(value)")
     case .fixedRegister(let width, let offset):
       return Place(swift: "Register<W\(width)>(\(offset))", short: "f\(width)at\(offset)")
