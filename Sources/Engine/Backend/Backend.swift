@@ -9,7 +9,7 @@
 public protocol Backend: IntegerBackend, SystemBackend, VectorBackend, FloatBackend, X87Backend {}
 
 /// Reasons for which an instruction traps on its own account (Intel SDM volume 3, table 6-1).
-public enum Trap: UInt32 {
+public enum Trap: UInt32, Sendable {
   case divideError = 0
   case debug = 1
   case breakpoint = 3
