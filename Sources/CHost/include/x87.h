@@ -159,12 +159,13 @@ VT_INLINE void vt_x87_leave(void) {
   __asm__ volatile("fldcw %0" : : "m"(ordinary));
 }
 
+// Early-clobber: FNSTSW writes AX before the result is popped to an address that must not be in RAX.
 #define VT_X87_FAST(name, assembly)                                                                          \
   VT_INLINE uint32_t vt_x87_##name(vt_x87_register *result, const vt_x87_register *a,                        \
                                    const vt_x87_register *b) {                                               \
     uint16_t status;                                                                                         \
     __asm__ volatile("fldt %2\n\tfldt %3\n\t" assembly "\n\tfnstsw %0\n\tfstpt %1"                           \
-                     : "=a"(status), "=m"(*result)                                                           \
+                     : "=&a"(status), "=m"(*result)                                                          \
                      : "m"(*a), "m"(*b)                                                                      \
                      : VT_X87_CLOBBERS);                                                                     \
     return status;                                                                                           \
@@ -177,7 +178,7 @@ VT_X87_BINARY(VT_X87_FAST)
                                    const vt_x87_register *b) {                                               \
     uint16_t status;                                                                                         \
     __asm__ volatile("fldt %2\n\tfldt %3\n\t" assembly "\n\tfnstsw %0\n\tfstpt %1\n\tfstp %%st(0)"           \
-                     : "=a"(status), "=m"(*result)                                                           \
+                     : "=&a"(status), "=m"(*result)                                                          \
                      : "m"(*a), "m"(*b)                                                                      \
                      : VT_X87_CLOBBERS);                                                                     \
     return status;                                                                                           \
@@ -189,7 +190,7 @@ VT_X87_BINARY_KEEPING(VT_X87_FAST)
   VT_INLINE uint32_t vt_x87_##name(const vt_x87_register *a, const vt_x87_register *b) {                     \
     uint16_t status;                                                                                         \
     __asm__ volatile("fldt %2\n\tfldt %1\n\t" assembly "\n\tfnstsw %0\n\tfstp %%st(0)\n\tfstp %%st(0)"       \
-                     : "=a"(status)                                                                          \
+                     : "=&a"(status)                                                                         \
                      : "m"(*a), "m"(*b)                                                                      \
                      : VT_X87_CLOBBERS);                                                                     \
     return status;                                                                                           \
@@ -201,7 +202,7 @@ VT_X87_COMPARE(VT_X87_FAST)
   VT_INLINE uint32_t vt_x87_##name(vt_x87_register *result, const vt_x87_register *a) {                      \
     uint16_t status;                                                                                         \
     __asm__ volatile("fldt %2\n\t" assembly "\n\tfnstsw %0\n\tfstpt %1"                                      \
-                     : "=a"(status), "=m"(*result)                                                           \
+                     : "=&a"(status), "=m"(*result)                                                          \
                      : "m"(*a)                                                                               \
                      : VT_X87_CLOBBERS);                                                                     \
     return status;                                                                                           \
@@ -213,7 +214,7 @@ VT_X87_UNARY(VT_X87_FAST)
   VT_INLINE uint32_t vt_x87_##name(vt_x87_register *result, const vt_x87_register *a, uint64_t value) {      \
     uint16_t status;                                                                                         \
     __asm__ volatile("fldt %2\n\t" assembly " %3\n\tfnstsw %0\n\tfstpt %1"                                   \
-                     : "=a"(status), "=m"(*result)                                                           \
+                     : "=&a"(status), "=m"(*result)                                                          \
                      : "m"(*a), "m"(value)                                                                   \
                      : VT_X87_CLOBBERS);                                                                     \
     return status;                                                                                           \
@@ -225,7 +226,7 @@ VT_X87_MEMORY(VT_X87_FAST)
   VT_INLINE uint32_t vt_x87_##name(vt_x87_register *result, const vt_x87_memory *value) {                    \
     uint16_t status;                                                                                         \
     __asm__ volatile(assembly " %2\n\tfnstsw %0\n\tfstpt %1"                                                 \
-                     : "=a"(status), "=m"(*result)                                                           \
+                     : "=&a"(status), "=m"(*result)                                                          \
                      : "m"(*value)                                                                           \
                      : VT_X87_CLOBBERS);                                                                     \
     return status;                                                                                           \
@@ -237,7 +238,7 @@ VT_X87_LOAD(VT_X87_FAST)
   VT_INLINE uint32_t vt_x87_##name(vt_x87_memory *value, const vt_x87_register *a) {                         \
     uint16_t status;                                                                                         \
     __asm__ volatile("fldt %2\n\t" assembly " %1\n\tfnstsw %0"                                               \
-                     : "=a"(status), "=m"(*value)                                                            \
+                     : "=&a"(status), "=m"(*value)                                                           \
                      : "m"(*a)                                                                               \
                      : VT_X87_CLOBBERS);                                                                     \
     return status;                                                                                           \

@@ -126,6 +126,8 @@ public protocol X87Backend: CoreBackend {
   mutating func x87LoadConstant(_ constant: X87Constant)
   mutating func x87Store<F: X87Format>(_ format: F.Type, _ address: Value, pops: Bool)
   mutating func x87Store(to destination: UInt8, pops: Bool)
+  /// FSTP that only pops when ST(0) is empty.
+  mutating func x87StoreUnchecked(to destination: UInt8)
   mutating func x87Exchange(with source: UInt8)
   mutating func x87Move(if condition: Truth, from source: UInt8)
   /// Adds `count` to the top of stack without touching tags.

@@ -28,6 +28,7 @@ enum X87StatusBit {
   @inline(__always) static var c1: UInt16 { 0x0200 }
   @inline(__always) static var c2: UInt16 { 0x0400 }
   @inline(__always) static var c3: UInt16 { 0x4000 }
+  @inline(__always) static var top: UInt16 { 0x3800 }
   @inline(__always) static var conditions: UInt16 { 0x4700 }
 }
 
@@ -210,12 +211,18 @@ extension Interpreter {
     x87Note()
     #if arch(x86_64)
       if x87IsUsual(full: 3) {
-        let status = operation.run(x87Register(0), x87Register(1), x87Register(0))
-        return x87Commit(status, X87StatusBit.conditions)
+        let register = x87Register(0)
+        let status = operation.run(register, x87Register(1), register)
+        return x87Commit(status, x87QuotientConditions(register.pointee))
       }
     #endif
-    x87Perform(
-      X87Step(operation.number, a: 1, b: 0, destination: 0, conditions: X87StatusBit.conditions))
+    x87RemainderSlowly(X87Step(operation.number, a: 1, b: 0, destination: 0))
+  }
+
+  /// A remainder sets all condition codes to bits of the quotient, but C0 and C3 stay when the result is not a number.
+  @inline(__always) func x87QuotientConditions(_ result: X87Register) -> UInt16 {
+    result.sign_exponent & 0x7fff == 0x7fff
+      ? X87StatusBit.c1 | X87StatusBit.c2 : X87StatusBit.conditions
   }
 
   @inline(__always) public func x87Sign(inverts: Bool) {
@@ -269,12 +276,14 @@ extension Interpreter {
     x87CompareFlagsSlowly(X87Step(comparison.number, a: 0, b: source, pops: pops, conditions: 0))
   }
 
-  /// ZF, PF and CF as C3, C2 and C0 say; OF, SF and AF cleared.
+  /// ZF, PF and CF as C3, C2 and C0 say; OF, SF and AF cleared. Written as lazy flags (X86/LazyFlags): the result is 0
+  /// or 1, which has parity 1 or 0; bit 8 of the carries corrects it.
   @inline(__always) func x87SetFlags(conditions: UInt16) {
-    setFlagsAfterLogic(W8.self, 1)
-    setFlag(.zero, UInt64(conditions &>> 14 & 1))
-    setFlag(.parity, UInt64(conditions &>> 10 & 1))
-    setFlag(.carry, UInt64(conditions &>> 8 & 1))
+    let zero = UInt64(conditions &>> 14 & 1)
+    let parity = UInt64(conditions &>> 10 & 1)
+    let carry = UInt64(conditions &>> 8 & 1)
+    cpu.pointee.flags_result = zero ^ 1
+    cpu.pointee.flags_carries = carry &<< 63 | carry &<< 62 | (zero ^ parity) &<< 8
   }
 
   @inline(__always) public func x87Test() {
@@ -311,7 +320,7 @@ extension Interpreter {
 
   @inline(__always) public func x87Load(from source: UInt8) {
     x87Note()
-    if x87IsUsual(full: 1 &<< UInt16(source), empty: 0x80) {
+    if source != 7 && x87IsUsual(full: 1 &<< UInt16(source), empty: 0x80) {
       let value = x87Register(source).pointee
       x87Push().pointee = value
       cpu.pointee.x87_status &= ~X87StatusBit.c1
@@ -362,6 +371,16 @@ extension Interpreter {
     } else {
       x87StoreSlowly(to: destination, pops: pops)
     }
+  }
+
+  @inline(never) public func x87StoreUnchecked(to destination: UInt8) {
+    x87Note()
+    cpu.pointee.x87_status &= ~X87StatusBit.c1
+    if !x87IsEmpty(0) {
+      x87Register(destination).pointee = x87Register(0).pointee
+      cpu.pointee.x87_tags |= x87Bit(destination)
+    }
+    x87Pop()
   }
 
   @inline(__always) public func x87Exchange(with source: UInt8) {

@@ -24,6 +24,16 @@ struct X87Step {
   /// The condition codes that the instruction sets.
   let conditions: UInt16
 
+  /// C2 tells that the operand was out of range, and then nothing is written.
+  var isTrigonometric: Bool {
+    switch operation {
+    case vt_x87_operation_sine, vt_x87_operation_cosine, vt_x87_operation_sine_cosine,
+      vt_x87_operation_tangent:
+      true
+    default: false
+    }
+  }
+
   // PERF: built from constants in a handler; must fold.
   @inline(__always) init(
     _ operation: vt_x87_operation, a: UInt8 = 0xff, b: UInt8 = 0xff, destination: UInt8 = 0xff,
@@ -100,7 +110,10 @@ extension Interpreter {
     var outcome = x87Run(step.operation, control: cpu.pointee.x87_control, a, b, &memory)
     var preventing = X87StatusBit.invalid | X87StatusBit.denormal | X87StatusBit.zeroDivide
     if step.storing { preventing |= X87StatusBit.overflow | X87StatusBit.underflow }
-    outcome.completes = outcome.status & ~cpu.pointee.x87_control & preventing == 0
+    // A load tells by the top of stack: some processors push a denormal operand although that is unmasked.
+    let isLoad = step.pushes && step.a == X87Step.none
+    let prevented = outcome.status & ~cpu.pointee.x87_control & preventing != 0
+    outcome.completes = isLoad ? outcome.status & X87StatusBit.top != 0 : !prevented
     return outcome
   }
 
@@ -131,8 +144,7 @@ extension Interpreter {
     x87SetStatus(
       (cpu.pointee.x87_status & ~step.conditions) | (outcome.status & step.conditions) | flags)
     if !outcome.completes { return }
-    let outOfRange =
-      step.conditions == X87StatusBit.c1 | X87StatusBit.c2 && outcome.status & X87StatusBit.c2 != 0
+    let outOfRange = step.isTrigonometric && outcome.status & X87StatusBit.c2 != 0
     if step.destination != X87Step.none && !outOfRange {
       x87Register(step.destination).pointee = step.pushes ? outcome.second : outcome.first
       cpu.pointee.x87_tags |= x87Bit(step.destination)
@@ -175,10 +187,20 @@ extension Interpreter {
       step.operation, a: step.a, b: step.b, pops: Int(step.pops), conditions: X87StatusBit.conditions)
     let outcome = x87Evaluate(comparing, &memory)
     let stackFault = outcome.status & X87StatusBit.stackFault != 0
-    if outcome.completes { x87SetFlags(conditions: outcome.status) }
+    // Silicon sets the flags even when an unmasked exception keeps it from popping.
+    x87SetFlags(conditions: outcome.status)
     x87Complete(
       X87Step(
         step.operation, pops: Int(step.pops), conditions: stackFault ? X87StatusBit.c1 : 0), outcome)
+  }
+
+  @inline(never) func x87RemainderSlowly(_ step: X87Step) {
+    var memory = X87Memory()
+    let outcome = x87Evaluate(step, &memory)
+    let conditions =
+      outcome.completes ? x87QuotientConditions(outcome.first) : X87StatusBit.c1 | X87StatusBit.c2
+    x87Complete(
+      X87Step(step.operation, a: step.a, b: step.b, destination: 0, conditions: conditions), outcome)
   }
 
   /// FXAM: the class of ST(0) in C3, C2, C0 and its sign in C1 (SDM volume 2, table 3-42).

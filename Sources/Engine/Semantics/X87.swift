@@ -155,6 +155,14 @@ extension Semantics {
     b.x87Store(to: destination.index, pops: pops != 0)
   }
 
+  /// FSTP1.
+  @inline(__always) public static func x87StoreUnchecked<B: Backend>(
+    _ b: inout B, _ destination: StackRegister
+  ) {
+    b.x87Wait()
+    b.x87StoreUnchecked(to: destination.index)
+  }
+
   @inline(__always) public static func x87Exchange<B: Backend>(_ b: inout B, _ source: StackRegister) {
     b.x87Wait()
     b.x87Exchange(with: source.index)
