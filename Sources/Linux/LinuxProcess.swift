@@ -35,20 +35,20 @@ public struct ExtendedStateAccess {
 
 /// How a process begins.
 public struct ProcessOptions {
-  /// Absolute path of the guest program: what `/proc/self/exe` names.
-  public var executable: [UInt8]
-  public var arguments: [[UInt8]]
-  public var environment: [[UInt8]]
+  /// Absolute path of the guest program: what `/proc/self/exe` names. `LinuxProcess.start` sets it.
+  public internal(set) var executable: [UInt8] = []
+  /// The guest's argv and environment.
+  public internal(set) var arguments: [[UInt8]] = []
+  public internal(set) var environment: [[UInt8]] = []
   /// A host descriptor for the trace of system calls in strace's format; nil: no trace.
   public var traceDescriptor: Int32?
+  /// AT_HWCAP and AT_HWCAP2 of the guest's CPU (see `LoadRequest`).
+  public var hardwareCapabilities: UInt32 = 0
+  public var hardwareCapabilities2: UInt32 = 0
   /// Report unknown calls here (once each); nil: only in the trace.
   public var diagnosticDescriptor: Int32?
 
-  public init(executable: [UInt8], arguments: [[UInt8]] = [], environment: [[UInt8]] = []) {
-    self.executable = executable
-    self.arguments = arguments
-    self.environment = environment
-  }
+  public init() {}
 }
 
 /// A Linux process inside Vitrine. Not thread safe.
@@ -61,8 +61,6 @@ public final class LinuxProcess {
   public internal(set) var options: ProcessOptions
   /// The engine's XSAVE; without it signal frames carry no extended state.
   public var extendedState: ExtendedStateAccess?
-  /// Loads the program of an execve(2) into `memory` and sets up `cpu`; see `Syscalls/Execute.swift`.
-  public var programLoader: ProgramReplacement?
   /// True in a child of fork(2): a fatal signal must then end the host process by that signal (`endBySignal`), because
   /// the parent, a guest too, waits for it.
   public internal(set) var isForkedChild = false

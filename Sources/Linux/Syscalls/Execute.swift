@@ -1,22 +1,8 @@
-// execve(2): reads the request, resolves scripts, and has the program loaded in place. Up to the moment when the loader
-// has accepted the file nothing of the old program changes, so every error can still be returned.
+// execve(2): reads the request, has the loader check the program and load it in place. Until the loader has accepted the
+// file nothing of the old program changes, so that every error can still be returned.
 import CHost
 import GuestMemory
 import LinuxABI
-
-/// A program to be started instead of the present one.
-public struct ExecuteRequest {
-  /// Host descriptor of the program file, opened for reading; the loader does not close it.
-  public var descriptor: Int32
-  /// Absolute path of the program file.
-  public var path: [UInt8]
-  public var arguments: [[UInt8]]
-  public var environment: [[UInt8]]
-}
-
-/// Replaces the program: validates the file, and only then resets `memory`, maps the new program and sets all registers
-/// of the CPU. Returns 0, or -errno with everything as it was.
-public typealias ProgramReplacement = (ExecuteRequest, UnsafeMutablePointer<vt_cpu_state>) -> Int64
 
 extension LinuxProcess {
   static func execute(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
@@ -36,12 +22,108 @@ extension LinuxProcess {
     do {
       var name = try memory.cString(at: GuestAddress(path), limit: 4096)
       if selfReference(path) == .executable { name = options.executable }
-      let list = try strings(at: arguments)
-      let environmentList = try strings(at: environment)
-      return try execute(name, directory, flags, list, environmentList, depth: 0)
+      let request = loadRequest(
+        path: try resolved(name, directory, flags), arguments: try strings(at: arguments),
+        environment: try strings(at: environment))
+      return replaceProgram(request)
     } catch {
       return -Int64(error.number)
     }
+  }
+
+  /// The path by which the host finds what execveat(2)'s directory, name and flags say.
+  private func resolved(_ name: [UInt8], _ directory: Int32, _ flags: UInt64) throws(MemoryError) -> [UInt8] {
+    let emptyPath: UInt64 = 0x1000
+    if flags & ~0x1100 != 0 { throw .invalid }
+    if name.isEmpty, flags & emptyPath == 0 || directory < 0 { throw MemoryError(2) }
+    if name.first == 47 || directory == -100 { return name }
+    if descriptors.contains(directory) { throw MemoryError(9) }
+    let base = Array("/proc/self/fd/\(directory)".utf8)
+    return name.isEmpty ? base : base + [47] + name
+  }
+
+  /// Checks the program, then replaces the present one. Everything is as it was when an error is returned, unless memory
+  /// runs out half-way: then the process ends by SIGKILL, as in the kernel.
+  private func replaceProgram(_ request: LoadRequest) -> Int64 {
+    guard let cpu else { return -Errno.ENOSYS }
+    let executable: Executable
+    do {
+      executable = try Executable(request, limit: memory.limit, stackLimit: memory.stackLimit)
+    } catch {
+      return -Int64(error.errno)
+    }
+    do {
+      _ = try start(executable, cpu)
+    } catch {
+      outcome = killed(Signal.kill, nil)
+      return 0
+    }
+    resetHandlers()
+    clearChildThread = 0
+    robustList = 0
+    registersReplaced = true
+    closeOnExecute(except: executable.file.descriptor)
+    let name = Array(request.path.suffix(while: { $0 != 47 }).prefix(15)) + [0]
+    name.withUnsafeBytes { _ = host.call(157, 15, address(of: $0.baseAddress)) }
+    return 0
+  }
+
+  /// What the loader needs to know of this process.
+  public func loadRequest(path: [UInt8], arguments: [[UInt8]], environment: [[UInt8]]) -> LoadRequest {
+    var request = LoadRequest(path: path, arguments: arguments, environment: environment)
+    request.hardwareCapabilities = options.hardwareCapabilities
+    request.hardwareCapabilities2 = options.hardwareCapabilities2
+    request.user = UInt32(truncatingIfNeeded: host.call(102))
+    request.group = UInt32(truncatingIfNeeded: host.call(104))
+    request.effectiveUser = UInt32(truncatingIfNeeded: host.call(107))
+    request.effectiveGroup = UInt32(truncatingIfNeeded: host.call(108))
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { random in
+      random[0] = 0
+      random[1] = 0
+      _ = host.callUninterrupted(318, address(of: random.baseAddress), 16)
+      request.random = (random[0], random[1])
+    }
+    return request
+  }
+
+  /// Empties guest memory, loads a program into it and sets all registers to what a program finds at its entry. For the
+  /// first program and for execve(2).
+  public func start(
+    _ executable: Executable, _ cpu: UnsafeMutablePointer<vt_cpu_state>
+  ) throws(LoadError) -> LoadedProgram {
+    attach(cpu)
+    memory.reset()
+    let program = try executable.load(into: memory)
+    let path = identity(of: executable.file.descriptor)?.path ?? []
+    options.executable = path.isEmpty ? program.executablePath : path
+    options.arguments = executable.request.arguments
+    options.environment = executable.request.environment
+    resetRegisters(cpu, program)
+    return program
+  }
+
+  private func resetRegisters(_ cpu: UnsafeMutablePointer<vt_cpu_state>, _ program: LoadedProgram) {
+    let registers = GuestRegisters(cpu)
+    for number in 0..<16 {
+      guard let register = GeneralRegister(rawValue: number) else { continue }
+      registers[register] = 0
+    }
+    registers[.rsp] = program.stackPointer
+    registers.flags = 0x202
+    cpu.pointee.rip = program.entry
+    cpu.pointee.fs_base = 0
+    cpu.pointee.gs_base = 0
+    cpu.pointee.mxcsr = 0x1f80
+    cpu.pointee.x87_control = 0x37f
+    cpu.pointee.x87_status = 0
+    cpu.pointee.x87_top = 0
+    cpu.pointee.x87_tags = 0
+    cpu.pointee.x87_opcode = 0
+    cpu.pointee.x87_instruction_pointer = 0
+    cpu.pointee.x87_data_pointer = 0
+    withUnsafeMutableBytes(of: &cpu.pointee.vector) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
+    withUnsafeMutableBytes(of: &cpu.pointee.mask) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
+    withUnsafeMutableBytes(of: &cpu.pointee.x87) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
   }
 
   /// A zero-terminated array of strings. Throws EFAULT, E2BIG.
@@ -61,95 +143,9 @@ extension LinuxProcess {
     }
   }
 
-  private func execute(
-    _ name: [UInt8], _ directory: Int32, _ flags: UInt64, _ arguments: [[UInt8]], _ environment: [[UInt8]],
-    depth: Int
-  ) throws(MemoryError) -> Int64 {
-    if depth > 5 { throw MemoryError(40) }
-    guard let loader = programLoader, let cpu else { return -Errno.ENOSYS }
-    let descriptor = try openProgram(name, directory, flags)
-    defer { _ = host.call(3, UInt64(UInt32(bitPattern: descriptor))) }
-    var absolute = identity(of: descriptor)?.path ?? name
-    if absolute.isEmpty { absolute = name }
-    if let script = interpreter(of: descriptor) {
-      var list = [script.interpreter]
-      if let argument = script.argument { list.append(argument) }
-      list.append(name)
-      list.append(contentsOf: arguments.dropFirst())
-      return try execute(script.interpreter, -100, 0, list, environment, depth: depth + 1)
-    }
-    let list = arguments.isEmpty ? [[]] : arguments
-    let request = ExecuteRequest(
-      descriptor: descriptor, path: absolute, arguments: list, environment: environment)
-    let result = loader(request, cpu)
-    if result < 0 { return result }
-    options.executable = absolute
-    options.arguments = list
-    options.environment = environment
-    afterExecute(absolute)
-    return 0
-  }
-
-  /// Opens a program for reading and checks that it may be executed.
-  private func openProgram(_ name: [UInt8], _ directory: Int32, _ flags: UInt64) throws(MemoryError) -> Int32
-  {
-    let emptyPath: UInt64 = 0x1000
-    let path = name + [0]
-    let base = UInt64(bitPattern: Int64(directory))
-    let result = path.withUnsafeBytes { bytes -> Int64 in
-      let text = address(of: bytes.baseAddress)
-      let access = host.call(439, base, text, 1, flags & emptyPath | 0x200)
-      if access < 0 { return access }
-      if name.isEmpty {
-        // The descriptor itself; a new one, so that it can be closed.
-        return host.call(72, base, 1030, 0)
-      }
-      return host.call(257, base, text, 0x80000)
-    }
-    if result < 0 { throw MemoryError(Int32(truncatingIfNeeded: -result)) }
-    let descriptor = Int32(truncatingIfNeeded: result)
-    let isRegular = withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 36) { status -> Bool in
-      host.call(5, UInt64(UInt32(bitPattern: descriptor)), address(of: status.baseAddress)) == 0
-        && status[6] & 0xf000 == 0x8000
-    }
-    if !isRegular {
-      _ = host.call(3, UInt64(UInt32(bitPattern: descriptor)))
-      throw .accessDenied
-    }
-    return descriptor
-  }
-
-  /// The interpreter that a "#!" line names, with its one optional argument (execve(2)).
-  private func interpreter(of descriptor: Int32) -> (interpreter: [UInt8], argument: [UInt8]?)? {
-    var head = [UInt8](repeating: 0, count: 256)
-    let count = head.withUnsafeMutableBytes {
-      host.call(17, UInt64(UInt32(bitPattern: descriptor)), address(of: $0.baseAddress), 256, 0)
-    }
-    guard count > 2, head[0] == 0x23, head[1] == 0x21 else { return nil }
-    let line = head[2..<Int(count)].prefix { $0 != 10 && $0 != 0 }
-    let isBlank: (UInt8) -> Bool = { $0 == 32 || $0 == 9 }
-    let trimmed = line.drop(while: isBlank)
-    let name = trimmed.prefix { !isBlank($0) }
-    if name.isEmpty { return nil }
-    var argument = Array(trimmed.dropFirst(name.count).drop(while: isBlank))
-    while let last = argument.last, isBlank(last) { argument.removeLast() }
-    return (Array(name), argument.isEmpty ? nil : argument)
-  }
-
-  /// What execve(2) changes besides memory and registers.
-  private func afterExecute(_ path: [UInt8]) {
-    resetHandlers()
-    clearChildThread = 0
-    robustList = 0
-    registersReplaced = true
-    closeOnExecute()
-    let name = Array(path.suffix(while: { $0 != 47 }).prefix(15)) + [0]
-    name.withUnsafeBytes { _ = host.call(157, 15, address(of: $0.baseAddress)) }
-  }
-
   /// Closes the guest's descriptors that have FD_CLOEXEC; Vitrine's own stay.
-  private func closeOnExecute() {
-    for descriptor in openDescriptors() where !descriptors.contains(descriptor) {
+  private func closeOnExecute(except program: Int32) {
+    for descriptor in openDescriptors() where descriptor != program && !descriptors.contains(descriptor) {
       let number = UInt64(UInt32(bitPattern: descriptor))
       let flags = host.call(72, number, 1)
       if flags > 0, flags & 1 != 0 { _ = host.call(3, number) }
