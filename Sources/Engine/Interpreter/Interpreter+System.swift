@@ -133,13 +133,13 @@ extension Interpreter {
   /// On x86-64 hosts the guest's MXCSR is in the host's register while handlers run.
   private func collectMXCSR() {
     #if arch(x86_64)
-      cpu.pointee.mxcsr = vt_mxcsr()
+      vt_store_mxcsr(&cpu.pointee.mxcsr)
     #endif
   }
 
   private func spreadMXCSR() {
     #if arch(x86_64)
-      vt_set_mxcsr(cpu.pointee.mxcsr)
+      vt_load_mxcsr(&cpu.pointee.mxcsr)
     #endif
   }
 }
