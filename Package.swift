@@ -4,9 +4,12 @@ import PackageDescription
 /// Settings of the modules below `VirtualMachine`. `-O` also in debug builds: handlers of the interpreter hand over to
 /// each other by tail calls, which exist only in optimised code (Docs/engine.md). Exclusivity checks cost up to 8 ns an
 /// access there. Frame pointers of leaf functions cost 15 % of the interpreter's speed.
+/// A stack protector would spill registers in every handler that has a local variable; merging of equal functions makes
+/// one handler jump to another.
 let core: [SwiftSetting] = [
   .unsafeFlags([
     "-O", "-enforce-exclusivity=unchecked", "-Xcc", "-momit-leaf-frame-pointer",
+    "-Xfrontend", "-disable-stack-protector", "-Xllvm", "-swiftmergefunc-threshold=0",
   ])
 ]
 
