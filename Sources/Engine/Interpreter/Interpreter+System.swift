@@ -130,16 +130,7 @@ extension Interpreter {
     return hasAVX ? ExtendedState.size : ExtendedState.avxOffset
   }
 
-  /// On x86-64 hosts the guest's MXCSR is in the host's register while handlers run.
-  private func collectMXCSR() {
-    #if arch(x86_64)
-      vt_store_mxcsr(&cpu.pointee.mxcsr)
-    #endif
-  }
-
-  private func spreadMXCSR() {
-    #if arch(x86_64)
-      vt_load_mxcsr(&cpu.pointee.mxcsr)
-    #endif
-  }
+  /// On x86-64 hosts the guest's MXCSR is in the host's register while handlers run; an image needs it in the state.
+  private func collectMXCSR() { cpu.pointee.mxcsr = currentMXCSR }
+  private func spreadMXCSR() { replaceMXCSR(cpu.pointee.mxcsr) }
 }
