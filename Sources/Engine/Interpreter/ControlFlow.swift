@@ -55,6 +55,8 @@ enum GeneralOffset {
   @inline(__always) static var rdi: UInt8 { 56 }
   @inline(__always) static var effective: UInt8 { 136 }
   @inline(__always) static var zero: UInt8 { 128 }
+  @inline(__always) static var fsBase: UInt8 { 144 }
+  @inline(__always) static var gsBase: UInt8 { 152 }
 }
 
 // MARK: - Indirect branches

@@ -28,7 +28,7 @@ struct HandlerEmitter {
   private var names: [String] = []
   /// Four handler indices a row, plus one (0: none): forms of `HandlerForm`.
   private var rowHandlers: [UInt16] = []
-  private var rowFields: [UInt32] = []
+  private var rowFields: [UInt64] = []
   private var flowNames: [String] = []
 
   /// Files to be written; `only`: names of the row files that get handlers (for development), nil: all.
@@ -169,14 +169,14 @@ struct HandlerEmitter {
   }
 
   /// How the block builder fills in the operation of a row: two bits each for the fields a, b, c (0 number or unused,
-  /// 1 general register, 2 byte register), then flags and the flow code. Engine/Interpreter/RowFields.swift reads this.
-  private func fields(of row: Row) -> UInt32 {
-    var bits: UInt32 = 0
+  /// 1 general register, 2 byte register), then properties and codes. Engine/Interpreter/RowFields.swift reads this.
+  private func fields(of row: Row) -> UInt64 {
+    var bits: UInt64 = 0
     for operand in row.operands {
       guard let shape = OperandShape.shapes(of: operand.word).register, case .general(let width) = shape else {
         continue
       }
-      let kind: UInt32 = width == 8 ? 2 : 1
+      let kind: UInt64 = width == 8 ? 2 : 1
       switch operand.letter {
       case .register: bits |= kind
       case .modRM, .opcode: bits |= kind << 2
@@ -184,20 +184,28 @@ struct HandlerEmitter {
       default: break
       }
     }
-    if row.operands.contains(where: { $0.indexElementWidth > 0 }) { bits |= 1 << 6 }
-    if row.attributes.contains(.rep) || row.attributes.contains(.repcc) { bits |= 1 << 7 }
-    if row.attributes.contains(.priv) { bits |= 1 << 8 }
-    if row.semantic?.name == "lea" { bits |= 1 << 9 }
-    if row.operands.contains(where: { $0.isMemoryPlace && $0.access.writes }) { bits |= 1 << 10 }
-    if row.operands.contains(where: { $0.letter == .opcode }) { bits |= 1 << 11 }
+    let isString = row.attributes.contains(.rep) || row.attributes.contains(.repcc)
+    let properties: [Bool] = [
+      row.operands.contains { $0.indexElementWidth > 0 },
+      isString,
+      row.attributes.contains(.priv),
+      row.semantic?.name == "lea",
+      row.operands.contains { $0.isMemoryPlace && $0.access.writes },
+      row.operands.contains { $0.letter == .opcode },
+      row.operands.contains { $0.letter == .offset },
+      isString || row.attributes.contains(.implicit),
+      row.semantic?.name == "pop",
+    ]
+    for (index, property) in properties.enumerated() where property { bits |= 1 << UInt64(6 + index) }
     if row.attributes.contains(.flow), let name = row.semantic?.name, let code = flowNames.firstIndex(of: name) {
-      bits |= UInt32(code + 1) << 16
+      bits |= UInt64(code + 1) << 16
     }
     if case .enumCase(let name)? = row.semantic?.arguments.first,
       let code = ShapeContext.conditions.firstIndex(of: name)
     {
-      bits |= UInt32(code) << 24
+      bits |= UInt64(code) << 24
     }
+    if let fused = BranchEmitter.fusedKind(row) { bits |= UInt64(fused.kind + 1) << 32 | UInt64(fused.order) << 40 }
     return bits
   }
 
@@ -273,7 +281,7 @@ struct HandlerEmitter {
     text += "  ]\n\n"
     text += """
         /// One word a row; see RowFields.
-        static let rowFields: InlineArray<\(rowFields.count), UInt32> = [
+        static let rowFields: InlineArray<\(rowFields.count), UInt64> = [
 
       """
     text += HandlerEmitter.lines(rowFields.map(String.init))

@@ -1,0 +1,132 @@
+// Decodes guest code into blocks of operations. A block runs from its head over conditional branches to the first
+// unconditional transfer, trap or system call, or to its longest size; behind its last operation stand the resolve stubs of its
+// branches (Docs/engine.md draws it). Owns nothing but scratch memory: blocks go to the cache.
+
+import CHost
+import GuestMemory
+import X86
+
+/// Builds blocks at guest addresses.
+struct BlockBuilder {
+  /// Instructions in a block at most, and operations they can make: address + operation each, then stubs.
+  static let longestBlock = 64
+  static let mostOperations = 4 * longestBlock
+
+  let memory: AddressSpace
+  let cache: BlockCache
+  // SAFETY: allocated once, freed never before the engine that owns the builder is gone; only `build` writes it.
+  private let scratch: UnsafeMutablePointer<Operation>
+  private let code: CodeReader
+
+  init(memory: AddressSpace, cache: BlockCache) {
+    self.memory = memory
+    self.cache = cache
+    scratch = .allocate(capacity: BlockBuilder.mostOperations)
+    code = CodeReader(memory: memory)
+  }
+
+  /// Decodes the block at `rip`, adds it to the cache and returns its head. Code that cannot be fetched or decoded becomes an
+  /// operation that traps; such a block is not kept when it is nothing else.
+  func build(_ rip: UInt64) -> UnsafePointer<Operation> {
+    var room = cache.room(BlockBuilder.mostOperations)
+    if room == nil {
+      cache.flush()
+      room = cache.room(BlockBuilder.mostOperations)
+    }
+    var writer = BlockWriter(start: rip, operations: room ?? scratch, limit: BlockBuilder.longestBlock)
+    fill(&writer)
+    writer.finish()
+    if writer.isUnfetchable || room == nil { return UnsafePointer(writer.operations) }
+    markCode(from: rip, to: writer.address)
+    return cache.add(start: rip, end: writer.address, count: writer.count)
+  }
+
+  /// A block in scratch memory with the single instruction at `rip`, which leaves when it is done.
+  func buildStep(_ rip: UInt64) -> UnsafePointer<Operation> {
+    var writer = BlockWriter(start: rip, operations: scratch, limit: 1)
+    writer.isStep = true
+    fill(&writer)
+    writer.finish()
+    return UnsafePointer(scratch)
+  }
+
+  private func fill(_ writer: inout BlockWriter) {
+    code.begin(writer.address)
+    var instruction = Instruction()
+    while !writer.isEnded {
+      switch code.decode(writer.address, into: &instruction) {
+      case .valid: writer.append(instruction)
+      case .invalid: writer.appendTrap(.invalidOpcode, length: max(instruction.length, 1))
+      case .tooLong: writer.appendTrap(.generalProtection)
+      case .needsMoreBytes: writer.appendFetchFault(code.faultAddress(writer.address))
+      }
+    }
+  }
+
+  private func markCode(from start: UInt64, to end: UInt64) {
+    let first = start &>> 12
+    let last = max(start, end &- 1) &>> 12
+    if !memory.isCode(page: first) { memory.markCode(first..<first &+ 1) }
+    if last != first && !memory.isCode(page: last) { memory.markCode(last..<last &+ 1) }
+  }
+
+  /// Whether the memory operand of the instruction at `rip` is in the stack segment.
+  func usesStackSegment(_ rip: UInt64) -> Bool {
+    code.begin(rip)
+    var instruction = Instruction()
+    guard code.decode(rip, into: &instruction) == .valid else { return false }
+    return !instruction.hasMemoryOperand || instruction.segment == .ss
+  }
+}
+
+/// Reads guest code in pieces, checking that it is executable, and decodes from them.
+final class CodeReader {
+  private static let size = 512
+  private let memory: AddressSpace
+  // SAFETY: `size` bytes, freed in deinit.
+  private let bytes: UnsafeMutableRawPointer
+  private var start: UInt64 = 0
+  private var count = 0
+
+  init(memory: AddressSpace) {
+    self.memory = memory
+    bytes = .allocate(byteCount: CodeReader.size, alignment: 16)
+  }
+
+  deinit { bytes.deallocate() }
+
+  /// Forgets what was read: the code may have changed.
+  func begin(_ address: UInt64) {
+    start = address
+    count = 0
+    refill(address)
+  }
+
+  private func refill(_ address: UInt64) {
+    start = address
+    count = 0
+    let wanted = min(address &+ UInt64(CodeReader.size), memory.limit)
+    guard address < memory.limit, let end = memory.executableEnd(from: address, to: wanted) else { return }
+    let size = Int(end &- address)
+    // Executable pages can still fail to be read: a mapped file may have been truncated.
+    let source = memory.base + Int(truncatingIfNeeded: address)
+    count = size &- vt_guard_copy(bytes, source, size)
+  }
+
+  /// Decodes the instruction at `address`, which lies in or right behind what was read last.
+  func decode(_ address: UInt64, into instruction: inout Instruction) -> DecodeStatus {
+    var offset = Int(truncatingIfNeeded: address &- start)
+    if offset < 0 || offset &+ Decoder.maximumLength > count {
+      refill(address)
+      offset = 0
+    }
+    let available = UnsafeRawBufferPointer(start: bytes + offset, count: max(count &- offset, 0))
+    return Decoder.decode(available, mode: .bits64, into: &instruction)
+  }
+
+  /// The first byte of the instruction at `address` that cannot be fetched.
+  func faultAddress(_ address: UInt64) -> UInt64 {
+    refill(address)
+    return address &+ UInt64(count)
+  }
+}

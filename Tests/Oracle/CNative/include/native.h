@@ -1,0 +1,36 @@
+// Runs instructions on the host CPU itself: the oracle. A run enters and leaves by signals, so that every register, flag
+// and the whole extended state come from the kernel's signal frame, without any code of ours around the instruction.
+#ifndef NATIVE_H
+#define NATIVE_H
+#include <stdint.h>
+
+/// The state before or after: general registers in the order rax rcx rdx rbx rsp rbp rsi rdi r8 … r15, RIP, RFLAGS, and the
+/// extended state in XSAVE's standard format: FXSAVE image (512), header (64), high halves of YMM0–15 (256).
+typedef struct {
+  uint64_t general[16];
+  uint64_t rip;
+  uint64_t rflags;
+  uint8_t extended[832] __attribute__((aligned(16)));
+} native_state;
+
+/// How the run ended: signal 5 (SIGTRAP) on an int3 behind the code, or a fault.
+typedef struct {
+  int32_t signal;
+  int32_t code;
+  uint64_t address;
+  uint64_t error_code;
+  uint64_t trap_number;
+} native_result;
+
+/// Installs the handlers; call once, from one thread. Returns 0 or -errno.
+int native_install(void);
+/// Runs from `state->rip` until a signal; `*state` becomes what the signal frame says.
+void native_run(native_state *state, native_result *result);
+/// Maps `size` bytes at exactly `address` (read, write, and execute when asked). Returns 0 or -errno.
+int native_map(uint64_t address, uint64_t size, int protection);
+int native_protect(uint64_t address, uint64_t size, int protection);
+/// Sets the host's GS base (free in this process).
+void native_set_gs_base(uint64_t base);
+/// 1 when the host has the CPUID bit: leaf, subleaf, register 0…3 (eax ebx ecx edx), bit.
+int native_has(uint32_t leaf, uint32_t subleaf, int reg, int bit);
+#endif
