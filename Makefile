@@ -4,6 +4,7 @@
 
 # Writes the Generated/ folders from the rows in ISA/.
 gen:
+	@rm -rf Sources/X86/Generated Sources/Engine/Generated
 	@swift build --package-path Tools/isagen --quiet
 	@Tools/isagen/.build/debug/isagen
 

@@ -13,7 +13,6 @@ enum JumpCache {
   /// A power of two. 16 KiB × 4: stays in L2.
   // PERF: folded into the handlers of indirect branches.
   @inline(__always) static var count: Int { 4096 }
-  static let empty = JumpCacheEntry(rip: ~0, operation: nil)
 
   @inline(__always) static func index(_ rip: UInt64) -> Int {
     Int(truncatingIfNeeded: (rip ^ (rip &>> 12)) & UInt64(truncatingIfNeeded: count &- 1))
