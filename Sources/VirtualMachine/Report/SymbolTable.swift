@@ -92,9 +92,9 @@ public struct SymbolTable: Sendable {
     return symbols.first { $0.address > symbol.address }?.address
   }
 
-  /// `name` or `name+0x12`; nil when there is no symbol for the address.
-  public func describe(_ address: UInt64) -> String? {
-    guard let symbol = nearest(to: address) else { return nil }
+  /// `name` or `name+0x12` for `address`, by the symbol that contains `lookup`; nil when there is none.
+  public func describe(_ lookup: UInt64, shownAs address: UInt64) -> String? {
+    guard let symbol = nearest(to: lookup) else { return nil }
     let name = LoadError.name(symbol.name)
     let distance = address &- symbol.address
     return distance == 0 ? name : "\(name)+\(distance.hexadecimal)"

@@ -1,0 +1,214 @@
+// The report of a guest that was killed: what happened and where, the registers, the instruction, the memory
+// around the address, a backtrace. Written for people, on standard error. Only reads; it must not fail
+// whatever state the guest left behind, and its size is bounded.
+import CHost
+import GuestMemory
+import Linux
+import X86
+
+/// The processor's view of a fault.
+public struct GuestFault: Sendable {
+  /// x86 vector number: 14 page fault, 6 invalid opcode, …
+  public var vector: UInt8
+  /// Guest address of a page fault.
+  public var address: UInt64
+  /// Page-fault error code: bit 0 page present, bit 1 write, bit 4 instruction fetch.
+  public var errorCode: UInt64
+  /// Beyond the end of a mapped file.
+  public var isBusError: Bool
+
+  public init(vector: UInt8, address: UInt64 = 0, errorCode: UInt64 = 0, isBusError: Bool = false) {
+    self.vector = vector
+    self.address = address
+    self.errorCode = errorCode
+    self.isBusError = isBusError
+  }
+}
+
+/// What to report of a guest that a signal killed.
+public struct FaultReport {
+  /// The text of one instruction: its bytes and its address. Nil when they are no instruction.
+  public typealias Disassembly = (_ bytes: [UInt8], _ address: UInt64) -> (text: String, length: Int)?
+
+  private let program: LoadedProgram
+  private let space: AddressSpace
+  private let cpu: UnsafePointer<vt_cpu_state>
+  private let signal: Int32
+  private let fault: GuestFault?
+  private let files: ReportSymbols
+  /// Colour, with the escape sequences of ECMA-48.
+  public var useColour = false
+  public var showVectors = false
+  public var disassembly: Disassembly?
+
+  private static let frameLimit = 64
+
+  /// `fault` is nil for a signal that was sent. Reads the program's file again for its symbols.
+  public init(
+    signal: Int32, fault: GuestFault?, cpu: UnsafePointer<vt_cpu_state>, space: AddressSpace,
+    program: LoadedProgram
+  ) {
+    self.signal = signal
+    self.fault = fault
+    self.cpu = cpu
+    self.space = space
+    self.program = program
+    files = ReportSymbols(program)
+  }
+
+  /// The whole report, ending with a line feed.
+  public func text() -> String {
+    let rip = cpu.pointee.rip
+    var lines: [String] = []
+    lines.append(
+      strong("guest killed by \(SignalName.text(signal))") + ": " + LoadError.name(program.executablePath))
+    if let fault { lines.append("  " + FaultText(fault: fault, rip: rip, space: space).sentence) }
+    lines.append("  at \(rip.hexadecimal)" + place(rip, shownAs: rip))
+    lines += instructionLines(rip)
+    lines.append(heading("registers"))
+    lines += RegisterText(cpu: cpu).lines
+    if showVectors { lines += RegisterText(cpu: cpu).vectorLines }
+    lines += memoryLines(rip)
+    lines.append(heading("backtrace"))
+    lines += backtraceLines()
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  private func strong(_ text: String) -> String { useColour ? "\u{1b}[1;31m\(text)\u{1b}[0m" : text }
+  private func heading(_ text: String) -> String { useColour ? "\u{1b}[1m\(text)\u{1b}[0m" : text }
+
+  /// ` in main+0x10`, or where in the file, or nothing. The function is looked up by `lookup`: a return
+  /// address behind a call that never returns may belong to the next function.
+  private func place(_ lookup: UInt64, shownAs address: UInt64) -> String {
+    if let name = files.describe(lookup, shownAs: address) { return " in \(name)" }
+    if program.image.contains(address) {
+      return
+        " (\(LoadError.name(program.executablePath)) + \((address &- program.image.lowerBound).hexadecimal))"
+    }
+    return ""
+  }
+
+  // MARK: Instruction
+
+  private func instructionLines(_ rip: UInt64) -> [String] {
+    var bytes: [UInt8] = []
+    while bytes.count < 15, let byte = space.bytes(at: GuestAddress(rip &+ UInt64(bytes.count)), count: 1) {
+      bytes += byte
+    }
+    if bytes.isEmpty { return ["  instruction: its memory cannot be read"] }
+    let decoded = disassembly?(bytes, rip)
+    let shown = bytes.prefix(decoded?.length ?? 15).map { FaultReport.hex(UInt64($0), digits: 2) }
+    let text = decoded.map { "   " + $0.text } ?? "   (no known instruction)"
+    return ["  instruction: " + shown.joined(separator: " ") + (disassembly == nil ? "" : text)]
+  }
+
+  static func hex(_ value: UInt64, digits: Int) -> String {
+    let text = String(value, radix: 16)
+    return String(repeating: "0", count: max(0, digits &- text.count)) + text
+  }
+
+  // MARK: Memory
+
+  private func memoryLines(_ rip: UInt64) -> [String] {
+    guard let fault, fault.vector == 14 else { return [] }
+    var lines = [heading("memory around \(fault.address.hexadecimal)")]
+    let before = space.regions(from: 0, to: fault.address).last { $0.end <= fault.address }
+    if let before { lines.append("  " + line(of: before)) }
+    if let inside = space.query(fault.address) {
+      lines.append("> " + line(of: inside))
+    } else {
+      lines.append("> \(fault.address.hexadecimal): nothing is mapped here")
+    }
+    if let after = space.regions(from: fault.address, to: .max).first(where: { $0.start > fault.address }) {
+      lines.append("  " + line(of: after))
+    }
+    return lines
+  }
+
+  /// A region as /proc/self/maps shows it.
+  private func line(of region: Region) -> String {
+    let permissions = region.permissions
+    let letters =
+      (permissions.contains(.read) ? "r" : "-") + (permissions.contains(.write) ? "w" : "-")
+      + (permissions.contains(.execute) ? "x" : "-") + (region.flags.contains(.shared) ? "s" : "p")
+    var name = ""
+    if let backing = space.backing(region.backing) { name = LoadError.name(backing.path) }
+    if region.flags.contains(.stack) { name = "[stack]" }
+    if region.flags.contains(.heap) { name = "[heap]" }
+    let range = FaultReport.hex(region.start, digits: 12) + "-" + FaultReport.hex(region.end, digits: 12)
+    return "\(range) \(letters) \(name)"
+  }
+
+  // MARK: Backtrace
+
+  private func backtraceLines() -> [String] {
+    var registers = UnwindRegisters()
+    let general = cpu.pointee.general
+    // DWARF order: rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp.
+    let values = [
+      general.0, general.2, general.1, general.3, general.6, general.7, general.5, general.4, general.8,
+      general.9,
+      general.10, general.11, general.12, general.13, general.14, general.15, cpu.pointee.rip,
+    ]
+    for (number, value) in values.enumerated() { registers[number] = value }
+    let unwinder = Unwinder(
+      memory: SpaceMemory(space: space), table: files.callFrames, loadBias: program.loadBias,
+      frameLimit: FaultReport.frameLimit)
+    let frames = unwinder.backtrace(registers)
+    var lines = frames.enumerated().map { number, frame in
+      let name = place(frame.lookup, shownAs: frame.address)
+      let note: String
+      switch frame.origin {
+      case .framePointer: note = "  (by frame pointer)"
+      case .signal: note = "  (interrupted by a signal)"
+      case .stackTop: note = "  (return address on top of the stack)"
+      case .fault, .callFrameInformation: note = ""
+      }
+      let padded = number < 10 ? " #\(number)" : "#\(number)"
+      return "  \(padded) \(FaultReport.hex(frame.address, digits: 12))\(name)\(note)"
+    }
+    if frames.count == FaultReport.frameLimit { lines.append("   … (deeper frames are not shown)") }
+    return lines
+  }
+}
+
+/// Guest memory for the unwinder.
+struct SpaceMemory: UnwindMemory {
+  let space: AddressSpace
+
+  func bytes(at address: UInt64, count: Int) -> [UInt8]? {
+    space.bytes(at: GuestAddress(address), count: count)
+  }
+
+  func isExecutable(_ address: UInt64) -> Bool {
+    space.query(address)?.permissions.contains(.execute) ?? false
+  }
+}
+
+/// Symbols and unwind tables of the program's file.
+struct ReportSymbols {
+  private let bias: UInt64
+  private let symbols: SymbolTable
+  let callFrames: CallFrameTable
+
+  /// Empty when the file has changed into something else or cannot be read any more.
+  init(_ program: LoadedProgram) {
+    bias = program.loadBias
+    let path = program.executablePath
+    guard let file = try? ExecutableFile(path: path),
+      let header = try? ELFHeader(file.read(at: 0, count: ELFHeader.size), path: path, fileSize: file.size)
+    else {
+      symbols = SymbolTable([])
+      callFrames = CallFrameTable([], address: 0)
+      return
+    }
+    let sections = ELFSections(header, in: file)
+    symbols = SymbolTable(sections)
+    callFrames = CallFrameTable(sections, header: header)
+  }
+
+  /// `name+0x12` for a guest address, in the function that contains `lookup`.
+  func describe(_ lookup: UInt64, shownAs address: UInt64) -> String? {
+    symbols.describe(lookup &- bias, shownAs: address &- bias)
+  }
+}
