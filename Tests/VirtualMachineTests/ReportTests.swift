@@ -178,10 +178,4 @@ private func backtrace(_ memory: WordMemory, _ section: FrameSection, _ start: U
     #expect(table().describe(0x2001, shownAs: 0x2001) == "label+0x1")
     #expect(table().describe(0, shownAs: 0) == nil)
   }
-
-  @Test func namesSignals() {
-    #expect(SignalName.text(11) == "SIGSEGV")
-    #expect(SignalName.text(31) == "SIGSYS")
-    #expect(SignalName.text(64) == "signal 64")
-  }
 }

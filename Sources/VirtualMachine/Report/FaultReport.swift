@@ -4,26 +4,8 @@
 import CHost
 import GuestMemory
 import Linux
+import LinuxABI
 import X86
-
-/// The processor's view of a fault.
-public struct GuestFault: Sendable {
-  /// x86 vector number: 14 page fault, 6 invalid opcode, …
-  public var vector: UInt8
-  /// Guest address of a page fault.
-  public var address: UInt64
-  /// Page-fault error code: bit 0 page present, bit 1 write, bit 4 instruction fetch.
-  public var errorCode: UInt64
-  /// Beyond the end of a mapped file.
-  public var isBusError: Bool
-
-  public init(vector: UInt8, address: UInt64 = 0, errorCode: UInt64 = 0, isBusError: Bool = false) {
-    self.vector = vector
-    self.address = address
-    self.errorCode = errorCode
-    self.isBusError = isBusError
-  }
-}
 
 /// What to report of a guest that a signal killed.
 public struct FaultReport {
@@ -61,7 +43,7 @@ public struct FaultReport {
     let rip = cpu.pointee.rip
     var lines: [String] = []
     lines.append(
-      strong("guest killed by \(SignalName.text(signal))") + ": " + LoadError.name(program.executablePath))
+      strong("guest killed by \(Signal.name(signal))") + ": " + LoadError.name(program.executablePath))
     if let fault { lines.append("  " + FaultText(fault: fault, rip: rip, space: space).sentence) }
     lines.append("  at \(rip.hexadecimal)" + place(rip, shownAs: rip))
     lines += instructionLines(rip)
@@ -110,7 +92,7 @@ public struct FaultReport {
   // MARK: Memory
 
   private func memoryLines(_ rip: UInt64) -> [String] {
-    guard let fault, fault.vector == 14 else { return [] }
+    guard let fault, fault.kind == .pageFault || fault.kind == .busError else { return [] }
     var lines = [heading("memory around \(fault.address.hexadecimal)")]
     let before = space.regions(from: 0, to: fault.address).last { $0.end <= fault.address }
     if let before { lines.append("  " + line(of: before)) }
