@@ -4,6 +4,7 @@
     name = "awk-sum"                    # unique in its file; the case is called FILE/NAME
     command = "busybox awk '…'"         # split as a shell splits words; the first word names a program
     stdin = "…"                         # optional: what comes from standard input
+    input = "workload.sql"              # optional: the same from a file among the compiled guests
     files = { "script.sh" = "…" }       # optional: more files than the samples (samples.py)
     environment = { NAME = "VALUE" }    # optional
     keys = ["iHello", "\\u001b", ":wq\\r"]  # optional: run on a terminal and type these strokes
@@ -11,7 +12,8 @@
     seconds = 60                        # optional: time limit inside the engine
 
 `[defaults]` gives keys for all cases of a file. `[[matrix]]` with a list `programs` and a `command` holding `{program}`
-stands for one case per program."""
+stands for one case per program. In commands and files, `{guests}` is the folder of compiled guests, `{sources}` that of
+their sources."""
 
 import shlex
 import tomllib
@@ -58,13 +60,25 @@ def host_flags():
     return set()
 
 
+def located(text):
+    """Fills in where the compiled guests and their sources are."""
+    return text.replace("{guests}", str(GUESTS)).replace("{sources}", str(GUESTS.parent))
+
+
+def standard_input(table):
+    if "input" in table:
+        path = GUESTS / table["input"]
+        return path.read_bytes() if path.exists() else b""
+    return table.get("stdin", "").encode()
+
+
 def make(group, table, programs, flags):
     words = shlex.split(table["command"])
     program = programs.path(words[0])
-    words = [str(program)] + [word.replace("{guests}", str(GUESTS)) for word in words[1:]]
+    words = [str(program)] + [located(word) for word in words[1:]]
     case = Case(
-        name=f"{group}/{table['name']}", words=words, input=table.get("stdin", "").encode(),
-        files=table.get("files", {}), environment=table.get("environment", {}), keys=table.get("keys", []),
+        name=f"{group}/{table['name']}", words=words, input=standard_input(table),
+        files={name: located(text) for name, text in table.get("files", {}).items()}, environment=table.get("environment", {}), keys=table.get("keys", []),
         cpu=table.get("cpu", []), seconds=table.get("seconds", 60.0))
     lacking = [flag for flag in case.cpu if flag not in flags]
     if lacking:

@@ -11,6 +11,7 @@ The last line is `N passed, M failed`, with skipped cases named before it; the e
 import argparse
 import difflib
 import os
+import resource
 import shlex
 import shutil
 import sys
@@ -103,6 +104,7 @@ def main():
         sys.exit(f"{prefix[0]} is missing; build it with `make build`")
     prefix[0] = os.path.abspath(engine)
     os.umask(0o022)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     scratch = Path(tempfile.gettempdir(), f"vitrine-programs-{os.getpid()}")
     runner = Runner(prefix, scratch)
     chosen = [

@@ -188,9 +188,9 @@ class Session:
         else:
             while self.screen.picture() != expected and time.monotonic() < deadline:
                 if not self.absorb(0.05) and self.process.poll() is not None:
-                    while self.absorb(0.02):
-                        pass
                     break
+            while self.absorb(0.1):  # a program may change the terminal's modes after its last output
+                pass
         return self.screen.picture()
 
     def play(self, keys, expected, limit):
