@@ -11,4 +11,5 @@
 #include "system.h"
 #include "x87.h"
 #include "float.h"
+#include "vector.h"
 #endif

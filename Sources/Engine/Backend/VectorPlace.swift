@@ -1,6 +1,6 @@
-// Places of vector operands. A vector is seen as chunks of 128 bits: nearly every SSE and AVX operation works on each
-// 128-bit lane alone, so one semantic serves legacy, VEX.128 and VEX.256 encodings; the place knows what a write does to
-// the bits above.
+// Places of vector operands. A vector is seen as chunks of 128 bits: nearly every SSE and AVX operation works
+// on each 128-bit lane alone, so one semantic serves legacy, VEX.128 and VEX.256 encodings; the place knows
+// what a write does to the bits above.
 
 /// An operand of one or more 128-bit chunks.
 public protocol VectorPlace {
@@ -8,18 +8,31 @@ public protocol VectorPlace {
   static var chunks: Int { get }
   /// Bytes of the operand: 4, 8, 16, 32 …; registers say their full size.
   static var bytes: Int { get }
-  /// Reads chunk `index`. A memory operand shorter than 16 bytes is zero-extended. All chunks of a memory operand must be
-  /// read before anything is written.
+  /// Reads chunk `index`. A memory operand shorter than 16 bytes is zero-extended. All chunks of a memory
+  /// operand must be read before anything is written.
   func read<B: Backend>(_ b: inout B, _ index: Int) -> B.Chunk
   /// Writes chunk `index`; of a short memory operand only its low bytes.
   func write<B: Backend>(_ b: inout B, _ index: Int, _ value: B.Chunk)
   /// Called once after the last chunk was written: VEX places zero the rest of the register.
   func finish<B: Backend>(_ b: inout B)
+  /// Whether the place is an MMX register: the instruction then also puts the x87 unit into MMX state.
+  static var isMMX: Bool { get }
+}
+
+extension VectorPlace {
+  // PERF: a constant that must fold in every handler.
+  @inline(__always) public static var isMMX: Bool { false }
+}
+
+/// An XMM or YMM register.
+public protocol VectorRegister: VectorPlace {
+  var number: UInt8 { get }
+  init(_ number: UInt8)
 }
 
 /// An XMM register of a legacy SSE instruction: writes keep the bits above 127.
-public struct LegacyXMM: VectorPlace {
-  let number: UInt8
+public struct LegacyXMM: VectorRegister {
+  public let number: UInt8
   // PERF: as for integer places, everything here must vanish into the handler.
   @inline(__always) public init(_ number: UInt8) { self.number = number }
   @inline(__always) public static var chunks: Int { 1 }
@@ -34,8 +47,8 @@ public struct LegacyXMM: VectorPlace {
 }
 
 /// An XMM register of a VEX instruction: writes zero the bits above 127.
-public struct VexXMM: VectorPlace {
-  let number: UInt8
+public struct VexXMM: VectorRegister {
+  public let number: UInt8
   @inline(__always) public init(_ number: UInt8) { self.number = number }
   @inline(__always) public static var chunks: Int { 1 }
   @inline(__always) public static var bytes: Int { 16 }
@@ -49,8 +62,8 @@ public struct VexXMM: VectorPlace {
 }
 
 /// A YMM register: writes zero the bits above 255.
-public struct VexYMM: VectorPlace {
-  let number: UInt8
+public struct VexYMM: VectorRegister {
+  public let number: UInt8
   @inline(__always) public init(_ number: UInt8) { self.number = number }
   @inline(__always) public static var chunks: Int { 2 }
   @inline(__always) public static var bytes: Int { 32 }
@@ -67,6 +80,7 @@ public struct VexYMM: VectorPlace {
 public struct MMXRegister: VectorPlace {
   let number: UInt8
   @inline(__always) public init(_ number: UInt8) { self.number = number }
+  @inline(__always) public static var isMMX: Bool { true }
   @inline(__always) public static var chunks: Int { 1 }
   @inline(__always) public static var bytes: Int { 8 }
   @inline(__always) public func read<B: Backend>(_ b: inout B, _ index: Int) -> B.Chunk { b.readMMX(number) }

@@ -104,69 +104,6 @@ public struct Interpreter: Backend {
     }
   }
 
-  @inline(__always) public func readVector(_ number: UInt8, _ index: Int) -> Chunk {
-    vector(number, index).loadUnaligned(as: Chunk.self)
-  }
-
-  @inline(__always) public func writeVector(_ number: UInt8, _ index: Int, _ value: Chunk) {
-    vector(number, index).storeBytes(of: value, as: Chunk.self)
-  }
-
-  @inline(__always) func vector(_ number: UInt8, _ index: Int) -> UnsafeMutableRawPointer {
-    UnsafeMutableRawPointer(cpu) + (CPUStateLayout.vector &+ Int(number) &* 64 &+ index &* 16)
-  }
-
-  @inline(__always) public func zeroVectorAbove(_ number: UInt8, _ index: Int) {
-    // The guest has no ZMM state yet, so bits 256…511 are zero already.
-    if index == 1 { writeVector(number, 1, Chunk(0, 0)) }
-  }
-
-  @inline(__always) public func loadChunk(_ address: UInt64, offset: Int, bytes: Int) -> Chunk {
-    let pointer = host(address) + offset
-    switch bytes {
-    case 16: return pointer.loadUnaligned(as: Chunk.self)
-    case 8: return Chunk(pointer.loadUnaligned(as: UInt64.self), 0)
-    case 4: return Chunk(UInt64(pointer.loadUnaligned(as: UInt32.self)), 0)
-    case 2: return Chunk(UInt64(pointer.loadUnaligned(as: UInt16.self)), 0)
-    default: return Chunk(UInt64(pointer.load(as: UInt8.self)), 0)
-    }
-  }
-
-  @inline(__always) public func storeChunk(_ address: UInt64, offset: Int, bytes: Int, _ value: Chunk) {
-    let pointer = host(address) + offset
-    switch bytes {
-    case 16: pointer.storeBytes(of: value, as: Chunk.self)
-    case 8: pointer.storeBytes(of: value[0], as: UInt64.self)
-    case 4: pointer.storeBytes(of: UInt32(truncatingIfNeeded: value[0]), as: UInt32.self)
-    case 2: pointer.storeBytes(of: UInt16(truncatingIfNeeded: value[0]), as: UInt16.self)
-    default: pointer.storeBytes(of: UInt8(truncatingIfNeeded: value[0]), as: UInt8.self)
-    }
-  }
-
-  @inline(__always) public func checkAlignment(_ address: UInt64, bytes: Int) {
-    if address & UInt64(truncatingIfNeeded: bytes &- 1) != 0 { raise(.generalProtection) }
-  }
-
-  @inline(__always) public func readMMX(_ number: UInt8) -> Chunk {
-    Chunk(mmx(number).load(as: UInt64.self), 0)
-  }
-
-  /// Any MMX instruction but EMMS makes TOP 0 and all registers valid; a write sets sign and exponent to ones.
-  @inline(__always) public func writeMMX(_ number: UInt8, _ value: Chunk) {
-    mmx(number).storeBytes(of: value[0], as: UInt64.self)
-    mmx(number).storeBytes(of: 0xffff, toByteOffset: 8, as: UInt16.self)
-    enterMMX()
-  }
-
-  @inline(__always) public func enterMMX() {
-    cpu.pointee.x87_top = 0
-    cpu.pointee.x87_tags = 0xff
-  }
-
-  @inline(__always) func mmx(_ number: UInt8) -> UnsafeMutableRawPointer {
-    UnsafeMutableRawPointer(cpu) + (CPUStateLayout.x87 &+ Int(number) &* 16)
-  }
-
   @inline(__always) public func trap(if condition: Bool, _ trap: Trap) {
     if condition { raise(trap) }
   }
