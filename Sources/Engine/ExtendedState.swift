@@ -87,8 +87,10 @@ public enum ExtendedState {
     area.storeBytes(of: cpu.pointee.x87_control, toByteOffset: 0, as: UInt16.self)
     area.storeBytes(of: (cpu.pointee.x87_status & ~0x3800) | (top &<< 11), toByteOffset: 2, as: UInt16.self)
     area.storeBytes(of: cpu.pointee.x87_tags & 0xff, toByteOffset: 4, as: UInt16.self)
-    area.storeBytes(of: cpu.pointee.x87_opcode, toByteOffset: 6, as: UInt16.self)
-    let mask: UInt64 = wide ? ~0 : 0xffff_ffff
+    // The pointers are stored while an exception is pending and are 0 otherwise, as AMD's processors have it.
+    let isPending = cpu.pointee.x87_status & 0x80 != 0
+    area.storeBytes(of: isPending ? cpu.pointee.x87_opcode : 0, toByteOffset: 6, as: UInt16.self)
+    let mask: UInt64 = !isPending ? 0 : wide ? ~0 : 0xffff_ffff
     area.storeBytes(of: cpu.pointee.x87_instruction_pointer & mask, toByteOffset: 8, as: UInt64.self)
     area.storeBytes(of: cpu.pointee.x87_data_pointer & mask, toByteOffset: 16, as: UInt64.self)
     for index in 0..<8 {
@@ -181,8 +183,10 @@ public enum ExtendedState {
   ) {
     let status = area.loadUnaligned(fromByteOffset: 2, as: UInt16.self)
     let top = (status &>> 11) & 7
-    cpu.pointee.x87_control = area.loadUnaligned(fromByteOffset: 0, as: UInt16.self)
-    cpu.pointee.x87_status = status & ~0x3800
+    // Reserved bits of the control word, error summary and busy follow from the rest, as on silicon.
+    let control = (area.loadUnaligned(fromByteOffset: 0, as: UInt16.self) & 0x1f3f) | 0x40
+    cpu.pointee.x87_control = control
+    cpu.pointee.x87_status = (status & 0x477f) | (status & ~control & 0x3f != 0 ? 0x8080 : 0)
     cpu.pointee.x87_top = top
     cpu.pointee.x87_tags = area.loadUnaligned(fromByteOffset: 4, as: UInt16.self) & 0xff
     cpu.pointee.x87_opcode = area.loadUnaligned(fromByteOffset: 6, as: UInt16.self) & 0x7ff

@@ -96,9 +96,13 @@ struct BlockWriter {
     return instruction.prefixes.contains(.lock) ? 2 : 1
   }
 
-  /// ENTER's two immediates share the field: size in the low 16 bits, level above.
+  /// ENTER's two immediates share the field: size in the low 16 bits, level above. x87 instructions have none; theirs
+  /// is the opcode that the unit remembers: eleven bits of the first byte and ModRM (SDM volume 1, section 8.1.9).
   private static func immediate(_ instruction: Instruction) -> Int64 {
-    instruction.immediate | Int64(instruction.secondImmediate) &<< 16
+    if instruction.opcode & 0xf8 == 0xd8 && instruction.info.features.0 == .fpu {
+      return Int64(instruction.opcode & 7) &<< 8 | Int64(instruction.modRM)
+    }
+    return instruction.immediate | Int64(instruction.secondImmediate) &<< 16
   }
 
   /// A register number as the operation holds it.

@@ -96,6 +96,7 @@ extension Interpreter {
     let area = UnsafeRawPointer(host(address))
     if !ExtendedState.restoreLegacy(cpu, from: area, wide: wide) { raise(.generalProtection) }
     spreadMXCSR()
+    x87Reload()
   }
 
   public func saveExtendedState(_ address: UInt64, wide: Bool, compacted: Bool) {
@@ -117,6 +118,7 @@ extension Interpreter {
       raise(.generalProtection)
     }
     spreadMXCSR()
+    x87Reload()
   }
 
   /// EDX:EAX.
