@@ -131,6 +131,9 @@ enum RunCommand {
     case .killed(let signal):
       if signal == SIGINT, isatty(0) == 1 || isatty(2) == 1 { dieOfInterrupt() }
       return 128 + signal
+    case .budgetSpent:
+      Terminal.complain("the budget of instructions is spent")
+      return ownFailureCode
     case .failed(let message):
       Terminal.complain(message)
       return ownFailureCode

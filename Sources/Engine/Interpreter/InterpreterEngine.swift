@@ -37,8 +37,6 @@ public final class InterpreterEngine {
   public func run(_ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount) -> Exit {
     cpu.pointee.window_limit = memory.limit
     cpu.pointee.block_cache = UnsafeMutableRawPointer(cache.jumps)
-    enterGuestFloatingPoint(cpu)
-    defer { leaveGuestFloatingPoint(cpu) }
     var remaining = budget
     var exit: Exit?
     while exit == nil {
@@ -60,16 +58,25 @@ public final class InterpreterEngine {
     let head = find(cpu.pointee.rip)
     cpu.pointee.remaining = remaining &- InterpreterEngine.reserve
     var fault = vt_fault()
-    let faulted = vt_guard_run(
-      enterHandler, head, cpu, memory.base, cpu.pointee.remaining, &fault)
+    let faulted = enter(head, cpu, &fault)
     remaining = cpu.pointee.remaining &+ InterpreterEngine.reserve
-    if faulted != 0 {
+    if faulted {
       let operation = cpu.pointee.operation.assumingMemoryBound(to: Operation.self)
       remaining &-= executedBefore(operation)
       cpu.pointee.rip = operation.pointee.rip
       return convert(fault, cpu, &remaining)
     }
     return left(cpu)
+  }
+
+  /// Runs the chain of handlers from `head` under the guest's floating-point environment; true when it faulted. Nothing
+  /// else of ours may run in that environment: even growing a dictionary would leave its flags there.
+  private func enter(
+    _ head: UnsafePointer<Operation>, _ cpu: UnsafeMutablePointer<CPUState>, _ fault: inout vt_fault
+  ) -> Bool {
+    enterGuestFloatingPoint(cpu)
+    defer { leaveGuestFloatingPoint(cpu) }
+    return vt_guard_run(enterHandler, head, cpu, memory.base, cpu.pointee.remaining, &fault) != 0
   }
 
   /// What the exit reason asks for; nil to go on.
@@ -135,8 +142,8 @@ public final class InterpreterEngine {
     let head = builder.buildStep(cpu.pointee.rip)
     cpu.pointee.remaining = remaining
     var fault = vt_fault()
-    let faulted = vt_guard_run(enterHandler, head, cpu, memory.base, remaining, &fault)
-    if faulted != 0 {
+    let faulted = enter(head, cpu, &fault)
+    if faulted {
       cpu.pointee.rip = head.pointee.rip
       return convert(fault, cpu, &remaining)
     }
@@ -154,7 +161,6 @@ public final class InterpreterEngine {
       return .fault(Fault(trap: Trap(rawValue: UInt32(truncatingIfNeeded: fault.code)) ?? .generalProtection))
     }
     if fault.signal == HostSignal.floatingPoint {
-      cpu.pointee.mxcsr = fault.mxcsr
       return .fault(Fault(trap: .simdFloatingPoint))
     }
     let isWrite = fault.error_code & 2 != 0

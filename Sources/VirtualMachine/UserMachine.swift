@@ -1,0 +1,242 @@
+// One user program in a machine of its own: the composition of address space, Linux personality and engine, and the run
+// loop between them. The only place that knows all three.
+
+import CHost
+import Engine
+import GuestMemory
+import Linux
+
+/// What to run and how.
+public struct UserMachineConfiguration: Sendable {
+  /// Where the trace of system calls goes.
+  public enum Trace: Sendable { case none, standardError, file([UInt8]) }
+
+  public var program: [UInt8] = []
+  public var arguments: [[UInt8]] = []
+  public var environment: [[UInt8]] = []
+  public var engine = "interpreter"
+  public var cpuLevel = "max"
+  public var trace = Trace.none
+  public var wantsStatistics = false
+  /// Instructions to execute at most; nil: no limit.
+  public var budget: Int64?
+  public var randomizeAddresses = false
+  /// Show vector registers in a fault report.
+  public var reportVectors = false
+  /// Standard error is a terminal that wants colour.
+  public var useColour = false
+
+  public init() {}
+}
+
+/// How a guest ended.
+public enum Termination: Equatable, Sendable {
+  /// exit_group(2) with this code.
+  case exited(Int32)
+  /// Killed by a signal; a report has been written if it was a fault.
+  case killed(signal: Int32)
+  /// The budget of instructions is spent.
+  case budgetSpent
+  /// Vitrine could not start or continue; one line for people.
+  case failed(String)
+}
+
+/// Runs one program.
+public final class UserMachine {
+  let configuration: UserMachineConfiguration
+  // SAFETY: allocated in init, freed in deinit, reached only by this object's run loop.
+  let cpu: UnsafeMutablePointer<CPUState>
+
+  public init(_ configuration: UserMachineConfiguration) {
+    self.configuration = configuration
+    let raw = UnsafeMutableRawPointer.allocate(
+      byteCount: CPUState.allocationSize, alignment: CPUState.allocationAlignment)
+    cpu = raw.bindMemory(to: CPUState.self, capacity: 1)
+    CPUState.initialize(cpu)
+  }
+
+  deinit { cpu.deallocate() }
+
+  /// Loads the program and runs it to its end.
+  public func run() -> Termination {
+    guard let level = CPUID.Level(name: configuration.cpuLevel) else {
+      return .failed("unknown CPU level: \(configuration.cpuLevel)")
+    }
+    let memory: AddressSpace
+    do {
+      memory = try AddressSpace()
+    } catch {
+      return .failed("cannot reserve the guest's address space (errno \(error.number))")
+    }
+    guard let engine = InterpreterEngine(memory: memory) else {
+      return .failed("cannot install the handlers for guest faults")
+    }
+    cpu.pointee.cpu_level = level.rawValue
+    cpu.pointee.xcr0 = level.stateComponents
+    switch prepareProcess(memory, level) {
+    case .failure(let problem): return .failed(problem.message)
+    case .success(let process):
+      let termination = loop(engine, process)
+      if configuration.wantsStatistics { writeStatistics(engine, process) }
+      return termination
+    }
+  }
+
+  private struct Problem: Error {
+    var message: String
+  }
+
+  private func prepareProcess(_ memory: AddressSpace, _ level: CPUID.Level) -> Result<LinuxProcess, Problem> {
+    let host = Host()
+    var options = ProcessOptions()
+    switch configuration.trace {
+    case .none: break
+    case .standardError: options.traceDescriptor = 2
+    case .file(let path):
+      guard let descriptor = openTrace(path, host) else {
+        return .failure(Problem(message: "cannot write the trace to \(String(decoding: path, as: UTF8.self))"))
+      }
+      options.traceDescriptor = descriptor
+    }
+    options.hardwareCapabilities = CPUID.registers(level: level, leaf: 1, subleaf: 0).edx
+    let extended = CPUID.registers(level: level, leaf: 7, subleaf: 0)
+    // AT_HWCAP2 bit 1: user space may use RDFSBASE and its like.
+    options.hardwareCapabilities2 = extended.ebx & 1 != 0 ? 2 : 0
+    let process = LinuxProcess(memory: memory, host: host, options: options)
+    process.extendedState = ExtendedStateAccess(save: UserMachine.saveState, restore: UserMachine.restoreState)
+    var request = process.loadRequest(
+      path: configuration.program, arguments: configuration.arguments, environment: configuration.environment)
+    if configuration.randomizeAddresses {
+      request.slide = (stack: request.random.0 & 0xffff, image: request.random.1 & 0xfffff)
+    }
+    do {
+      let executable = try Executable(request, limit: memory.limit, stackLimit: memory.stackLimit)
+      _ = try process.start(executable, cpu)
+      return .success(process)
+    } catch {
+      return .failure(Problem(message: error.description))
+    }
+  }
+
+  private func openTrace(_ path: [UInt8], _ host: Host) -> Int32? {
+    let result = (path + [0]).withUnsafeBytes { bytes -> Int64 in
+      // openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
+      host.callUninterrupted(
+        257, UInt64(bitPattern: -100), UInt64(UInt(bitPattern: bytes.baseAddress)), 0o2001101, 0o666)
+    }
+    return result < 0 ? nil : Int32(truncatingIfNeeded: result)
+  }
+
+  private static func saveState(_ cpu: UnsafeMutablePointer<CPUState>, _ area: UnsafeMutableRawPointer) -> Int {
+    area.initializeMemory(as: UInt8.self, repeating: 0, count: ExtendedState.size)
+    ExtendedState.save(cpu, to: area, requested: cpu.pointee.xcr0, wide: true, compacted: false)
+    return cpu.pointee.xcr0 & ExtendedState.avx != 0 ? ExtendedState.size : ExtendedState.avxOffset
+  }
+
+  private static func restoreState(
+    _ cpu: UnsafeMutablePointer<CPUState>, _ area: UnsafeRawPointer, _ size: Int
+  ) -> Bool {
+    if size < ExtendedState.avxOffset { return ExtendedState.restoreLegacy(cpu, from: area, wide: true) }
+    return ExtendedState.restore(cpu, from: area, requested: cpu.pointee.xcr0, wide: true)
+  }
+
+  // MARK: The run loop
+
+  private func loop(_ engine: InterpreterEngine, _ process: LinuxProcess) -> Termination {
+    var remaining: InstructionCount = configuration.budget ?? InstructionCount.max / 2
+    while true {
+      let before = engine.instructionCount
+      let exit = engine.run(cpu, budget: remaining)
+      if configuration.budget != nil { remaining &-= engine.instructionCount &- before }
+      let outcome: Outcome
+      switch exit {
+      case .systemCall: outcome = process.systemCall(cpu)
+      case .attention: outcome = process.deliverPendingSignals(cpu)
+      case .fault(let fault): outcome = process.deliver(fault: GuestFault(fault, cpu), cpu)
+      case .interrupt(let vector): outcome = deliverInterrupt(vector, process)
+      case .budget:
+        if configuration.budget != nil { return .budgetSpent }
+        continue
+      }
+      switch outcome {
+      case .resume: continue
+      case .exited(let code): return .exited(code)
+      case .killed(let signal, let fault):
+        if process.isForkedChild { process.endBySignal(signal) }
+        if let fault { FaultReport.write(fault, signal, cpu, process, configuration) }
+        return .killed(signal: signal)
+      }
+    }
+  }
+
+  /// INT3 and INT1 are traps with signals of their own; other vectors are not open to user code: #GP at the instruction.
+  private func deliverInterrupt(_ vector: UInt8, _ process: LinuxProcess) -> Outcome {
+    switch vector {
+    case 3: return process.deliver(fault: GuestFault(.breakpoint), cpu)
+    case 1: return process.deliver(fault: GuestFault(.debug), cpu)
+    case 4: return process.deliver(fault: GuestFault(.overflow), cpu)
+    default:
+      cpu.pointee.rip &-= 2
+      return process.deliver(fault: GuestFault(.generalProtection), cpu)
+    }
+  }
+
+  private func writeStatistics(_ engine: InterpreterEngine, _ process: LinuxProcess) {
+    let statistics = engine.statistics
+    let text = """
+      vitrine: engine interpreter
+      vitrine: instructions \(engine.instructionCount)
+      vitrine: blocks \(statistics.blocks)
+      vitrine: operations \(statistics.operations)
+      vitrine: flushes \(statistics.flushes)
+      vitrine: invalidations \(statistics.invalidations)
+
+      """
+    let bytes = Array(text.utf8)
+    bytes.withUnsafeBytes {
+      _ = process.host.callUninterrupted(1, 2, UInt64(UInt(bitPattern: $0.baseAddress)), UInt64($0.count))
+    }
+  }
+}
+
+extension GuestFault {
+  /// The personality's view of an engine's fault.
+  init(_ fault: Fault, _ cpu: UnsafeMutablePointer<CPUState>) {
+    let isWrite = fault.errorCode & 2 != 0
+    let isFetch = fault.errorCode & 16 != 0
+    let kind: Kind
+    switch fault.trap {
+    case .divideError: kind = .divideError
+    case .debug: kind = .debug
+    case .breakpoint: kind = .breakpoint
+    case .overflow: kind = .overflow
+    case .boundRange: kind = .bound
+    case .invalidOpcode, .deviceNotAvailable: kind = .invalidOpcode
+    case .stackFault: kind = .stackFault
+    case .generalProtection: kind = .generalProtection
+    case .pageFault: kind = fault.isBusError ? .busError : .pageFault
+    case .x87FloatingPoint: kind = .x87Exception
+    case .alignmentCheck: kind = .alignmentCheck
+    case .simdFloatingPoint: kind = .vectorException
+    }
+    self.init(
+      kind, address: fault.address, write: isWrite, fetch: isFetch,
+      code: GuestFault.floatingPointCode(fault.trap, cpu))
+  }
+
+  /// FPE_ code by the exception flags and masks, in the kernel's order (fpu__exception_code).
+  private static func floatingPointCode(_ trap: Trap, _ cpu: UnsafeMutablePointer<CPUState>) -> Int32 {
+    let raised: UInt32
+    switch trap {
+    case .divideError: return 1
+    case .x87FloatingPoint: raised = UInt32(cpu.pointee.x87_status & ~cpu.pointee.x87_control)
+    case .simdFloatingPoint: raised = cpu.pointee.mxcsr & ~(cpu.pointee.mxcsr &>> 7)
+    default: return 0
+    }
+    if raised & 1 != 0 { return 7 }
+    if raised & 4 != 0 { return 3 }
+    if raised & 0x12 != 0 { return 5 }
+    if raised & 8 != 0 { return 4 }
+    return raised & 0x20 != 0 ? 6 : 0
+  }
+}
