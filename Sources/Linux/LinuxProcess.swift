@@ -65,6 +65,9 @@ public final class LinuxProcess {
   /// the parent, a guest too, waits for it.
   public internal(set) var isForkedChild = false
 
+  /// The program that runs, by `start` or the last execve(2); for reports.
+  public internal(set) var program: LoadedProgram?
+
   var calls = SystemCallTable()
   var signals = SignalState()
   var descriptors = PrivateDescriptors()

@@ -163,7 +163,7 @@ public final class UserMachine {
       case .exited(let code): return .exited(code)
       case .killed(let signal, let fault):
         if process.isForkedChild { process.endBySignal(signal) }
-        if let fault { FaultReport.write(fault, signal, cpu, process, configuration) }
+        if fault != nil { report(signal, fault, process) }
         return .killed(signal: signal)
       }
     }
@@ -181,6 +181,22 @@ public final class UserMachine {
     }
   }
 
+  private func report(_ signal: Int32, _ fault: GuestFault?, _ process: LinuxProcess) {
+    guard let program = process.program else { return }
+    var report = FaultReport(
+      signal: signal, fault: fault, cpu: cpu, space: process.memory, program: program)
+    report.useColour = configuration.useColour
+    report.showVectors = configuration.reportVectors
+    write(report.text(), process)
+  }
+
+  private func write(_ text: String, _ process: LinuxProcess) {
+    let bytes = Array(text.utf8)
+    bytes.withUnsafeBytes {
+      _ = process.host.callUninterrupted(1, 2, UInt64(UInt(bitPattern: $0.baseAddress)), UInt64($0.count))
+    }
+  }
+
   private func writeStatistics(_ engine: InterpreterEngine, _ process: LinuxProcess) {
     let statistics = engine.statistics
     let text = """
@@ -192,10 +208,7 @@ public final class UserMachine {
       vitrine: invalidations \(statistics.invalidations)
 
       """
-    let bytes = Array(text.utf8)
-    bytes.withUnsafeBytes {
-      _ = process.host.callUninterrupted(1, 2, UInt64(UInt(bitPattern: $0.baseAddress)), UInt64($0.count))
-    }
+    write(text, process)
   }
 }
 

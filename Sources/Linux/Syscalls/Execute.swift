@@ -99,6 +99,7 @@ extension LinuxProcess {
     options.arguments = executable.request.arguments
     options.environment = executable.request.environment
     resetRegisters(cpu, program)
+    self.program = program
     return program
   }
 
