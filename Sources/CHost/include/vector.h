@@ -79,4 +79,6 @@ VT_INLINE uint64_t vt_word32_signs(vt_chunk x) {
   return ((x[0] >> 31) & 1) | ((x[0] >> 63) << 1) | ((x[1] >> 31) & 1) << 2 | (x[1] >> 63) << 3;
 #endif
 }
+/// Orders all earlier loads and stores before all later ones.
+VT_INLINE void vt_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 #endif

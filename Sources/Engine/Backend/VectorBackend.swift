@@ -18,6 +18,8 @@ public protocol VectorCoreBackend: CoreBackend {
   mutating func enterMMX()
   /// EMMS: all x87 registers empty.
   mutating func leaveMMX()
+  /// SFENCE, LFENCE, MFENCE: a full fence.
+  mutating func fence()
   /// Loads `bytes` (a constant ≤ 16) at `address + offset`, zero-extended.
   mutating func loadChunk(_ address: Value, offset: Int, bytes: Int) -> Chunk
   mutating func storeChunk(_ address: Value, offset: Int, bytes: Int, _ value: Chunk)

@@ -73,7 +73,6 @@ extension Interpreter {
     case 1: return cpu.pointee.xcr0 & ExtendedState.componentsInUse(UnsafePointer(cpu))
     default:
       raise(.generalProtection)
-      return 0
     }
   }
 

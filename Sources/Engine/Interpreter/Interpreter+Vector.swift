@@ -22,7 +22,7 @@ extension Interpreter {
   // SAFETY: register numbers come from the decoder, which makes them less than 32; indices are constants
   // below 4.
   @inline(__always) func vector(_ number: UInt8, _ index: Int) -> UnsafeMutableRawPointer {
-    UnsafeMutableRawPointer(cpu) + (CPUStateLayout.vector &+ Int(number & 31) &* 64 &+ index &* 16)
+    UnsafeMutableRawPointer(cpu) + (CPUStateLayout.vector &+ Int(number) &* 64 &+ index &* 16)
   }
 
   @inline(__always) public func readVector(_ number: UInt8, _ index: Int) -> Chunk {
@@ -76,6 +76,8 @@ extension Interpreter {
   }
 
   // MARK: Memory
+
+  @inline(__always) public func fence() { vt_fence() }
 
   @inline(__always) public func loadChunk(_ address: UInt64, offset: Int, bytes: Int) -> Chunk {
     // The guard area behind the window is larger than any operand.

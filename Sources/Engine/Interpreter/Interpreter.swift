@@ -111,7 +111,7 @@ public struct Interpreter: Backend {
   @inline(__always) public func trap(_ trap: Trap) { raise(trap) }
 
   /// Leaves the handler for the run loop; does not return.
-  @inline(never) func raise(_ trap: Trap) {
+  @inline(never) func raise(_ trap: Trap) -> Never {
     mark()
     vt_guard_raise(trap.rawValue, 0)
   }

@@ -137,6 +137,9 @@ extension Semantics {
 
   // MARK: State
 
+  /// SFENCE, LFENCE, MFENCE.
+  @inline(__always) public static func fence<B: Backend>(_ b: inout B) { b.fence() }
+
   /// EMMS.
   @inline(__always) public static func emptyMMXState<B: Backend>(_ b: inout B) { b.leaveMMX() }
 
