@@ -59,6 +59,8 @@ public final class LinuxProcess {
   public let memory: AddressSpace
   public let host: Host
   public internal(set) var options: ProcessOptions
+  /// The program in memory; nil before the first `start`.
+  public internal(set) var program: LoadedProgram?
   /// The engine's XSAVE; without it signal frames carry no extended state.
   public var extendedState: ExtendedStateAccess?
   /// True in a child of fork(2): a fatal signal must then end the host process by that signal (`endBySignal`), because

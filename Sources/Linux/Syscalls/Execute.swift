@@ -93,9 +93,12 @@ extension LinuxProcess {
   ) throws(LoadError) -> LoadedProgram {
     attach(cpu)
     memory.reset()
-    let program = try executable.load(into: memory)
+    var program = try executable.load(into: memory)
     let path = identity(of: executable.file.descriptor)?.path ?? []
-    options.executable = path.isEmpty ? program.executablePath : path
+    // Absolute: a report reads the file again, wherever the guest has gone by then.
+    if !path.isEmpty { program.executablePath = path }
+    options.executable = program.executablePath
+    self.program = program
     options.arguments = executable.request.arguments
     options.environment = executable.request.environment
     resetRegisters(cpu, program)
