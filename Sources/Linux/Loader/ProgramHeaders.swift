@@ -106,12 +106,10 @@ public struct ProgramHeaders: Equatable, Sendable {
       "differs from p_vaddr modulo the page size")
     let (end, overflow) = raw.offset.addingReportingOverflow(raw.fileSize)
     try raw.require(!overflow, path, "p_offset", raw.offset, "p_offset + p_filesz wraps round 2^64")
-    try raw.require(raw.offset < file.size, path, "p_offset", raw.offset, "beyond the end of the file")
-    guard let available = Page.up(file.size), end <= available else {
-      throw .field(
-        path: path, name: "p_filesz", segment: raw.index, value: raw.fileSize,
-        problem: "the segment goes on beyond the end of the file")
-    }
+    let available = Page.up(file.size) ?? .max
+    try raw.require(raw.offset < available, path, "p_offset", raw.offset, "beyond the end of the file")
+    try raw.require(
+      end <= available, path, "p_filesz", raw.fileSize, "the segment goes on beyond the end of the file")
   }
 
   private mutating func addInterpreter(_ raw: RawProgramHeader, file: ExecutableFile) throws(LoadError) {
