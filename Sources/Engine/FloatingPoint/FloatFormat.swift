@@ -119,6 +119,8 @@ public struct FloatEnvironment: Sendable {
   public var masks: FloatExceptions
   /// Exceptions raised so far; operations only add to them.
   public var flags: FloatExceptions
+  /// Flags of earlier steps of an instruction of several steps (DPPS); see `endStep`.
+  @usableFromInline var settled: FloatExceptions
   /// The last rounding increased the magnitude (x87 condition code C1).
   public var roundedUp: Bool
 
@@ -131,6 +133,7 @@ public struct FloatEnvironment: Sendable {
     nanSelection = .firstOperand
     masks = FloatExceptions(rawValue: UInt8(truncatingIfNeeded: (mxcsr &>> 7) & 63))
     flags = []
+    settled = []
     roundedUp = false
   }
 
@@ -144,6 +147,7 @@ public struct FloatEnvironment: Sendable {
     nanSelection = .largerSignificand
     masks = FloatExceptions(rawValue: UInt8(truncatingIfNeeded: control & 63))
     flags = []
+    settled = []
     roundedUp = false
   }
 
@@ -166,14 +170,21 @@ public struct FloatEnvironment: Sendable {
   @inlinable
   public func isMasked(_ exception: FloatExceptions) -> Bool { masks.rawValue & exception.rawValue != 0 }
 
-  /// The flags to merge into MXCSR, and whether one of them is unmasked: then the instruction faults with
-  /// #XM and writes no result. An unmasked exception of the operands keeps the later ones from being found.
+  /// The flags to merge into MXCSR, and whether one of them is unmasked: then the instruction faults with #XM
+  /// and writes no result. An unmasked exception of the operands keeps the later ones from being found.
   @inlinable
   public var outcome: (flags: UInt32, faults: Bool) {
     let unmasked = flags.rawValue & ~masks.rawValue
-    if unmasked & FloatExceptions.beforeComputation.rawValue != 0 {
-      return (UInt32(flags.rawValue & FloatExceptions.beforeComputation.rawValue), true)
-    }
-    return (UInt32(flags.rawValue), unmasked != 0)
+    let isFoundBefore = unmasked & FloatExceptions.beforeComputation.rawValue != 0
+    let found = isFoundBefore ? flags.rawValue & FloatExceptions.beforeComputation.rawValue : flags.rawValue
+    return (UInt32(found | settled.rawValue), unmasked != 0)
+  }
+
+  /// Ends a step of an instruction that works in steps; false when it faults, and nothing more happens.
+  mutating func endStep() -> Bool {
+    if outcome.faults { return false }
+    settled = FloatExceptions(rawValue: settled.rawValue | flags.rawValue)
+    flags = []
+    return true
   }
 }

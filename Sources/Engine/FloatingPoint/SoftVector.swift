@@ -164,6 +164,8 @@ enum SoftVector {
     return result
   }
 
+  /// The products, the sums of pairs and the last sum are steps of their own: an unmasked exception in one keeps
+  /// the next from happening.
   @inline(never) static func dotProduct(
     _ format: FloatFormat, _ x: Chunk, _ y: Chunk, _ control: UInt8, _ environment: inout FloatEnvironment
   ) -> Chunk {
@@ -173,11 +175,12 @@ enum SoftVector {
       let product = environment.multiply(value(x, index, format), value(y, index, format), format: format)
       replace(&products, index, format, product)
     }
-    let low = environment.add(value(products, 0, format), value(products, 1, format), format: format)
-    var sum = low
+    guard environment.endStep() else { return x }
+    var sum = environment.add(value(products, 0, format), value(products, 1, format), format: format)
     if count == 4 {
       let high = environment.add(value(products, 2, format), value(products, 3, format), format: format)
-      sum = environment.add(low, high, format: format)
+      guard environment.endStep() else { return x }
+      sum = environment.add(sum, high, format: format)
     }
     var result = Chunk()
     for index in 0..<count where control &>> UInt8(truncatingIfNeeded: index) & 1 != 0 {
