@@ -113,13 +113,14 @@ extension Semantics {
     _ b: inout B, _ element: F.Type, _ d: D, _ x: X
   ) {
     let source = b.lowHalf(x.read(&b, 0))
+    let result: B.Chunk
     if F.width == 64 {
-      let result = b.floatConvert(.int32ToDouble, source)
-      return write(&b, d, result, result)
+      result = b.floatConvert(.int32ToDouble, source)
+    } else {
+      let old = d.read(&b, 0)
+      result = b.replaceLowHalf(old, b.floatConvert(.int32ToSingle, source))
     }
-    let old = d.read(&b, 0)
-    let converted = b.floatConvert(.int32ToSingle, source)
-    let result = b.replaceLowHalf(old, converted)
+    if X.isMMX { b.enterMMX() }
     write(&b, d, result, result)
   }
 
@@ -127,6 +128,8 @@ extension Semantics {
   @inline(__always) static func floatToMMX<B: Backend, F: FloatElement, D: VectorPlace, X: VectorPlace>(
     _ b: inout B, _ rounding: FloatIntegerRounding, _ element: F.Type, _ d: D, _ x: X
   ) {
+    // Reading the MMX register raises a pending x87 exception before anything else happens.
+    _ = d.read(&b, 0)
     let source = x.read(&b, 0)
     let result: B.Chunk
     if F.width == 64 {
