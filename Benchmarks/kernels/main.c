@@ -1,0 +1,25 @@
+// Runs one kernel and prints its result.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "kernels.h"
+
+static const struct {
+  const char *name;
+  kernel *run;
+} table[] = {
+    {"null", k_null},         {"calls", k_calls},     {"sieve", k_sieve},   {"mixing", k_mixing}, {"insertion", k_insertion},
+    {"quicksort", k_quicksort}, {"bytecode", k_bytecode}, {"sha256", k_sha256}, {"getpid", k_getpid}, {"hash", k_hash},
+    {"chase", k_chase},       {"memcpy", k_memcpy},   {"strlen", k_strlen}, {"movs", k_movs},     {"malloc", k_malloc},
+    {"matrix", k_matrix},     {"libm", k_libm},       {"x87", k_x87},       {"sse", k_sse},       {"avx2", k_avx2},
+};
+
+int main(int argc, char **argv) {
+  for (size_t i = 0; argc == 3 && i < sizeof table / sizeof *table; i++)
+    if (!strcmp(argv[1], table[i].name)) {
+      printf("%016lx\n", table[i].run(strtoull(argv[2], NULL, 10)));
+      return 0;
+    }
+  fprintf(stderr, "usage: kernels NAME SIZE\n");
+  return 2;
+}

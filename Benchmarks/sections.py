@@ -1,0 +1,146 @@
+"""The measurements that are not ratios of run times: start-up, memory, size, cost per guest instruction, allocations."""
+
+import os
+import re
+import statistics
+import struct
+import subprocess
+from pathlib import Path
+
+import measure
+
+
+def start_up(engines, runs):
+    """A static hello world, started over and over. Wall-clock time from spawn to the end, and peak resident memory."""
+    hello = measure.OUT / "hello"
+    if not hello.exists():
+        source = '#include <stdio.h>\nint main(void) { puts("hello"); }\n'
+        subprocess.run(["gcc", "-O2", "-static", "-x", "c", "-", "-o", hello], input=source, text=True, check=True)
+    launch = measure.OUT / "launch"
+    subprocess.run(["gcc", "-O2", "-static", "-o", launch, measure.FOLDER / "launch.c"], check=True)
+    rounds = {name: [] for name in engines}
+    for _ in range(10):
+        for name, prefix in engines.items():
+            words = [str(launch), str(max(1, runs // 10))] + prefix + [str(hello)]
+            answer = subprocess.run(words, capture_output=True, text=True)
+            if answer.returncode == 0:
+                rounds[name].append([int(word) for word in answer.stdout.split()])
+    print(f"\nstart-up of a static hello world, {runs} runs")
+    report = {}
+    for name, figures in rounds.items():
+        if not figures:
+            print(f"{name:12}failed")
+            continue
+        low = min(least for least, _, _ in figures) / 1e6
+        middle = statistics.median(median for _, median, _ in figures) / 1e6
+        peak = max(kibibytes for _, _, kibibytes in figures) / 1024
+        print(f"{name:12}min {low:7.2f} ms   median {middle:7.2f} ms   peak {peak:6.1f} MiB")
+        report[name] = {"min": low, "median": middle, "peak": peak}
+    return report
+
+
+def size(vitrine):
+    """The product's size without symbols."""
+    stripped = measure.OUT / "stripped"
+    subprocess.run(["strip", "-o", stripped, vitrine[0]], check=True)
+    bytes = stripped.stat().st_size
+    print(f"\nproduct, stripped: {bytes / 1e6:.2f} MB")
+    return bytes
+
+
+def instructions(errors):
+    """The count in what `--stats` wrote."""
+    match = re.search(r"([\d,_ ]*\d)\s+(?:guest )?instructions|instructions\D{1,12}([\d,_]+)", errors)
+    return int(re.sub(r"\D", "", match.group(1) or match.group(2))) if match else None
+
+
+def with_stats(vitrine, size):
+    words = vitrine[:2] + ["--stats"] + vitrine[2:] + [str(measure.KERNELS), "mixing", str(size)]
+    result = measure.run(words, keep_errors=True)
+    return result, instructions(result.errors)
+
+
+def growth(vitrine, powers):
+    """Time per guest instruction of one loop at 10⁷, 10⁸ and 10⁹ instructions."""
+    print("\ncost per guest instruction")
+    _, short = with_stats(vitrine, 1000)
+    _, long = with_stats(vitrine, 101000)
+    if not short or not long:
+        print("not measured: the engine does not count instructions (--stats)")
+        return None
+    per_turn = (long - short) / 100000
+    report = {}
+    for power in powers:
+        result, count = with_stats(vitrine, int(10**power / per_turn))
+        nanoseconds = result.processor / count * 1e9
+        print(f"{count:14,} instructions {result.processor:8.3f} s {nanoseconds:8.3f} ns each   peak {result.peak / 1024:.1f} MiB")
+        report[power] = {"instructions": count, "seconds": result.processor, "nanoseconds": nanoseconds, "peak": result.peak}
+    return report
+
+
+COUNTER = r"""
+// Counts the calls of the allocator, in a file that outlives the process however it ends.
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+static uint64_t none, *counter = &none;
+__attribute__((constructor)) static void begin(void) {
+  int file = open(getenv("ALLOCATIONS") ? getenv("ALLOCATIONS") : "", O_RDWR);
+  void *at = file < 0 ? MAP_FAILED : mmap(0, 8, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (at != MAP_FAILED) counter = at;
+}
+void *__real_malloc(size_t), *__real_calloc(size_t, size_t), *__real_realloc(void *, size_t), *__real_aligned_alloc(size_t, size_t);
+int __real_posix_memalign(void **, size_t, size_t);
+void *__real_mmap(void *, size_t, int, int, int, off_t);
+void *__wrap_malloc(size_t n) { ++*counter; return __real_malloc(n); }
+void *__wrap_calloc(size_t n, size_t m) { ++*counter; return __real_calloc(n, m); }
+void *__wrap_realloc(void *p, size_t n) { ++*counter; return __real_realloc(p, n); }
+void *__wrap_aligned_alloc(size_t a, size_t n) { ++*counter; return __real_aligned_alloc(a, n); }
+int __wrap_posix_memalign(void **p, size_t a, size_t n) { ++*counter; return __real_posix_memalign(p, a, n); }
+"""
+
+
+def counting_product():
+    """The product linked once more from its object files, with an allocator that counts. None when they are not there."""
+    objects = sorted(Path(measure.ROOT, ".build/release").glob("*.build/**/*.o"))
+    objects = [path for path in objects if "Tests.build" not in str(path)]
+    if not objects:
+        return None
+    counter, product = measure.OUT / "counter.o", measure.OUT / "counting-vitrine"
+    subprocess.run(["gcc", "-O2", "-c", "-x", "c", "-", "-o", counter], input=COUNTER, text=True, check=True)
+    wraps = ["malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign"]
+    flags = [word for name in wraps for word in ("-Xlinker", f"--wrap={name}")]
+    command = ["swiftc", "-static-executable", "-o", product, counter] + objects + flags + ["-Xlinker", "--gc-sections"]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    if answer.returncode:
+        print(answer.stderr[-2000:])
+        return None
+    return product
+
+
+def counted(product, size):
+    """How often the product allocated while it ran `mixing` of this size."""
+    file = measure.OUT / "allocations"
+    file.write_bytes(bytes(4096))
+    words = [str(product), "run", str(measure.KERNELS), "mixing", str(size)]
+    subprocess.run(words, env={"ALLOCATIONS": str(file)}, stdout=subprocess.DEVNULL, check=True)
+    return struct.unpack("<Q", file.read_bytes()[:8])[0]
+
+
+def allocations(vitrine):
+    """Allocations per million guest instructions: the difference between a short and a long run of one loop."""
+    if os.environ.get("VITRINE"):
+        return None
+    product = counting_product()
+    _, short = with_stats(vitrine, 100000)
+    _, long = with_stats(vitrine, 10000000)
+    if not product or not short or not long:
+        print("\nallocations: not measured")
+        return None
+    first, second = counted(product, 100000), counted(product, 10000000)
+    rate = (second - first) / ((long - short) / 1e6)
+    print(f"\nallocations: {first} at start-up, then {second - first} in {(long - short) / 1e6:.0f} million guest instructions"
+          f" ({rate:.4f} per million)")
+    return {"start-up": first, "per million": rate}
