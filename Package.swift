@@ -40,6 +40,7 @@ let package = Package(
       name: "vitrine", dependencies: ["VirtualMachine", "Linux", "X86"],
       swiftSettings: [.unsafeFlags(["-static-executable"])], linkerSettings: staticExecutable),
 
+    .executableTarget(name: "decodecheck", dependencies: ["X86"], path: "Tests/Tools/decodecheck"),
     .testTarget(name: "X86Tests", dependencies: ["X86"]),
     .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory"]),
     .testTarget(name: "EngineTests", dependencies: ["Engine", "X86", "GuestMemory", "CHost"]),

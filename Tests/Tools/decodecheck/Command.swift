@@ -1,0 +1,53 @@
+// Checks the decoder against others' work and against noise; a tool for tests, not part of the product.
+//
+//     decodecheck objdump [--parts N] [--intel] FILE…   compares length and text with objdump's, over .text
+//     decodecheck random COUNT [SEED]                   decodes COUNT random byte strings in each of the three modes
+//     decodecheck speed FILE                            measures decoding of .text
+//
+// `--parts N` compares N windows of 128 KiB, evenly spread, instead of everything. Exit status 1: differences found.
+
+import Glibc
+
+@main struct Command {
+  static func main() {
+    var arguments = Array(CommandLine.arguments.dropFirst())
+    guard !arguments.isEmpty else { usage() }
+    switch arguments.removeFirst() {
+    case "objdump": objdump(arguments)
+    case "random":
+      let count = arguments.first.flatMap { Int($0) } ?? 1_000_000
+      RandomCheck.run(count: count, seed: arguments.dropFirst().first.flatMap { UInt64($0) } ?? 1)
+    case "speed": SpeedCheck.run(arguments)
+    default: usage()
+    }
+  }
+
+  static func usage() -> Never {
+    print("usage: decodecheck objdump [--parts N] [--intel] FILE… | random COUNT [SEED] | speed FILE")
+    exit(2)
+  }
+
+  static func objdump(_ arguments: [String]) {
+    var parts = 0
+    var isIntel = false
+    var files: [String] = []
+    var rest = arguments[...]
+    while let argument = rest.popFirst() {
+      switch argument {
+      case "--parts": parts = rest.popFirst().flatMap { Int($0) } ?? 0
+      case "--intel": isIntel = true
+      default: files.append(argument)
+      }
+    }
+    var total = Comparison(isIntel: isIntel)
+    for file in files {
+      var comparison = Comparison(isIntel: isIntel)
+      comparison.run(file, parts: parts)
+      comparison.report(file)
+      total.add(comparison)
+    }
+    total.report("all")
+    total.reportDifferences()
+    exit(total.hasFailed ? 1 : 0)
+  }
+}
