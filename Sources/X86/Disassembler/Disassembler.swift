@@ -64,6 +64,11 @@ struct InstructionWriter {
   /// `mov`, `movs`, `stos` … with implied memory operands.
   var isString: Bool { !row.attributes.isDisjoint(with: [.rep, .repcc]) }
 
+  /// 66 90
+  var isExchangedNop: Bool {
+    name.equals("nop") && instruction.opcode == 0x90 && instruction.operandSize == 16 && row.operandCount == 0
+  }
+
   /// A jump or call whose target is in a register or in memory.
   var isIndirectBranch: Bool {
     row.attributes.contains(.flow) && row.operand(0).letter == .modRM

@@ -9,7 +9,7 @@ extension InstructionWriter {
     }
     if branchHint == 0x2e { buffer.append(",pn") }
     if branchHint == 0x3e { buffer.append(",pt") }
-    if row.operandCount > 0 || isString || name.equals("xlatb") {
+    if row.operandCount > 0 || isString || isExchangedNop || name.equals("xlatb") {
       // The column counts from the first prefix, as objdump has it.
       buffer.pad(to: start &+ 6)
       buffer.append(" ")
@@ -46,7 +46,9 @@ extension InstructionWriter {
   // MARK: Intel
 
   private func writeIntelName(_ buffer: inout TextBuffer) {
-    if let other = renamed(Self.intelNames) {
+    if isExchangedNop {
+      buffer.append("xchg")
+    } else if let other = renamed(Self.intelNames) {
       buffer.append(other)
     } else if isMovabs {
       buffer.append("movabs")
@@ -58,7 +60,9 @@ extension InstructionWriter {
   // MARK: AT&T
 
   private func writeATTName(_ buffer: inout TextBuffer) {
-    if isFar {
+    if isExchangedNop {
+      buffer.append("xchg")
+    } else if isFar {
       buffer.append("l")
       buffer.append(name)
     } else if let other = renamed(Self.attNames) {
@@ -175,7 +179,7 @@ extension InstructionWriter {
 
   /// Intel and AT&T names that differ from the rows' mnemonics: pairs, each word followed by one blank.
   private static var attNames: StaticString {
-    "cbw cbtw cwde cwtl cdqe cltq cwd cwtd cdq cltd cqo cqto movsxd movslq pushfq pushf popfq popf pushfd pushf popfd popf xlatb xlat retf lret retfq lretq iretd iret pushad pusha popad popa fwait fwait pause pause pushfw pushfw "
+    "cbw cbtw cwde cwtl cdqe cltq cwd cwtd cdq cltd cqo cqto movsxd movslq pushfq pushf popfq popf pushfd pushf popfd popf xlatb xlat retf lret retfq lretq retfw lretw iretd iret sysret sysretl sysexit sysexitl pushad pusha popad popa fwait fwait pause pause pushfw pushfw "
   }
   private static var intelNames: StaticString {
     "pushfq pushf popfq popf pushfd pushf popfd popf xlatb xlat iretd iret pushad pusha popad popa "

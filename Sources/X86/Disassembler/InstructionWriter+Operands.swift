@@ -4,6 +4,7 @@
 extension InstructionWriter {
   func writeOperands(to buffer: inout TextBuffer, symbol: (UInt64, inout TextBuffer) -> Void) {
     if isString || name.equals("xlatb") { return writeStringOperands(&buffer) }
+    if isExchangedNop { return writeExchangedNop(&buffer) }
     // These two keep Intel's order in AT&T's syntax.
     let isReversed = isATT && !name.equals("enter") && !name.equals("bound")
     let count = row.operandCount &- (dropsImmediate || dropsOne ? 1 : 0)
@@ -18,6 +19,13 @@ extension InstructionWriter {
     if !isReversed { writeRounding(to: &buffer, isFirst: &isFirst) }
   }
 
+  /// Without effect, but objdump sees the exchange that the opcode was once.
+  private func writeExchangedNop(_ buffer: inout TextBuffer) {
+    write(register: Register(.general16, 0), to: &buffer)
+    buffer.append(",")
+    write(register: Register(.general16, 0), to: &buffer)
+  }
+
   /// Shifts by the constant 1 have one operand in AT&T's syntax.
   private var dropsOne: Bool {
     isATT && row.operandCount == 2 && row.operand(1).kind == .constant && row.operand(1).fixed == 1
@@ -30,9 +38,14 @@ extension InstructionWriter {
     switch instruction.value(of: operand) {
     case .none: break
     case .register(let register):
+      let isPort = isATT && register.registerClass == .general16 && register.number == 2 && isPortAccess
+      if isPort { buffer.append("(") }
       write(register: register, to: &buffer)
+      if isPort { buffer.append(")") }
       // `%st` is the fixed register, `%st(0)` the one that ModRM names.
-      if register.registerClass == .x87, register.number == 0, operand.letter == .modRM { buffer.append("(0)") }
+      if register.registerClass == .x87, register.number == 0, operand.letter == .modRM {
+        buffer.append("(0)")
+      }
     case .memory(let memory): write(memory: memory, operand, to: &buffer)
     case .immediate(let value, let width):
       if isATT { buffer.append("$") }
@@ -52,6 +65,11 @@ extension InstructionWriter {
       buffer.append(hex: UInt64(offset))
     }
     if operand.isMasked { writeMask(to: &buffer) }
+  }
+
+  /// IN and OUT; AT&T puts DX in parentheses.
+  private var isPortAccess: Bool {
+    (name.equals("in") || name.equals("out")) && instruction.opcode & 0xfc == 0xec
   }
 
   private func branchTarget(_ distance: Int64) -> UInt64 {

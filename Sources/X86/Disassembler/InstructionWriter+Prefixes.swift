@@ -62,6 +62,7 @@ extension InstructionWriter {
     case .p66, .p66F2, .p66F3: return true
     default: break
     }
+    if isExchangedNop { return true }
     if row.requiredOperandSize == 0 { return false }
     if instruction.mode != .bits64 { return true }
     return instruction.operandSize == 16

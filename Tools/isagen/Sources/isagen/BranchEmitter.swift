@@ -17,7 +17,9 @@ enum BranchEmitter {
   /// Whether a row is a compare or test that a following branch can absorb: its kind, and where its first operand is
   /// (0: field a, 1: field b, 2: the accumulator).
   static func fusedKind(_ row: Row) -> (kind: Int, order: Int)? {
-    guard let name = row.semantic?.name, name == "cmp" || name == "test", row.operands.count == 2 else { return nil }
+    guard let name = row.semantic?.name, name == "cmp" || name == "test", row.operands.count == 2 else {
+      return nil
+    }
     let (first, second) = (row.operands[0], row.operands[1])
     guard first.kind == .general, [8, 32, 64].contains(first.width) else { return nil }
     let isImmediate = second.kind == .immediate

@@ -62,14 +62,17 @@ struct Conditions {
     }
     if let size = encoding.operandSize {
       let field: ContextField =
-        row.attributes.contains(.f64) ? .forcedSize : row.attributes.contains(.d64) ? .defaultedSize : .operandSize
+        row.attributes.contains(.f64)
+        ? .forcedSize : row.attributes.contains(.d64) ? .defaultedSize : .operandSize
       require(field, Self.sizeCode(size))
     }
     if let size = encoding.addressSize { require(.addressSize, Self.sizeCode(size)) }
     if encoding.requiresNoB { require(.b, 0) }
     requirePrefix(encoding.prefix)
     requireLength(encoding.vectorLength)
-    if encoding.space != .legacy, !row.operands.contains(where: { $0.letter == .vvvv }) { require(.vvvvUnused, 1) }
+    if encoding.space != .legacy, !row.operands.contains(where: { $0.letter == .vvvv }) {
+      require(.vvvvUnused, 1)
+    }
     requireModRM(row)
   }
 
@@ -120,7 +123,8 @@ struct Conditions {
       require(.modRMReg, UInt32(byte >> 3 & 7))
     }
     if row.attributes.contains(.modless) { return }
-    for operand in row.operands where operand.letter == .modRM && operand.allowsMemory != operand.allowsRegister {
+    for operand in row.operands
+    where operand.letter == .modRM && operand.allowsMemory != operand.allowsRegister {
       require(.isRegisterForm, operand.allowsRegister ? 1 : 0)
     }
   }

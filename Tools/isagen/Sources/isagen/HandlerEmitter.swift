@@ -135,7 +135,8 @@ struct HandlerEmitter {
       arguments.append(name)
       parts.append(String(name.dropFirst()))
     }
-    if row.attributes.contains(.rep) || row.attributes.contains(.repcc) || row.attributes.contains(.implicit) {
+    if row.attributes.contains(.rep) || row.attributes.contains(.repcc) || row.attributes.contains(.implicit)
+    {
       arguments.append("ImplicitSegment(o.pointee.d)")
     }
     let name = parts.joined(separator: "_")
@@ -149,7 +150,9 @@ struct HandlerEmitter {
 
   private func place(_ row: Row, _ operand: Operand, _ form: Form) -> Place {
     let context = ShapeContext(row: row)
-    if operand.letter == .immediate, row.operands.first(where: { $0.letter == .immediate })?.word != operand.word {
+    if operand.letter == .immediate,
+      row.operands.first(where: { $0.letter == .immediate })?.word != operand.word
+    {
       // The second immediate (of ENTER) is a byte and lies in `d`.
       return Place(swift: "Immediate<W8>(Int64(o.pointee.d))", short: "second")
     }
@@ -173,7 +176,8 @@ struct HandlerEmitter {
   private func fields(of row: Row) -> UInt64 {
     var bits: UInt64 = 0
     for operand in row.operands {
-      guard let shape = OperandShape.shapes(of: operand.word).register, case .general(let width) = shape else {
+      guard let shape = OperandShape.shapes(of: operand.word).register, case .general(let width) = shape
+      else {
         continue
       }
       let kind: UInt64 = width == 8 ? 2 : 1
@@ -197,7 +201,9 @@ struct HandlerEmitter {
       row.semantic?.name == "pop",
     ]
     for (index, property) in properties.enumerated() where property { bits |= 1 << UInt64(6 + index) }
-    if row.attributes.contains(.flow), let name = row.semantic?.name, let code = flowNames.firstIndex(of: name) {
+    if row.attributes.contains(.flow), let name = row.semantic?.name,
+      let code = flowNames.firstIndex(of: name)
+    {
       bits |= UInt64(code + 1) << 16
     }
     if case .enumCase(let name)? = row.semantic?.arguments.first,
@@ -205,7 +211,9 @@ struct HandlerEmitter {
     {
       bits |= UInt64(code) << 24
     }
-    if let fused = BranchEmitter.fusedKind(row) { bits |= UInt64(fused.kind + 1) << 32 | UInt64(fused.order) << 40 }
+    if let fused = BranchEmitter.fusedKind(row) {
+      bits |= UInt64(fused.kind + 1) << 32 | UInt64(fused.order) << 40
+    }
     return bits
   }
 

@@ -41,7 +41,8 @@ struct OpcodeIndex {
       let row = rows[candidate.row]
       let first = rows[candidates[0].row]
       if (row.encoding.modRM == .absent) != (first.encoding.modRM == .absent) {
-        problems.append(Problem(location: row.location, message: "ModRM or not? \(first.location) says otherwise"))
+        problems.append(
+          Problem(location: row.location, message: "ModRM or not? \(first.location) says otherwise"))
       }
       if row.attributes.contains(.modless) != first.attributes.contains(.modless) {
         problems.append(Problem(location: row.location, message: "modless or not? see \(first.location)"))

@@ -74,7 +74,8 @@ struct Place {
 struct ShapeContext {
   /// In the order of X86.Condition.
   static let conditions = [
-    "overflow", "notOverflow", "below", "aboveOrEqual", "equal", "notEqual", "belowOrEqual", "above", "sign", "notSign",
+    "overflow", "notOverflow", "below", "aboveOrEqual", "equal", "notEqual", "belowOrEqual", "above", "sign",
+    "notSign",
     "parity", "notParity", "less", "greaterOrEqual", "lessOrEqual", "greater",
   ]
 
@@ -86,12 +87,13 @@ struct ShapeContext {
   let operandWidth: Int
 
   init(row: Row) {
-    operandWidth = row.operands.lazy.compactMap { operand -> Int? in
-      switch OperandShape.shapes(of: operand.word).register {
-      case .general(let width), .fixedRegister(let width, _): return width
-      default: return nil
-      }
-    }.first ?? 64
+    operandWidth =
+      row.operands.lazy.compactMap { operand -> Int? in
+        switch OperandShape.shapes(of: operand.word).register {
+        case .general(let width), .fixedRegister(let width, _): return width
+        default: return nil
+        }
+      }.first ?? 64
     isVEX = row.encoding.space != .legacy
     isAligned = row.attributes.contains(.align)
     isVector = row.operands.contains { operand in
@@ -116,7 +118,8 @@ struct ShapeContext {
     let field = field(letter)
     let number = "o.pointee.\(field)"
     switch shape {
-    case .general(let width): return Place(swift: "Register<W\(width)>(\(number))", short: "r\(width)\(field)")
+    case .general(let width):
+      return Place(swift: "Register<W\(width)>(\(number))", short: "r\(width)\(field)")
     case .immediate(let width):
       let name = width == 8 || width == 16 || width == 32 ? "W\(width)" : "W64"
       return Place(swift: "Immediate<\(name)>(o.pointee.immediate)", short: "i\(width)")
@@ -126,7 +129,9 @@ struct ShapeContext {
     case .fixedRegister(let width, let offset):
       return Place(swift: "Register<W\(width)>(\(offset))", short: "f\(width)at\(offset)")
     case .segment(let fixed):
-      return Place(swift: "SegmentRegister(\(fixed.map(String.init) ?? number))", short: "s\(fixed.map(String.init) ?? field)")
+      return Place(
+        swift: "SegmentRegister(\(fixed.map(String.init) ?? number))",
+        short: "s\(fixed.map(String.init) ?? field)")
     case .xmm(let fixed):
       let type = isVEX ? "VexXMM" : "LegacyXMM"
       return Place(
@@ -135,7 +140,9 @@ struct ShapeContext {
     case .ymm: return Place(swift: "VexYMM(\(number))", short: "y\(field)")
     case .mmx: return Place(swift: "MMXRegister(\(number))", short: "mm\(field)")
     case .stack(let fixed):
-      return Place(swift: "StackRegister(\(fixed.map(String.init) ?? number))", short: "st\(fixed.map(String.init) ?? field)")
+      return Place(
+        swift: "StackRegister(\(fixed.map(String.init) ?? number))",
+        short: "st\(fixed.map(String.init) ?? field)")
     case .memory(let bits): return memory(bits, locked)
     case .indexed(let indexBits, let vectorBits):
       return Place(

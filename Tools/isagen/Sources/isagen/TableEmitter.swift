@@ -81,7 +81,8 @@ struct TableEmitter {
     var text = "let \(name): InlineArray<\(values.count), \(type)> = [\n"
     for start in stride(from: 0, to: values.count, by: lineCount) {
       let line = values[start..<min(start + lineCount, values.count)]
-      text += "  " + line.map { $0 < 10 ? "\($0)" : "0x" + String($0, radix: 16) }.joined(separator: ", ") + ",\n"
+      text +=
+        "  " + line.map { $0 < 10 ? "\($0)" : "0x" + String($0, radix: 16) }.joined(separator: ", ") + ",\n"
     }
     return text + "]\n\n"
   }
