@@ -59,16 +59,13 @@ public final class LinuxProcess {
   public let memory: AddressSpace
   public let host: Host
   public internal(set) var options: ProcessOptions
-  /// The program in memory; nil before the first `start`.
+  /// The program in memory, by `start` or the last execve(2); nil before the first `start`. For reports.
   public internal(set) var program: LoadedProgram?
   /// The engine's XSAVE; without it signal frames carry no extended state.
   public var extendedState: ExtendedStateAccess?
   /// True in a child of fork(2): a fatal signal must then end the host process by that signal (`endBySignal`), because
   /// the parent, a guest too, waits for it.
   public internal(set) var isForkedChild = false
-
-  /// The program that runs, by `start` or the last execve(2); for reports.
-  public internal(set) var program: LoadedProgram?
 
   var calls = SystemCallTable()
   var signals = SignalState()
