@@ -123,7 +123,7 @@ extension Interpreter {
     return (UInt64(truncatingIfNeeded: W.Native(truncatingIfNeeded: rotated)), (rotated &>> W.bits) & 1)
   }
 
-  /// Counts above 16 of a 16-bit operand are undefined; silicon goes on with the filler's neighbour, x again.
+  /// Counts above 16 of a 16-bit operand are undefined; AMD silicon goes on with the filler once more.
   @inline(__always) public func shiftLeftDouble<W: Width>(
     _ width: W.Type, _ x: UInt64, _ filler: UInt64, _ count: UInt64
   ) -> (result: UInt64, carry: UInt64) {
@@ -135,7 +135,7 @@ extension Interpreter {
       let wide = (x &<< 32) | filler
       return ((wide &<< count) &>> 32, (wide &>> (64 &- count)) & 1)
     }
-    let wide = (x &<< 32) | (filler &<< 16) | x
+    let wide = (x &<< 32) | (filler &<< 16) | filler
     return (((wide &<< count) &>> 32) & 0xffff, (wide &>> (48 &- count)) & 1)
   }
 
@@ -146,7 +146,7 @@ extension Interpreter {
       let above = (filler &<< 1) &<< (63 &- count)
       return ((x &>> count) | above, (x &>> (count &- 1)) & 1)
     }
-    let wide = W.bits == 32 ? (filler &<< 32) | x : (x &<< 32) | (filler &<< 16) | x
+    let wide = W.bits == 32 ? (filler &<< 32) | x : (filler &<< 32) | (filler &<< 16) | x
     let result = UInt64(truncatingIfNeeded: W.Native(truncatingIfNeeded: wide &>> count))
     return (result, (wide &>> (count &- 1)) & 1)
   }
