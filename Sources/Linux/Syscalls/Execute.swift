@@ -98,7 +98,6 @@ extension LinuxProcess {
     // Absolute: a report reads the file again, wherever the guest has gone by then.
     if !path.isEmpty { program.executablePath = path }
     options.executable = program.executablePath
-    self.program = program
     options.arguments = executable.request.arguments
     options.environment = executable.request.environment
     resetRegisters(cpu, program)
@@ -125,9 +124,9 @@ extension LinuxProcess {
     cpu.pointee.x87_opcode = 0
     cpu.pointee.x87_instruction_pointer = 0
     cpu.pointee.x87_data_pointer = 0
-    withUnsafeMutableBytes(of: &cpu.pointee.vector) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
-    withUnsafeMutableBytes(of: &cpu.pointee.mask) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
-    withUnsafeMutableBytes(of: &cpu.pointee.x87) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
+    _ = withUnsafeMutableBytes(of: &cpu.pointee.vector) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
+    _ = withUnsafeMutableBytes(of: &cpu.pointee.mask) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
+    _ = withUnsafeMutableBytes(of: &cpu.pointee.x87) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
   }
 
   /// A zero-terminated array of strings. Throws EFAULT, E2BIG.
