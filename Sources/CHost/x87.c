@@ -2,6 +2,11 @@
 // FNSAVE, which never waits, shows registers and status although an exception may be pending.
 #include "x87.h"
 
+VT_PRESERVING void vt_x87_call(vt_x87_path path, uint64_t step, const vt_operation *operation, vt_cpu_state *cpu,
+                               void *window) {
+  path(step, operation, cpu, window);
+}
+
 #if defined(__x86_64__)
 /// The 32-bit protected-mode image of FNSAVE.
 typedef struct __attribute__((packed)) {
@@ -40,6 +45,7 @@ uint32_t vt_x87_exact(vt_x87_operation operation, uint16_t control, vt_x87_regis
   case vt_x87_operation_##name:                                                                              \
     VT_RUN("fldt %[a]\n\t", assembly);                                                                       \
     break;
+    VT_X87_TEST(VT_X87_CASE)
     VT_X87_UNARY(VT_X87_CASE)
     VT_X87_UNARY_PUSHING(VT_X87_CASE)
 #undef VT_X87_CASE
@@ -48,6 +54,7 @@ uint32_t vt_x87_exact(vt_x87_operation operation, uint16_t control, vt_x87_regis
     VT_RUN("fldt %[a]\n\t", assembly " %[memory]");                                                          \
     break;
     VT_X87_MEMORY(VT_X87_CASE)
+    VT_X87_COMPARE_MEMORY(VT_X87_CASE)
     VT_X87_STORE(VT_X87_CASE)
 #undef VT_X87_CASE
 #define VT_X87_CASE(name, assembly)                                                                          \

@@ -66,6 +66,9 @@ typedef struct {
   uint64_t x87_instruction_pointer;
   uint64_t x87_data_pointer;
   vt_x87_register x87[8] __attribute__((aligned(16)));
+  /// Scratch: the memory operand of the x87 instruction being executed. A local variable would cost handlers their tail
+  /// call.
+  uint64_t x87_memory[2];
 
   uint16_t segment_selectors[6];  // es cs ss ds fs gs
   uint64_t xcr0;

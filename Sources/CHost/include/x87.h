@@ -18,6 +18,26 @@ typedef struct {
 
 /// The guest's x87 registers, by physical number. (A C array would be a tuple in Swift.)
 VT_INLINE vt_x87_register *vt_x87_registers(vt_cpu_state *cpu) { return cpu->x87; }
+/// The scratch that holds an instruction's memory operand.
+VT_INLINE vt_x87_memory *vt_x87_scratch(vt_cpu_state *cpu) { return (vt_x87_memory *)cpu->x87_memory; }
+
+/// What completes an instruction off the usual path: a packed description, then a handler's first three arguments.
+typedef void (*vt_x87_path)(uint64_t step, const vt_operation *operation, vt_cpu_state *cpu, void *window);
+
+// A function that saves the registers it uses: a handler that may call it needs no frame of its own.
+#if defined(__x86_64__) || defined(__aarch64__)
+#define VT_PRESERVING __attribute__((preserve_most))
+#else
+#define VT_PRESERVING
+#endif
+VT_PRESERVING void vt_x87_call(vt_x87_path path, uint64_t step, const vt_operation *operation, vt_cpu_state *cpu,
+                               void *window);
+
+/// Calls `path`; inlined, because Swift does not know the calling convention.
+VT_INLINE void vt_x87_divert(vt_x87_path path, uint64_t step, const vt_operation *operation, vt_cpu_state *cpu,
+                             void *window) {
+  vt_x87_call(path, step, operation, cpu, window);
+}
 
 // Lists of operations: X(name, assembly). Before the assembly runs, ST(0) = `b` and ST(1) = `a` (binary operations),
 // or ST(0) = `a` (all others).
@@ -37,6 +57,9 @@ VT_INLINE vt_x87_register *vt_x87_registers(vt_cpu_state *cpu) { return cpu->x87
   X(scale, "fscale")                                                                                         \
   X(remainder, "fprem")                                                                                      \
   X(remainder_nearest, "fprem1")
+
+/// The comparison of `a` with zero.
+#define VT_X87_TEST(X) X(test, "ftst")
 
 /// Comparisons of `a` with `b`; the result is in the condition codes. Both are dropped.
 #define VT_X87_COMPARE(X)                                                                                    \
@@ -65,27 +88,30 @@ VT_INLINE vt_x87_register *vt_x87_registers(vt_cpu_state *cpu) { return cpu->x87
   X(multiply_single, "fmuls")                                                                                \
   X(divide_single, "fdivs")                                                                                  \
   X(divide_reverse_single, "fdivrs")                                                                         \
-  X(compare_single, "fcoms")                                                                                 \
   X(add_double, "faddl")                                                                                     \
   X(subtract_double, "fsubl")                                                                                \
   X(subtract_reverse_double, "fsubrl")                                                                       \
   X(multiply_double, "fmull")                                                                                \
   X(divide_double, "fdivl")                                                                                  \
   X(divide_reverse_double, "fdivrl")                                                                         \
-  X(compare_double, "fcoml")                                                                                 \
   X(add_int16, "fiadds")                                                                                     \
   X(subtract_int16, "fisubs")                                                                                \
   X(subtract_reverse_int16, "fisubrs")                                                                       \
   X(multiply_int16, "fimuls")                                                                                \
   X(divide_int16, "fidivs")                                                                                  \
   X(divide_reverse_int16, "fidivrs")                                                                         \
-  X(compare_int16, "ficoms")                                                                                 \
   X(add_int32, "fiaddl")                                                                                     \
   X(subtract_int32, "fisubl")                                                                                \
   X(subtract_reverse_int32, "fisubrl")                                                                       \
   X(multiply_int32, "fimull")                                                                                \
   X(divide_int32, "fidivl")                                                                                  \
-  X(divide_reverse_int32, "fidivrl")                                                                         \
+  X(divide_reverse_int32, "fidivrl")
+
+/// Comparisons of `a` with a value in memory.
+#define VT_X87_COMPARE_MEMORY(X)                                                                             \
+  X(compare_single, "fcoms")                                                                                 \
+  X(compare_double, "fcoml")                                                                                 \
+  X(compare_int16, "ficoms")                                                                                 \
   X(compare_int32, "ficoml")
 
 /// Loads from memory, on an empty stack.
@@ -122,10 +148,12 @@ VT_INLINE vt_x87_register *vt_x87_registers(vt_cpu_state *cpu) { return cpu->x87
 #define VT_X87_ALL(X)                                                                                        \
   VT_X87_BINARY(X)                                                                                           \
   VT_X87_BINARY_KEEPING(X)                                                                                   \
+  VT_X87_TEST(X)                                                                                             \
   VT_X87_COMPARE(X)                                                                                          \
   VT_X87_UNARY(X)                                                                                            \
   VT_X87_UNARY_PUSHING(X)                                                                                    \
   VT_X87_MEMORY(X)                                                                                           \
+  VT_X87_COMPARE_MEMORY(X)                                                                                   \
   VT_X87_LOAD(X)                                                                                             \
   VT_X87_STORE(X)                                                                                            \
   VT_X87_CONSTANT(X)
@@ -211,15 +239,40 @@ VT_X87_UNARY(VT_X87_FAST)
 #undef VT_X87_FAST
 
 #define VT_X87_FAST(name, assembly)                                                                          \
-  VT_INLINE uint32_t vt_x87_##name(vt_x87_register *result, const vt_x87_register *a, uint64_t value) {      \
+  VT_INLINE uint32_t vt_x87_##name(const vt_x87_register *a) {                                               \
+    uint16_t status;                                                                                         \
+    __asm__ volatile("fldt %1\n\t" assembly "\n\tfnstsw %0\n\tfstp %%st(0)"                                  \
+                     : "=&a"(status)                                                                         \
+                     : "m"(*a)                                                                               \
+                     : VT_X87_CLOBBERS);                                                                     \
+    return status;                                                                                           \
+  }
+VT_X87_TEST(VT_X87_FAST)
+#undef VT_X87_FAST
+
+#define VT_X87_FAST(name, assembly)                                                                          \
+  VT_INLINE uint32_t vt_x87_##name(vt_x87_register *result, const vt_x87_register *a,                        \
+                                   const vt_x87_memory *value) {                                             \
     uint16_t status;                                                                                         \
     __asm__ volatile("fldt %2\n\t" assembly " %3\n\tfnstsw %0\n\tfstpt %1"                                   \
                      : "=&a"(status), "=m"(*result)                                                          \
-                     : "m"(*a), "m"(value)                                                                   \
+                     : "m"(*a), "m"(*value)                                                                  \
                      : VT_X87_CLOBBERS);                                                                     \
     return status;                                                                                           \
   }
 VT_X87_MEMORY(VT_X87_FAST)
+#undef VT_X87_FAST
+
+#define VT_X87_FAST(name, assembly)                                                                          \
+  VT_INLINE uint32_t vt_x87_##name(const vt_x87_register *a, const vt_x87_memory *value) {                   \
+    uint16_t status;                                                                                         \
+    __asm__ volatile("fldt %1\n\t" assembly " %2\n\tfnstsw %0\n\tfstp %%st(0)"                               \
+                     : "=&a"(status)                                                                         \
+                     : "m"(*a), "m"(*value)                                                                  \
+                     : VT_X87_CLOBBERS);                                                                     \
+    return status;                                                                                           \
+  }
+VT_X87_COMPARE_MEMORY(VT_X87_FAST)
 #undef VT_X87_FAST
 
 #define VT_X87_FAST(name, assembly)                                                                          \

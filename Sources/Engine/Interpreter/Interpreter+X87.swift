@@ -2,7 +2,8 @@
 //
 // The usual one: all exceptions masked, the registers it reads full, the one it pushes empty. The host executes the
 // instruction under the guest's rounding and precision control, its flags are or-ed to the guest's. Everything else, and
-// everything on hosts that are not x86-64, goes through `x87Perform` (Interpreter+X87Exact.swift).
+// everything on hosts that are not x86-64, leaves through `x87Divert` (Interpreter+X87Exact.swift). Handlers must have no local
+// variable whose address is taken: it would cost them the tail call.
 //
 // While guest code runs the host's control word is the guest's with all exceptions masked, and the host's sticky flags
 // are a subset of the guest's (CHost/x87.h): whoever changes x87_control or clears flags in x87_status calls `x87Reload`.
@@ -102,17 +103,25 @@ extension Interpreter {
 
   // MARK: - Operands in memory
 
-  @inline(__always) func x87Read<F: X87Format>(_ format: F.Type, _ address: UInt64) -> X87Memory {
+  @inline(__always) var x87Scratch: UnsafeMutablePointer<X87Memory> { vt_x87_scratch(cpu) }
+
+  /// Reads a memory operand into the scratch.
+  @inline(__always) func x87Read<F: X87Format>(_ format: F.Type, _ address: UInt64) {
     switch F.bytes {
-    case 2: X87Memory(low: load(W16.self, address), high: 0)
-    case 4: X87Memory(low: load(W32.self, address), high: 0)
-    case 8: X87Memory(low: load(W64.self, address), high: 0)
-    default: X87Memory(low: load(W64.self, address), high: load(W16.self, address &+ 8))
+    case 2: x87Scratch.pointee.low = load(W16.self, address)
+    case 4: x87Scratch.pointee.low = load(W32.self, address)
+    case 8: x87Scratch.pointee.low = load(W64.self, address)
+    default:
+      let high = load(W16.self, address &+ 8)
+      x87Scratch.pointee.low = load(W64.self, address)
+      x87Scratch.pointee.high = high
     }
   }
 
-  @inline(__always) func x87Write<F: X87Format>(_ format: F.Type, _ address: UInt64, _ value: X87Memory) {
-    switch F.bytes {
+  /// Writes a memory operand from the scratch.
+  @inline(__always) func x87Write(bytes: Int, _ address: UInt64) {
+    let value = x87Scratch.pointee
+    switch bytes {
     case 2: store(W16.self, address, value.low)
     case 4: store(W32.self, address, value.low)
     case 8: store(W64.self, address, value.low)
@@ -122,6 +131,11 @@ extension Interpreter {
       store(W64.self, address, value.low)
       store(W16.self, address &+ 8, value.high)
     }
+  }
+
+  /// Leaves the usual path: `x87Slowly` completes the instruction.
+  @inline(__always) func x87Divert(_ step: X87Step) {
+    vt_x87_divert(x87SlowPath, step.packed, operation, cpu, window)
   }
 
   // MARK: - Arithmetic
@@ -139,7 +153,7 @@ extension Interpreter {
       }
     #endif
     let reverse = operation.isReverse
-    x87Perform(
+    x87Divert(
       X87Step(
         operation.number, a: reverse ? source : destination, b: reverse ? destination : source,
         destination: destination, pops: pops ? 1 : 0))
@@ -148,12 +162,12 @@ extension Interpreter {
   @inline(__always) public func x87Arithmetic<F: X87Format>(
     _ operation: X87Arithmetic, _ format: F.Type, _ address: UInt64
   ) {
-    let value = x87Read(F.self, address)
+    x87Read(F.self, address)
     x87Note(address)
     #if arch(x86_64)
-      if x87IsUsual(full: 1) { return x87Commit(operation.run(F.kind, x87Register(0), value.low)) }
+      if x87IsUsual(full: 1) { return x87Commit(operation.run(F.kind, x87Register(0), x87Scratch)) }
     #endif
-    x87Perform(X87Step(operation.number(F.kind), a: 0, destination: 0), value)
+    x87Divert(X87Step(operation.number(F.kind), a: 0, destination: 0))
   }
 
   @inline(__always) public func x87Unary(_ operation: X87Unary) {
@@ -161,7 +175,7 @@ extension Interpreter {
     #if arch(x86_64)
       if x87IsUsual(full: 1) { return x87Commit(operation.run(x87Register(0), x87Register(0))) }
     #endif
-    x87Perform(X87Step(operation.number, a: 0, destination: 0))
+    x87Divert(X87Step(operation.number, a: 0, destination: 0))
   }
 
   @inline(__always) public func x87Trigonometric(_ operation: X87Trigonometric) {
@@ -170,12 +184,12 @@ extension Interpreter {
     #if arch(x86_64)
       if x87IsUsual(full: 1) { return x87Commit(operation.run(x87Register(0), x87Register(0)), conditions) }
     #endif
-    x87Perform(X87Step(operation.number, a: 0, destination: 0, conditions: conditions))
+    x87Divert(X87Step(operation.number, a: 0, destination: 0, conditions: conditions))
   }
 
   @inline(__always) public func x87TrigonometricPush(_ operation: X87TrigonometricPush) {
     x87Note()
-    x87Perform(
+    x87Divert(
       X87Step(
         operation.number, a: 0, destination: 0, pushes: true,
         conditions: X87StatusBit.c1 | X87StatusBit.c2))
@@ -183,7 +197,7 @@ extension Interpreter {
 
   @inline(__always) public func x87Extract() {
     x87Note()
-    x87Perform(X87Step(vt_x87_operation_extract, a: 0, destination: 0, pushes: true))
+    x87Divert(X87Step(vt_x87_operation_extract, a: 0, destination: 0, pushes: true))
   }
 
   @inline(__always) public func x87BinaryPop(_ operation: X87BinaryPop) {
@@ -194,7 +208,7 @@ extension Interpreter {
         return x87Pop()
       }
     #endif
-    x87Perform(X87Step(operation.number, a: 1, b: 0, destination: 1, pops: 1))
+    x87Divert(X87Step(operation.number, a: 1, b: 0, destination: 1, pops: 1))
   }
 
   @inline(__always) public func x87Binary(_ operation: X87Binary) {
@@ -204,7 +218,7 @@ extension Interpreter {
         return x87Commit(vt_x87_scale(x87Register(0), x87Register(1), x87Register(0)))
       }
     #endif
-    x87Perform(X87Step(vt_x87_operation_scale, a: 1, b: 0, destination: 0))
+    x87Divert(X87Step(vt_x87_operation_scale, a: 1, b: 0, destination: 0))
   }
 
   @inline(__always) public func x87Remainder(_ operation: X87Remainder) {
@@ -216,7 +230,7 @@ extension Interpreter {
         return x87Commit(status, x87QuotientConditions(register.pointee))
       }
     #endif
-    x87RemainderSlowly(X87Step(operation.number, a: 1, b: 0, destination: 0))
+    x87Divert(X87Step(kind: .remainder, operation.number, a: 1, b: 0, destination: 0))
   }
 
   /// A remainder sets all condition codes to bits of the quotient, but C0 and C3 stay when the result is not a number.
@@ -233,7 +247,7 @@ extension Interpreter {
       register.pointee.sign_exponent = inverts ? value ^ 0x8000 : value & 0x7fff
       cpu.pointee.x87_status &= ~X87StatusBit.c1
     } else {
-      x87SignSlowly(inverts: inverts)
+      x87Divert(X87Step(kind: .sign, flag: inverts))
     }
   }
 
@@ -247,20 +261,20 @@ extension Interpreter {
         return x87Pop(pops)
       }
     #endif
-    x87Perform(
+    x87Divert(
       X87Step(comparison.number, a: 0, b: source, pops: pops, conditions: X87StatusBit.conditions))
   }
 
   @inline(__always) public func x87Compare<F: X87Format>(_ format: F.Type, _ address: UInt64, pops: Int) {
-    let value = x87Read(F.self, address)
+    x87Read(F.self, address)
     x87Note(address)
     #if arch(x86_64)
       if x87IsUsual(full: 1) {
-        x87Commit(F.kind.compare(x87Register(0), value.low), X87StatusBit.conditions)
+        x87Commit(F.kind.compare(x87Register(0), x87Scratch), X87StatusBit.conditions)
         return x87Pop(pops)
       }
     #endif
-    x87Perform(X87Step(F.kind.compare, a: 0, pops: pops, conditions: X87StatusBit.conditions), value)
+    x87Divert(X87Step(F.kind.compare, a: 0, pops: pops, conditions: X87StatusBit.conditions))
   }
 
   @inline(__always) public func x87CompareFlags(_ comparison: X87Comparison, with source: UInt8, pops: Int) {
@@ -273,7 +287,10 @@ extension Interpreter {
         return x87Pop(pops)
       }
     #endif
-    x87CompareFlagsSlowly(X87Step(comparison.number, a: 0, b: source, pops: pops, conditions: 0))
+    x87Divert(
+      X87Step(
+        kind: .compareFlags, comparison.number, a: 0, b: source, pops: pops,
+        conditions: X87StatusBit.conditions))
   }
 
   /// ZF, PF and CF as C3, C2 and C0 say; OF, SF and AF cleared. Written as lazy flags (X86/LazyFlags): the result is 0
@@ -290,31 +307,29 @@ extension Interpreter {
     x87Note()
     #if arch(x86_64)
       if x87IsUsual(full: 1) {
-        var zero = X87Register()
-        return x87Commit(vt_x87_compare(x87Register(0), &zero), X87StatusBit.conditions)
+        return x87Commit(vt_x87_test(x87Register(0)), X87StatusBit.conditions)
       }
     #endif
-    x87Perform(X87Step(vt_x87_operation_compare, a: 0, conditions: X87StatusBit.conditions))
+    x87Divert(X87Step(vt_x87_operation_test, a: 0, conditions: X87StatusBit.conditions))
   }
 
   @inline(__always) public func x87Examine() {
     x87Note()
-    x87ExamineSlowly()
+    x87Divert(X87Step(kind: .examine))
   }
 
   // MARK: - Load, store, move
 
   @inline(__always) public func x87Load<F: X87Format>(_ format: F.Type, _ address: UInt64) {
-    var value = x87Read(F.self, address)
+    x87Read(F.self, address)
     x87Note(address)
     if x87IsUsual(full: 0, empty: 0x80) {
       #if arch(x86_64)
-        x87Commit(F.kind.load(x87Push(), &value) & ~UInt32(X87StatusBit.c1))
+        x87Commit(F.kind.load(x87Push(), x87Scratch) & ~UInt32(X87StatusBit.c1))
       #endif
-    } else if F.kind == .extended {
-      x87LoadSlowly(X87Register(significand: value.low, signExponent: UInt16(truncatingIfNeeded: value.high)))
     } else {
-      x87Perform(X87Step(F.kind.load, pushes: true), value)
+      let kind: X87Step.Kind = F.kind == .extended ? .loadExtended : .operation
+      x87Divert(X87Step(kind: kind, F.kind.load, pushes: true))
     }
   }
 
@@ -325,7 +340,7 @@ extension Interpreter {
       x87Push().pointee = value
       cpu.pointee.x87_status &= ~X87StatusBit.c1
     } else {
-      x87LoadSlowly(from: source)
+      x87Divert(X87Step(kind: .load, a: source))
     }
   }
 
@@ -337,27 +352,25 @@ extension Interpreter {
         cpu.pointee.x87_status &= ~X87StatusBit.c1
       #endif
     } else {
-      x87Perform(X87Step(constant.number, pushes: true))
+      x87Divert(X87Step(constant.number, pushes: true))
     }
   }
 
   @inline(__always) public func x87Store<F: X87Format>(_ format: F.Type, _ address: UInt64, pops: Bool) {
-    var value = X87Memory()
     if x87IsUsual(full: 1) {
       #if arch(x86_64)
-        let status = F.kind.store(&value, x87Register(0))
-        x87Write(F.self, address, value)
+        let status = F.kind.store(x87Scratch, x87Register(0))
+        x87Write(bytes: F.bytes, address)
         x87Note(address)
         x87Commit(status)
         if pops { x87Pop() }
       #endif
     } else {
-      let step = X87Step(F.kind.store, a: 0, pops: pops ? 1 : 0, storing: true)
-      let outcome =
-        F.kind == .extended ? x87EvaluateExtendedStore(&value) : x87Evaluate(step, &value)
-      if outcome.completes { x87Write(F.self, address, value) }
-      x87Note(address)
-      x87Complete(step, outcome)
+      x87Scratch.pointee.high = address
+      let kind: X87Step.Kind = F.kind == .extended ? .storeExtended : .storeMemory
+      // The place of the second operand tells the size.
+      x87Divert(
+        X87Step(kind: kind, F.kind.store, a: 0, b: UInt8(truncatingIfNeeded: F.bytes), pops: pops ? 1 : 0))
     }
   }
 
@@ -369,18 +382,13 @@ extension Interpreter {
       cpu.pointee.x87_status &= ~X87StatusBit.c1
       if pops { x87Pop() }
     } else {
-      x87StoreSlowly(to: destination, pops: pops)
+      x87Divert(X87Step(kind: .store, destination: destination, pops: pops ? 1 : 0))
     }
   }
 
-  @inline(never) public func x87StoreUnchecked(to destination: UInt8) {
+  @inline(__always) public func x87StoreUnchecked(to destination: UInt8) {
     x87Note()
-    cpu.pointee.x87_status &= ~X87StatusBit.c1
-    if !x87IsEmpty(0) {
-      x87Register(destination).pointee = x87Register(0).pointee
-      cpu.pointee.x87_tags |= x87Bit(destination)
-    }
-    x87Pop()
+    x87Divert(X87Step(kind: .storeUnchecked, destination: destination))
   }
 
   @inline(__always) public func x87Exchange(with source: UInt8) {
@@ -391,7 +399,7 @@ extension Interpreter {
       x87Register(source).pointee = value
       cpu.pointee.x87_status &= ~X87StatusBit.c1
     } else {
-      x87ExchangeSlowly(with: source)
+      x87Divert(X87Step(kind: .exchange, a: source))
     }
   }
 
@@ -400,7 +408,7 @@ extension Interpreter {
     if x87IsUsual(full: 1 | 1 &<< UInt16(source)) {
       if condition { x87Register(0).pointee = x87Register(source).pointee }
     } else {
-      x87MoveSlowly(if: condition, from: source)
+      x87Divert(X87Step(kind: .move, a: source, flag: condition))
     }
   }
 

@@ -157,7 +157,9 @@ extension X87FormatKind {
       }
     }
 
-    @inline(__always) func run(_ kind: X87FormatKind, _ result: X87Pointer, _ value: UInt64) -> UInt32 {
+    @inline(__always) func run(
+      _ kind: X87FormatKind, _ result: X87Pointer, _ value: UnsafePointer<X87Memory>
+    ) -> UInt32 {
       switch kind {
       case .single:
         switch self {
@@ -252,46 +254,45 @@ extension X87FormatKind {
   }
 
   extension X87FormatKind {
-    @inline(__always) func load(_ result: X87Pointer, _ value: inout X87Memory) -> UInt32 {
+    @inline(__always) func load(_ result: X87Pointer, _ value: UnsafePointer<X87Memory>) -> UInt32 {
       switch self {
-      case .single: return vt_x87_load_single(result, &value)
-      case .double: return vt_x87_load_double(result, &value)
-      case .int16: return vt_x87_load_int16(result, &value)
-      case .int32: return vt_x87_load_int32(result, &value)
-      case .decimal: return vt_x87_load_decimal(result, &value)
+      case .single: return vt_x87_load_single(result, value)
+      case .double: return vt_x87_load_double(result, value)
+      case .int16: return vt_x87_load_int16(result, value)
+      case .int32: return vt_x87_load_int32(result, value)
+      case .decimal: return vt_x87_load_decimal(result, value)
       case .extended:
-        result.pointee.significand = value.low
-        result.pointee.sign_exponent = UInt16(truncatingIfNeeded: value.high)
+        result.pointee.significand = value.pointee.low
+        result.pointee.sign_exponent = UInt16(truncatingIfNeeded: value.pointee.high)
         return 0
-      default: return vt_x87_load_int64(result, &value)
+      default: return vt_x87_load_int64(result, value)
       }
     }
 
-    @inline(__always) func store(_ value: inout X87Memory, _ a: X87Pointer) -> UInt32 {
+    @inline(__always) func store(_ value: UnsafeMutablePointer<X87Memory>, _ a: X87Pointer) -> UInt32 {
       switch self {
-      case .single: return vt_x87_store_single(&value, a)
-      case .double: return vt_x87_store_double(&value, a)
-      case .int16: return vt_x87_store_int16(&value, a)
-      case .int32: return vt_x87_store_int32(&value, a)
-      case .truncated16: return vt_x87_store_truncated16(&value, a)
-      case .truncated32: return vt_x87_store_truncated32(&value, a)
-      case .truncated64: return vt_x87_store_truncated64(&value, a)
-      case .decimal: return vt_x87_store_decimal(&value, a)
+      case .single: return vt_x87_store_single(value, a)
+      case .double: return vt_x87_store_double(value, a)
+      case .int16: return vt_x87_store_int16(value, a)
+      case .int32: return vt_x87_store_int32(value, a)
+      case .truncated16: return vt_x87_store_truncated16(value, a)
+      case .truncated32: return vt_x87_store_truncated32(value, a)
+      case .truncated64: return vt_x87_store_truncated64(value, a)
+      case .decimal: return vt_x87_store_decimal(value, a)
       case .extended:
-        value.low = a.pointee.significand
-        value.high = UInt64(a.pointee.sign_exponent)
+        value.pointee.low = a.pointee.significand
+        value.pointee.high = UInt64(a.pointee.sign_exponent)
         return 0
-      default: return vt_x87_store_int64(&value, a)
+      default: return vt_x87_store_int64(value, a)
       }
     }
 
-    @inline(__always) func compare(_ a: X87Pointer, _ value: UInt64) -> UInt32 {
-      var dropped = X87Register()
+    @inline(__always) func compare(_ a: X87Pointer, _ value: UnsafePointer<X87Memory>) -> UInt32 {
       switch self {
-      case .single: return vt_x87_compare_single(&dropped, a, value)
-      case .double: return vt_x87_compare_double(&dropped, a, value)
-      case .int16: return vt_x87_compare_int16(&dropped, a, value)
-      default: return vt_x87_compare_int32(&dropped, a, value)
+      case .single: return vt_x87_compare_single(a, value)
+      case .double: return vt_x87_compare_double(a, value)
+      case .int16: return vt_x87_compare_int16(a, value)
+      default: return vt_x87_compare_int32(a, value)
       }
     }
   }
