@@ -1,12 +1,10 @@
-// PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM: comparison of two short strings (Intel manual, volume 1,
-// section 14.3.1 … SSE4.2 string instructions; volume 2, section 4.1). Pure functions over two chunks, their
-// lengths and the control byte:
+// PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM: comparison of two short strings (Intel manual, volume 2,
+// section 4.1). Pure functions over two chunks, their lengths and the control byte:
 //
 //     bits 1…0  elements: unsigned bytes, unsigned words, signed bytes, signed words
 //     bits 3…2  aggregation: equal any, ranges, equal each, equal ordered
 //     bits 5…4  polarity: bit 4 inverts, bit 5 restricts that to valid elements of the second string
-//     bit 6     index of the most significant bit instead of the least; or a byte/word mask instead of a bit
-// mask
+//     bit 6     index of the most significant bit instead of the least; or element masks instead of bits
 
 /// One comparison of strings.
 struct StringComparison {

@@ -35,7 +35,8 @@ extension Interpreter {
 
   @inline(__always) public func zeroVectorAbove(_ number: UInt8, _ index: Int) {
     // Chunks 2 and 3 belong to AVX-512, which no CPU level has yet: they are always zero.
-    if index < 2 { writeVector(number, 1, SIMD2()) }
+    if index == 0 { writeVector(number, 0, Chunk()) }
+    if index < 2 { writeVector(number, 1, Chunk()) }
   }
 
   // MARK: MMX
@@ -174,10 +175,10 @@ extension Interpreter {
       }
       (vector(mask, 0) + i &* size).storeBytes(of: 0, as: E.Scalar.self)
     }
-    writeVector(mask, 0, SIMD2())
-    writeVector(mask, 1, SIMD2())
+    writeVector(mask, 0, Chunk())
+    writeVector(mask, 1, Chunk())
     if count &* size == 8 { (vector(destination, 0) + 8).storeBytes(of: 0, as: UInt64.self) }
-    if count &* size <= 16 { writeVector(destination, 1, SIMD2()) }
+    if count &* size <= 16 { writeVector(destination, 1, Chunk()) }
   }
 
   @inline(__always) public func implicitDestination<W: Width>(
