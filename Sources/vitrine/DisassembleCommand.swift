@@ -1,8 +1,127 @@
-// `vitrine disassemble`: prints the machine code of an ELF file, a function or a range of it.
+// `vitrine disassemble`: prints the machine code of an ELF file, of a function or of a range of addresses.
+// The output is asked for, so it goes to standard output.
+import Linux
+import VirtualMachine
+import X86
 
-enum DisassembleCommand {
+struct DisassembleCommand {
+  private var path: [UInt8] = []
+  private var symbol: [UInt8]?
+  private var range: Range<UInt64>?
+  private var syntax = Disassembler.Syntax.intel
+
   static func run(_ words: [[UInt8]]) -> Int32 {
-    Terminal.complain("disassemble: not yet built into this version")
+    var command = DisassembleCommand()
+    do {
+      guard try command.parse(words) else {
+        Terminal.write(HelpText.disassemble, to: 1)
+        return 0
+      }
+    } catch {
+      Terminal.complain(error.message)
+      Terminal.write(HelpText.disassembleUsage + "Try: vitrine help disassemble\n", to: 2)
+      return ownFailureCode
+    }
+    guard let problem = command.list() else { return 0 }
+    Terminal.complain(problem)
     return ownFailureCode
+  }
+
+  /// False when help is wanted.
+  private mutating func parse(_ words: [[UInt8]]) throws(UsageError) -> Bool {
+    var reader = WordReader(words)
+    while let option = reader.nextOption() {
+      switch option.name {
+      case "-h", "--help": return false
+      case "--symbol": symbol = try reader.bytes(of: option)
+      case "--range": range = try DisassembleCommand.range(try reader.text(of: option))
+      case "--syntax":
+        switch try reader.text(of: option) {
+        case "intel": syntax = .intel
+        case "att": syntax = .att
+        case let name: throw UsageError("unknown syntax: \(shown(name)) (there are: intel, att)")
+        }
+      default: throw UsageError("unknown option: \(shown(option.name))")
+      }
+    }
+    let operands = reader.operands()
+    guard operands.count == 1 else {
+      throw UsageError(operands.isEmpty ? "no file to disassemble" : "more than one file")
+    }
+    if symbol != nil, range != nil { throw UsageError("--symbol and --range exclude each other") }
+    path = operands[0]
+    return true
+  }
+
+  private static func range(_ text: String) throws(UsageError) -> Range<UInt64> {
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.count == 2, let low = parseNumber(parts[0]), let high = parseNumber(parts[1]), low <= high
+    else {
+      throw UsageError("--range needs A-B, two addresses, not \(shown(text))")
+    }
+    return low..<high
+  }
+
+  /// Prints; what went wrong, or nil.
+  private func list() -> String? {
+    let sections: ELFSections
+    do {
+      let file = try ExecutableFile(path: path)
+      let header = try ELFHeader(file.read(at: 0, count: ELFHeader.size), path: path, fileSize: file.size)
+      sections = ELFSections(header, in: file)
+    } catch let error as LoadError {
+      return error.description
+    } catch {
+      return describe(error)
+    }
+    let symbols = SymbolTable(sections)
+    var wanted = range
+    if let name = symbol {
+      guard let found = symbols.symbol(named: name), let end = symbols.end(of: found) else {
+        return "\(LoadError.name(path)): no symbol \(LoadError.name(name))"
+      }
+      wanted = found.address..<max(end, found.address)
+    }
+    let listing = CodeListing(symbols: symbols, syntax: syntax)
+    var isEmpty = true
+    for section in sections.all where section.isExecutable || (wanted != nil && section.flags & 2 != 0) {
+      if print(section, of: sections, wanted, listing) { isEmpty = false }
+    }
+    if !isEmpty { return nil }
+    return "\(LoadError.name(path)): no code " + (wanted == nil ? "sections" : "there")
+  }
+
+  private func describe(_ error: any Error) -> String {
+    switch error as? ExecutableFile.OpenError {
+    case .host(let number): return LoadError.file(path: path, number: number).description
+    case .notRegular(let isDirectory):
+      return LoadError.notRegular(path: path, isDirectory: isDirectory).description
+    case nil: return "\(LoadError.name(path)): cannot be read"
+    }
+  }
+
+  /// Prints the part of a section that is wanted; false when there is none.
+  private func print(
+    _ section: ELFSection, of sections: ELFSections, _ wanted: Range<UInt64>?, _ listing: CodeListing
+  ) -> Bool {
+    let bytes = sections.bytes(of: section)
+    let end = section.address &+ UInt64(truncatingIfNeeded: bytes.count)
+    guard end > section.address else { return false }
+    let part = (wanted ?? section.address..<end).clamped(to: section.address..<end)
+    if part.isEmpty { return false }
+    var text = "section \(LoadError.name(section.name)):\n"
+    bytes.withUnsafeBytes { buffer in
+      let first = Int(truncatingIfNeeded: part.lowerBound &- section.address)
+      let last = Int(truncatingIfNeeded: part.upperBound &- section.address)
+      listing.lines(UnsafeRawBufferPointer(rebasing: buffer[first..<last]), at: part.lowerBound) { line in
+        text += line + "\n"
+        if text.utf8.count > 1 << 16 {
+          Terminal.write(text, to: 1)
+          text = ""
+        }
+      }
+    }
+    Terminal.write(text, to: 1)
+    return true
   }
 }

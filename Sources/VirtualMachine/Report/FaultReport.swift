@@ -9,9 +9,6 @@ import X86
 
 /// What to report of a guest that a signal killed.
 public struct FaultReport {
-  /// The text of one instruction: its bytes and its address. Nil when they are no instruction.
-  public typealias Disassembly = (_ bytes: [UInt8], _ address: UInt64) -> (text: String, length: Int)?
-
   private let program: LoadedProgram
   private let space: AddressSpace
   private let cpu: UnsafePointer<vt_cpu_state>
@@ -21,7 +18,6 @@ public struct FaultReport {
   /// Colour, with the escape sequences of ECMA-48.
   public var useColour = false
   public var showVectors = false
-  public var disassembly: Disassembly?
 
   private static let frameLimit = 64
 
@@ -78,10 +74,10 @@ public struct FaultReport {
       bytes += byte
     }
     if bytes.isEmpty { return ["  instruction: its memory cannot be read"] }
-    let decoded = disassembly?(bytes, rip)
+    let listing = CodeListing(symbols: files.symbols.moved(by: program.loadBias))
+    let decoded = bytes.withUnsafeBytes { listing.instruction($0, at: rip) }
     let shown = bytes.prefix(decoded?.length ?? 15).map { FaultReport.hex(UInt64($0), digits: 2) }
-    let text = decoded.map { "   " + $0.text } ?? "   (no known instruction)"
-    return ["  instruction: " + shown.joined(separator: " ") + (disassembly == nil ? "" : text)]
+    return ["  instruction: \(decoded?.text ?? "(none known)")   [\(shown.joined(separator: " "))]"]
   }
 
   static func hex(_ value: UInt64, digits: Int) -> String {
@@ -170,7 +166,7 @@ struct SpaceMemory: UnwindMemory {
 /// Symbols and unwind tables of the program's file.
 struct ReportSymbols {
   private let bias: UInt64
-  private let symbols: SymbolTable
+  let symbols: SymbolTable
   let callFrames: CallFrameTable
 
   /// Empty when the file has changed into something else or cannot be read any more.

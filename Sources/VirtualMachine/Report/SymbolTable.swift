@@ -38,8 +38,17 @@ public struct SymbolTable: Sendable {
     }
   }
 
-  /// For tests.
+  /// These symbols, in any order.
   init(_ symbols: [ELFSymbol]) { self.symbols = symbols.sorted { $0.address < $1.address } }
+
+  /// The same symbols at the addresses where a position-independent program has them.
+  public func moved(by bias: UInt64) -> SymbolTable {
+    if bias == 0 { return self }
+    let moved = symbols.map {
+      ELFSymbol(name: $0.name, address: $0.address &+ bias, size: $0.size, isFunction: $0.isFunction)
+    }
+    return SymbolTable(moved)
+  }
 
   public var isEmpty: Bool { symbols.isEmpty }
   public var all: [ELFSymbol] { symbols }
