@@ -163,7 +163,7 @@ public final class UserMachine {
       case .exited(let code): return .exited(code)
       case .killed(let signal, let fault):
         if process.isForkedChild { process.endBySignal(signal) }
-        if fault != nil { report(signal, fault, process) }
+        report(signal, fault, process)
         return .killed(signal: signal)
       }
     }
@@ -182,7 +182,7 @@ public final class UserMachine {
   }
 
   private func report(_ signal: Int32, _ fault: GuestFault?, _ process: LinuxProcess) {
-    guard let program = process.program else { return }
+    guard let program = process.program, FaultReport.isWanted(signal: signal) else { return }
     var report = FaultReport(
       signal: signal, fault: fault, cpu: cpu, space: process.memory, program: program)
     report.useColour = configuration.useColour

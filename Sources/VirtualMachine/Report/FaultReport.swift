@@ -34,12 +34,22 @@ public struct FaultReport {
     files = ReportSymbols(program)
   }
 
-  /// The whole report, ending with a line feed.
+  /// Whether there is anything to say: Ctrl-C and a reader that went away are no news.
+  public static func isWanted(signal: Int32) -> Bool { signal != Signal.interrupt && signal != Signal.pipe }
+
+  /// A sent signal that asks the program to end, not one by which it or the kernel complains.
+  private var isRequest: Bool {
+    fault == nil && ![Signal.abort, Signal.systemCall, Signal.trap, 3].contains(signal)
+      && ![Signal.segmentation, Signal.bus, Signal.illegal, Signal.floatingPoint].contains(signal)
+  }
+
+  /// The whole report, ending with a line feed; one line when the signal was a request to end.
   public func text() -> String {
     let rip = cpu.pointee.rip
     var lines: [String] = []
     lines.append(
       strong("guest killed by \(Signal.name(signal))") + ": " + LoadError.name(program.executablePath))
+    if isRequest { return lines[0] + "\n" }
     if let fault { lines.append("  " + FaultText(fault: fault, rip: rip, space: space).sentence) }
     lines.append("  at \(rip.hexadecimal)" + place(rip, shownAs: rip))
     lines += instructionLines(rip)
