@@ -79,12 +79,16 @@ public struct SymbolTable: Sendable {
     }
     // A sized symbol further back may contain the address although smaller ones lie between.
     var steps = 0
+    var hasPassedSized = false
     while low > 0, steps < 64 {
       low &-= 1
       steps &+= 1
       let candidate = symbols[low]
       let distance = address &- candidate.address
-      if candidate.size == 0 ? distance < 1 << 20 : distance < candidate.size { return candidate }
+      if candidate.size == 0 ? !hasPassedSized && distance < 1 << 20 : distance < candidate.size {
+        return candidate
+      }
+      if candidate.size != 0 { hasPassedSized = true }
     }
     return nil
   }
