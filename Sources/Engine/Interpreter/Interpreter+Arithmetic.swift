@@ -136,7 +136,7 @@ extension Interpreter {
       return ((wide &<< count) &>> 32, (wide &>> (64 &- count)) & 1)
     }
     let wide = (x &<< 32) | (filler &<< 16) | filler
-    return (((wide &<< count) &>> 32) & 0xffff, (wide &>> (48 &- count)) & 1)
+    return (((wide &<< count) &>> 32) & 0xffff, ((x &<< count) &>> 16) & 1)
   }
 
   @inline(__always) public func shiftRightDouble<W: Width>(
@@ -148,7 +148,7 @@ extension Interpreter {
     }
     let wide = W.bits == 32 ? (filler &<< 32) | x : (filler &<< 32) | (filler &<< 16) | x
     let result = UInt64(truncatingIfNeeded: W.Native(truncatingIfNeeded: wide &>> count))
-    return (result, (wide &>> (count &- 1)) & 1)
+    return (result, (x &>> (count &- 1)) & 1)
   }
 
   // MARK: Comparisons and counts

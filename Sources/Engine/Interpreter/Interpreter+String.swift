@@ -42,9 +42,6 @@ private struct StringCursor<E: Width, A: Width> {
     return bytes / (E.bits &>> 3)
   }
 
-  /// After the last iteration, or none: with a count of 0, RCX alone is written (and zero-extended).
-  func finish(_ b: Interpreter) { b.writeRegister(A.self, GeneralOffset.rcx, count) }
-
   func store(_ b: Interpreter, repeats: Bool, source keepsSource: Bool, destination keepsDestination: Bool) {
     if keepsSource { b.writeRegister(A.self, GeneralOffset.rsi, source) }
     if keepsDestination { b.writeRegister(A.self, GeneralOffset.rdi, destination) }
@@ -77,7 +74,6 @@ extension Interpreter {
       cursor.advance(rest &+ 1, source: true, destination: true)
       cursor.store(self, repeats: repeats, source: true, destination: true)
     }
-    if repeats { cursor.finish(self) }
   }
 
   /// How many elements after the first may be moved at once: upwards, within both pages, and not so far that an element
@@ -115,7 +111,6 @@ extension Interpreter {
       cursor.advance(run, source: false, destination: true)
       cursor.store(self, repeats: repeats, source: false, destination: true)
     }
-    if repeats { cursor.finish(self) }
   }
 
   public func loadString<E: Width, A: Width>(
@@ -128,7 +123,6 @@ extension Interpreter {
       cursor.advance(1, source: true, destination: false)
       cursor.store(self, repeats: repeats, source: true, destination: false)
     }
-    if repeats { cursor.finish(self) }
   }
 
   public func compareString<E: Width, A: Width>(
@@ -143,7 +137,6 @@ extension Interpreter {
       cursor.store(self, repeats: repeats, source: true, destination: true)
       if stops(E.self, x, y, repetition, isLast: cursor.count == 0) { return }
     }
-    if repeats { cursor.finish(self) }
   }
 
   public func scanString<E: Width, A: Width>(
@@ -158,7 +151,6 @@ extension Interpreter {
       cursor.store(self, repeats: repeats, source: false, destination: true)
       if stops(E.self, x, y, repetition, isLast: cursor.count == 0) { return }
     }
-    if repeats { cursor.finish(self) }
   }
 
   /// Whether a comparison ends the repetition; the flags are those of the last one. They are set in each iteration,
