@@ -148,7 +148,7 @@ public struct Decoder {
     return nil
   }
 
-  private mutating func finish(
+  @inline(__always) private mutating func finish(
     _ instruction: inout Instruction, _ row: RowInfo, hasModRM: Bool, modless: Bool
   ) -> Bool {
     instruction.row = row.id
@@ -178,7 +178,8 @@ public struct Decoder {
   }
 
   /// Consumes prefixes and returns the first byte after them. REX counts only directly before the opcode.
-  private mutating func readPrefixes() -> UInt8 {
+  // PERF: most instructions have one prefix or none.
+  @inline(__always) private mutating func readPrefixes() -> UInt8 {
     while true {
       let byte = next()
       if isOverrun { return 0 }

@@ -2,6 +2,7 @@
 //
 //     decodecheck objdump [--parts N] [--intel] FILE…   compares length and text with objdump's, over .text
 //     decodecheck random COUNT [SEED]                   decodes COUNT random byte strings in each of the three modes
+//     decodecheck noise MODE COUNT [SEED]               compares COUNT random strings with objdump's; MODE 16, 32, 64
 //     decodecheck speed FILE                            measures decoding of .text
 //
 // `--parts N` compares N windows of 128 KiB, evenly spread, instead of everything. Exit status 1: differences found.
@@ -17,14 +18,26 @@ import Glibc
     case "random":
       let count = arguments.first.flatMap { Int($0) } ?? 1_000_000
       RandomCheck.run(count: count, seed: arguments.dropFirst().first.flatMap { UInt64($0) } ?? 1)
+    case "noise": noise(arguments)
     case "speed": SpeedCheck.run(arguments)
     default: usage()
     }
   }
 
   static func usage() -> Never {
-    print("usage: decodecheck objdump [--parts N] [--intel] FILE… | random COUNT [SEED] | speed FILE")
+    print(
+      "usage: decodecheck objdump [--parts N] [--intel] FILE… | random COUNT [SEED] | "
+        + "noise MODE COUNT [SEED] | speed FILE")
     exit(2)
+  }
+
+  static func noise(_ arguments: [String]) {
+    guard arguments.count >= 2, let count = Int(arguments[1]) else { usage() }
+    var comparison = Comparison(isIntel: false)
+    comparison.mode = arguments[0] == "16" ? .bits16 : arguments[0] == "32" ? .bits32 : .bits64
+    comparison.runNoise(count: count, seed: arguments.count > 2 ? UInt64(arguments[2]) ?? 1 : 1)
+    comparison.report("noise, \(arguments[0])-bit")
+    comparison.reportDifferences()
   }
 
   static func objdump(_ arguments: [String]) {

@@ -10,6 +10,7 @@ struct Comparison {
     var sample = ""
   }
   let isIntel: Bool
+  var mode = OperatingMode.bits64
   var instructions = 0
   var bad = 0
   var wrongLengths = 0
@@ -89,14 +90,14 @@ struct Comparison {
     // Data between functions, and the end of a window.
     if theirs.containsBad {
       bad += 1
-      return
+      return bytes.withUnsafeBytes { noteAccepted($0, theirs) }
     }
     bytes.withUnsafeBytes { check($0, address, theirs) }
   }
 
   private mutating func check(_ bytes: UnsafeRawBufferPointer, _ address: UInt64, _ theirs: [UInt8]) {
     var instruction = Instruction()
-    let status = Decoder.decode(bytes, mode: .bits64, into: &instruction)
+    let status = Decoder.decode(bytes, mode: mode, into: &instruction)
     guard status == .valid, Int(instruction.length) == bytes.count else {
       wrongLengths += 1
       return note("length", bytes, "\(status) \(instruction.length)", theirs)
@@ -112,6 +113,34 @@ struct Comparison {
       wrongTexts += 1
       note(instruction.info.mnemonic.description, bytes, String(decoding: ours, as: UTF8.self), theirs)
     }
+  }
+
+  /// objdump knows no instruction here, we do; no failure, but listed.
+  private mutating func noteAccepted(_ bytes: UnsafeRawBufferPointer, _ theirs: [UInt8]) {
+    var instruction = Instruction()
+    guard Decoder.decode(bytes, mode: mode, into: &instruction) == .valid else { return }
+    guard Int(instruction.length) == bytes.count else { return }
+    note("accepted " + instruction.info.mnemonic.description, bytes, "", theirs)
+  }
+
+  /// Random bytes through `objdump -D`, in `mode`.
+  mutating func runNoise(count: Int, seed: UInt64) {
+    let path = "/tmp/decodecheck-\(getpid()).bin"
+    defer { unlink(path) }
+    guard let file = fopen(path, "w") else { return print("cannot write \(path)") }
+    var noise = Noise(seed: seed)
+    var bytes = [UInt8](repeating: 0x90, count: count * 16)
+    bytes.withUnsafeMutableBytes { buffer in
+      for start in stride(from: 0, to: buffer.count, by: 16) {
+        noise.fill(UnsafeMutableRawBufferPointer(rebasing: buffer[start..<start + 15]))
+      }
+    }
+    fwrite(bytes, 1, bytes.count, file)
+    fclose(file)
+    let machines = ["i8086", "i386", "i386:x86-64"]
+    var comparison = self
+    Lines.each("objdump -Dw -b binary -m \(machines[Int(mode.rawValue)]) \(path)") { comparison.compare($0) }
+    self = comparison
   }
 
   private mutating func note(

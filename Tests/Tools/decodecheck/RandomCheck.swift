@@ -11,13 +11,13 @@ enum RandomCheck {
       mprotect(memory + page, page, PROT_NONE) == 0
     else { return print("no memory") }
     let end = memory + page
-    var state = seed &* 2 &+ 1
+    var noise = Noise(seed: seed)
     var counts = [Int](repeating: 0, count: 4)
     var text = [UInt8](repeating: 0, count: 256)
     for number in 0..<count {
-      let length = number % 7 == 0 ? Int(next(&state) % 16) : 15
+      let length = number % 7 == 0 ? Int(noise.next() % 16) : 15
       let start = end - length
-      fill(start, length, &state)
+      noise.fill(UnsafeMutableRawBufferPointer(start: start, count: length))
       let bytes = UnsafeRawBufferPointer(start: start, count: length)
       for mode in OperatingMode.allCases {
         var instruction = Instruction()
@@ -38,28 +38,6 @@ enum RandomCheck {
     print(
       "\(count) strings in 3 modes: \(counts[0]) valid, \(counts[1]) invalid, \(counts[2]) cut off, "
         + "\(counts[3]) too long; no crash, no read beyond the end")
-  }
-
-  /// Random bytes; often with prefixes and escapes in front, which plain noise seldom has.
-  private static func fill(_ start: UnsafeMutableRawPointer, _ length: Int, _ state: inout UInt64) {
-    for index in 0..<length {
-      start.storeBytes(of: UInt8(truncatingIfNeeded: next(&state) >> 24), toByteOffset: index, as: UInt8.self)
-    }
-    let interesting: [UInt8] = [
-      0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x2e, 0x64, 0x48, 0x41, 0x0f, 0x0f, 0x0f, 0xc4, 0xc5, 0x62, 0x38,
-    ]
-    let choice = next(&state)
-    for index in 0..<min(Int(choice & 3), length) {
-      let byte = interesting[Int(choice >> UInt64(8 + 4 * index) & 15)]
-      start.storeBytes(of: byte, toByteOffset: index, as: UInt8.self)
-    }
-  }
-
-  private static func next(_ state: inout UInt64) -> UInt64 {
-    state ^= state << 13
-    state ^= state >> 7
-    state ^= state << 17
-    return state &* 0x2545_f491_4f6c_dd1d
   }
 
   private static func fail(_ bytes: UnsafeRawBufferPointer, _ mode: OperatingMode) {
