@@ -67,6 +67,7 @@ struct InstructionWriter {
   /// 66 90
   var isExchangedNop: Bool {
     name.equals("nop") && instruction.opcode == 0x90 && instruction.operandSize == 16 && row.operandCount == 0
+      && instruction.prefixes.contains(.operandSize)
   }
 
   /// A jump or call whose target is in a register or in memory.

@@ -52,13 +52,7 @@ extension InstructionWriter {
     if memory.base == nil, memory.index == nil, !showsAbsent {
       return buffer.append(hex: absolute(memory.displacement))
     }
-    if hasDisplacement(memory) {
-      if memory.base == nil, memory.index == nil {
-        buffer.append(hex: absolute(memory.displacement))
-      } else {
-        buffer.append(signedHex: memory.displacement)
-      }
-    }
+    if hasDisplacement(memory) { buffer.append(signedHex: memory.displacement) }
     buffer.append("(")
     if let base = memory.base { write(register: base, to: &buffer) }
     if let index = memory.index {

@@ -7,6 +7,7 @@ extension InstructionWriter {
     } else if !writePredicate(&buffer) {
       if isATT { writeATTName(&buffer) } else { writeIntelName(&buffer) }
     }
+    if hasStackSuffix { buffer.append(instruction.mode == .bits16 ? "l" : "w") }
     if branchHint == 0x2e { buffer.append(",pn") }
     if branchHint == 0x3e { buffer.append(",pt") }
     if row.operandCount > 0 || isString || isExchangedNop || name.equals("xlatb") {
@@ -167,10 +168,19 @@ extension InstructionWriter {
       }
     }
     if name.hasPrefix("set") || row.attributes.contains(.flow) || name.hasPrefix("prefetch") { return false }
-    if name.equals("push") || name.equals("pop") { return instruction.operandSize == 16 }
+    if name.equals("push") || name.equals("pop") { return false }
     let none: StaticString =
       "cmpxchg8b cmpxchg16b ldmxcsr stmxcsr vldmxcsr vstmxcsr clflush clflushopt clwb cldemote invlpg sldt str lldt ltr verr verw smsw lmsw clrssbsy rstorssp "
     return !Self.isListed(name, in: none)
+  }
+
+  /// What moves the stack by the operand size, when 66 changes it and no register shows that.
+  var hasStackSuffix: Bool {
+    guard isATT, instruction.prefixes.contains(.operandSize) else { return false }
+    let first = row.operand(0)
+    if first.kind == .general, first.letter == .opcode || !instruction.hasMemoryOperand { return false }
+    return Self.isListed(
+      name, in: "push pop pusha pushad popa popad pushf pushfd pushfq popf popfd popfq ret enter leave ")
   }
 
   private var isShift: Bool { instruction.opcode & 0xf0 == 0xd0 }

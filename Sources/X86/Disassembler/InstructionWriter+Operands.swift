@@ -31,6 +31,15 @@ extension InstructionWriter {
     isATT && row.operandCount == 2 && row.operand(1).kind == .constant && row.operand(1).fixed == 1
   }
 
+  /// MOV to a segment register reads 16 bits; objdump names the whole register.
+  private func shown(_ register: Register) -> Register {
+    guard instruction.opcode == 0x8e, row.operand(0).kind == .segment, register.registerClass == .general16
+    else {
+      return register
+    }
+    return Register(general: register.number, width: Int(instruction.operandSize))
+  }
+
   private func write(
     operand: OperandInfo, to buffer: inout TextBuffer, symbol: (UInt64, inout TextBuffer) -> Void
   ) {
@@ -40,7 +49,7 @@ extension InstructionWriter {
     case .register(let register):
       let isPort = isATT && register.registerClass == .general16 && register.number == 2 && isPortAccess
       if isPort { buffer.append("(") }
-      write(register: register, to: &buffer)
+      write(register: shown(register), to: &buffer)
       if isPort { buffer.append(")") }
       // `%st` is the fixed register, `%st(0)` the one that ModRM names.
       if register.registerClass == .x87, register.number == 0, operand.letter == .modRM {

@@ -36,17 +36,16 @@ extension InstructionWriter {
   private mutating func consumes(_ byte: UInt8) -> Bool {
     switch byte {
     case 0x66: return consumesOperandSize
-    case 0x67: return usesMemory || isString || row.requiredAddressSize != 0
+    case 0x67:
+      return instruction.hasMemoryOperand || isString || row.requiredAddressSize != 0
     case 0xf2: return row.mandatoryPrefix == .pF2 || row.mandatoryPrefix == .p66F2
     case 0xf3: return row.mandatoryPrefix == .pF3 || row.mandatoryPrefix == .p66F3
     case 0x64, 0x65: return usesMemory || readsStringSource
     case 0x26, 0x2e, 0x36, 0x3e:
-      if instruction.mode != .bits64, usesMemory || readsStringSource { return true }
-      if byte == 0x3e, isIndirectBranch {
+      if readsStringSource || instruction.mode != .bits64 && usesMemory { return true }
+      if byte == 0x3e, isIndirectBranch, row.operand(0).kind == .general {
         hintsNotrack = true
-      } else if byte == 0x2e || byte == 0x3e, name[0] == 0x6a, row.attributes.contains(.flow),
-        row.flagsRead != 0
-      {
+      } else if byte == 0x2e || byte == 0x3e, isConditionalBranch {
         branchHint = byte
       }
       return false
@@ -54,15 +53,24 @@ extension InstructionWriter {
     }
   }
 
+  /// Jcc, LOOPcc, JRCXZ: they have a short form and are neither JMP nor CALL.
+  private var isConditionalBranch: Bool {
+    row.operand(0).kind == .relative && row.attributes.contains(.flow)
+      && !name.equals("jmp") && !name.equals("call") && !name.equals("xbegin")
+  }
+
   /// MOVS, CMPS, LODS, OUTS and XLAT: the memory at DS:rSI.
-  private var readsStringSource: Bool { isString || name.equals("xlatb") }
+  private var readsStringSource: Bool {
+    if isString { return !name.hasPrefix("stos") && !name.hasPrefix("scas") && !name.hasPrefix("ins") }
+    return name.equals("xlatb")
+  }
 
   private var consumesOperandSize: Bool {
     switch row.mandatoryPrefix {
     case .p66, .p66F2, .p66F3: return true
     default: break
     }
-    if isExchangedNop { return true }
+    if isExchangedNop || hasStackSuffix { return true }
     if row.requiredOperandSize == 0 { return false }
     if instruction.mode != .bits64 { return true }
     return instruction.operandSize == 16
@@ -113,10 +121,9 @@ extension InstructionWriter {
       case .opcode: used |= 0x41
       default: break
       }
-      if operand.kind == .general, operand.width == 8,
-        !instruction.hasMemoryOperand || operand.letter != .modRM
-      {
-        if rex == 0x40, operand.letter != .fixed { return true }
+      // SPL, BPL, SIL and DIL need a REX prefix of any kind.
+      if rex == 0x40, case .register(let register) = instruction.value(of: operand) {
+        if register.registerClass == .general8, register.number >= 4 { return true }
       }
     }
     return rex & 15 != 0 && rex & ~used & 15 == 0

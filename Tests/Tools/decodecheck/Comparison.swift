@@ -87,8 +87,8 @@ struct Comparison {
     }
     let theirs = Comparison.normalised(fields[2])
     instructions += 1
-    // Data between functions, and the end of a window.
-    if theirs.containsBad {
+    // Data between functions: bytes that begin no instruction, prefixes that precede none.
+    if theirs.containsBad || Comparison.isLonePrefix(theirs) {
       bad += 1
       return bytes.withUnsafeBytes { noteAccepted($0, theirs) }
     }
@@ -112,6 +112,16 @@ struct Comparison {
     if ours != theirs {
       wrongTexts += 1
       note(instruction.info.mnemonic.description, bytes, String(decoding: ours, as: UTF8.self), theirs)
+    }
+  }
+
+  /// Prefixes that objdump prints by themselves, because what follows does not take them.
+  static func isLonePrefix(_ text: [UInt8]) -> Bool {
+    let prefixes = [
+      "data16", "data32", "addr16", "addr32", "cs", "ds", "es", "ss", "fs", "gs", "lock", "repz", "repnz",
+    ]
+    return text.split(separator: 32).allSatisfy { word in
+      word.starts(with: "rex".utf8) || prefixes.contains { $0.utf8.elementsEqual(word) }
     }
   }
 
