@@ -5,7 +5,7 @@ enum Structures {
   /// Size of struct `name`; 0 when unknown.
   static func size(_ name: [UInt8]) -> UInt64 {
     switch String(decoding: name, as: UTF8.self) {
-    case "int", "uint", "pid", "uid", "gid", "socklen": return 4
+    case "int", "uint", "pid", "uid", "gid", "socklen", "wstatus": return 4
     case "long", "ulong", "off", "time", "sigset", "pipe", "winsize", "addr": return 8
     case "timespec", "timeval", "rlimit", "utimbuf", "mqattr": return 16
     case "timespecs", "timevals": return 32

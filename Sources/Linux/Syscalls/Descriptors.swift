@@ -9,8 +9,8 @@ extension SystemCallTable {
     define(32, "dup", "fd")
     define(33, "dup2", "fd fd", [], LinuxProcess.duplicateTo)
     define(72, "fcntl", "fd $fcntl hex", .slow, LinuxProcess.descriptorControl)
-    define(292, "dup3", "fd fd %open", [], LinuxProcess.duplicateTo)
-    define(293, "pipe2", "*pipe> %open")
+    define(292, "dup3", "fd fd %pipe", [], LinuxProcess.duplicateTo)
+    define(293, "pipe2", "*pipe> %pipe")
     define(319, "memfd_create", "str %memfd")
     define(436, "close_range", "uint uint %closerange", [], LinuxProcess.closeRange)
   }

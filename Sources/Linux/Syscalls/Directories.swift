@@ -4,7 +4,7 @@ import LinuxABI
 
 extension SystemCallTable {
   mutating func defineDirectories() {
-    define(78, "getdents", "fd buf>2 ulong")
+    define(78, "getdents", "fd *dirents>2 ulong")
     define(79, "getcwd", "buf>1 ulong")
     define(80, "chdir", "path")
     define(81, "fchdir", "fd")
@@ -20,7 +20,7 @@ extension SystemCallTable {
     define(217, "getdents64", "fd *dirents>2 ulong")
     define(258, "mkdirat", "dirfd path octal")
     define(259, "mknodat", "dirfd path octal dev")
-    define(263, "unlinkat", "dirfd path %at")
+    define(263, "unlinkat", "dirfd path %unlinkat")
     define(264, "renameat", "dirfd path dirfd path")
     define(265, "linkat", "dirfd path dirfd path %at")
     define(266, "symlinkat", "path dirfd path")

@@ -20,10 +20,10 @@ extension SystemCallTable {
     define(281, "epoll_pwait", "fd *epoll_event>2 int int *sigset< ulong", .waits, LinuxProcess.epollMasked)
     define(282, "signalfd", "fd *sigset< ulong", [], LinuxProcess.signalDescriptor)
     define(284, "eventfd", "uint")
-    define(289, "signalfd4", "fd *sigset< ulong %open", [], LinuxProcess.signalDescriptor)
-    define(290, "eventfd2", "uint %open")
-    define(291, "epoll_create1", "%open")
-    define(294, "inotify_init1", "%open")
+    define(289, "signalfd4", "fd *sigset< ulong %signalfd", [], LinuxProcess.signalDescriptor)
+    define(290, "eventfd2", "uint %eventfd")
+    define(291, "epoll_create1", "%epoll")
+    define(294, "inotify_init1", "%inotifyinit")
     define(
       441, "epoll_pwait2", "fd *epoll_event>2 int *timespec< *sigset< ulong", .waits, LinuxProcess.epollMasked
     )

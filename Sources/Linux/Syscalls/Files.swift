@@ -63,7 +63,7 @@ extension SystemCallTable {
     define(328, "pwritev2", "fd iov<2 int long ulong %rwf", .slow, LinuxProcess.vectorIO)
     define(332, "statx", "dirfd path %statxflags %statxmask *statx>")
     define(437, "openat2", "dirfd path *open_how<3 ulong", .slow)
-    define(439, "faccessat2", "dirfd path %access %at")
+    define(439, "faccessat2", "dirfd path %access %faccessat")
     define(452, "fchmodat2", "dirfd path octal %at")
   }
 

@@ -11,7 +11,7 @@ extension SystemCallTable {
     define(58, "vfork", "", [], LinuxProcess.fork)
     define(59, "execve", "path *strings< *environ<", [], LinuxProcess.execute)
     define(60, "exit", "int", .noReturn, LinuxProcess.exit)
-    define(61, "wait4", "pid *wstatus> %wait *rusage>", .slow)
+    define(61, "wait4", "pid *wstatus> %wait4 *rusage>", .slow)
     define(231, "exit_group", "int", .noReturn, LinuxProcess.exit)
     define(202, "futex", "addr $futex uint *timespec< addr uint", .slow, LinuxProcess.futex)
     define(218, "set_tid_address", "addr", [], LinuxProcess.setThreadAddress)

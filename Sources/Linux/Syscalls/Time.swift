@@ -21,8 +21,8 @@ extension SystemCallTable {
     define(228, "clock_gettime", "$clock *timespec>")
     define(229, "clock_getres", "$clock *timespec>")
     define(230, "clock_nanosleep", "$clock %timer *timespec< *timespec>", .waits)
-    define(283, "timerfd_create", "$clock %open")
-    define(286, "timerfd_settime", "fd %timer *itimerspec< *itimerspec>")
+    define(283, "timerfd_create", "$clock %timerfd")
+    define(286, "timerfd_settime", "fd %tfdtimer *itimerspec< *itimerspec>")
     define(287, "timerfd_gettime", "fd *itimerspec>")
     define(305, "clock_adjtime", "$clock *timex=")
   }

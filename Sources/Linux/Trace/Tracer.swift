@@ -1,33 +1,172 @@
-// Prints system calls and signals in strace's format (strace(1)), driven by the declarations. One line a call, written
-// when the call returns, as strace does for one process.
+// Prints system calls and signals in strace's format (strace(1)), driven by the declarations. A line begins when the call
+// begins, with its input, and ends when it has returned; calls that wait show their beginning at once. Owns the sink and
+// the line in progress.
 import GuestMemory
 import LinuxABI
 
-/// The sink and the state of a trace.
+/// A trace of one process.
 final class Tracer {
-  let descriptor: Int32
-  let host: Host
-  /// The beginning of the line of the call in progress.
-  var line = TraceText()
+  private let descriptor: Int32
+  private let host: Host
+  private var line = ""
+  /// The first argument that has not been printed.
+  private var next = 0
+  /// Characters of `line` that the sink already has.
+  private var flushed = 0
+  private var hasEnded = false
+
+  /// Column of "= result", strace's default.
+  private static let resultColumn = 40
 
   init(descriptor: Int32, host: Host) {
     self.descriptor = descriptor
     self.host = host
   }
 
-  func enter(_ call: SystemCall, _ signature: Signature, _ arguments: Arguments, _ memory: AddressSpace) {}
+  // MARK: Calls
+
+  func enter(_ call: SystemCall, _ signature: Signature, _ arguments: Arguments, _ memory: AddressSpace) {
+    line = "\(call.name)("
+    flushed = 0
+    next = 0
+    let printer = TraceArguments(call: call, arguments: arguments, memory: memory, result: nil)
+    // clone's arguments are printed in another order, when the call has returned.
+    if call.number == 56 { return }
+    let count = printer.count(signature)
+    while next < count, !printer.isOutput(signature.arguments[next], next) {
+      append(printer.text(signature.arguments[next], next))
+    }
+    if call.traits.contains(.waits), call.number != 1 { flush() }
+  }
+
   func leave(
     _ call: SystemCall, _ signature: Signature, _ arguments: Arguments, _ result: Int64,
     _ memory: AddressSpace
-  ) {}
+  ) {
+    finishArguments(call, signature, arguments, result, memory)
+    line += TraceResults.text(call, signature, arguments, result, memory)
+    endLine()
+  }
+
   func interrupted(
     _ call: SystemCall, _ signature: Signature, _ arguments: Arguments, _ memory: AddressSpace, restarts: Bool
-  ) {}
-  func end(_ call: SystemCall, _ outcome: Outcome) {}
-  func unknown(_ number: UInt64, _ arguments: Arguments) {}
-  func signal(_ information: [UInt64]) {}
-  func killed(_ signal: Int32) {}
-  func badFrame() {}
-}
+  ) {
+    finishArguments(call, signature, arguments, -Errno.EINTR, memory)
+    if call.traits.contains(.restarts) {
+      line += "? ERESTARTSYS (To be restarted if SA_RESTART is set)"
+    } else if call.number == 35 || call.number == 230 || call.number == 7 {
+      line += "? ERESTART_RESTARTBLOCK (Interrupted by signal)"
+    } else {
+      line += "? ERESTARTNOHAND (To be restarted if no handler)"
+    }
+    endLine()
+  }
 
-struct TraceText {}
+  /// The first line: the program that was started, as an execve.
+  func started(
+    _ memory: AddressSpace, path: [UInt8], arguments: [[UInt8]], environmentCount: Int, environment: UInt64
+  ) {
+    line = "execve(" + TraceText.quoted(path, limit: 4096) + ", ["
+    flushed = 0
+    line += arguments.map { TraceText.quoted($0) }.joined(separator: ", ")
+    line += "], \(TraceText.address(environment)) /* \(environmentCount) vars */"
+    closeArguments()
+    line += "0"
+    endLine()
+  }
+
+  /// The end of a process inside a call.
+  func end(_ call: SystemCall, _ outcome: Outcome) {
+    if case .exited(let code) = outcome {
+      closeArguments()
+      line += "?"
+      endLine()
+      write("+++ exited with \(code) +++\n")
+    }
+  }
+
+  func unknown(_ number: UInt64, _ arguments: Arguments) {
+    line =
+      "syscall_\(TraceText.hex(number))("
+      + (0..<6).map { TraceText.hex(arguments[$0]) }.joined(separator: ", ")
+    flushed = 0
+    closeArguments()
+    line += "-1 ENOSYS (Function not implemented)"
+    endLine()
+  }
+
+  private func finishArguments(
+    _ call: SystemCall, _ signature: Signature, _ arguments: Arguments, _ result: Int64,
+    _ memory: AddressSpace
+  ) {
+    let printer = TraceArguments(call: call, arguments: arguments, memory: memory, result: result)
+    if call.number == 56 {
+      line += TraceResults.cloneArguments(arguments)
+    } else {
+      let count = printer.count(signature)
+      while next < count { append(printer.text(signature.arguments[next], next)) }
+    }
+    closeArguments()
+  }
+
+  private func append(_ text: String) {
+    if next > 0 { line += ", " }
+    line += text
+    next += 1
+  }
+
+  private func closeArguments() {
+    line += ")"
+    let width = line.unicodeScalars.count
+    line += width < Tracer.resultColumn ? String(repeating: " ", count: Tracer.resultColumn - width) : " "
+    line += "= "
+  }
+
+  // MARK: Signals and the end
+
+  func signal(_ information: [UInt64]) {
+    let signal = Int32(truncatingIfNeeded: information.first ?? 0)
+    write("--- \(Signal.name(signal)) \(TraceStructures.information(information)) ---\n")
+  }
+
+  func killed(_ signal: Int32) {
+    if hasEnded { return }
+    hasEnded = true
+    write("+++ killed by \(Signal.name(signal)) +++\n")
+  }
+
+  func badFrame() {
+    line += "= ? (bad signal frame)"
+    endLine()
+  }
+
+  // MARK: The sink
+
+  private func endLine() {
+    line += "\n"
+    flush()
+    line = ""
+    flushed = 0
+  }
+
+  private func flush() {
+    let bytes = Array(line.utf8)
+    send(Array(bytes[min(flushed, bytes.count)...]))
+    flushed = bytes.count
+  }
+
+  private func write(_ text: String) { send(Array(text.utf8)) }
+
+  private func send(_ bytes: [UInt8]) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let sent = rest.withUnsafeBytes {
+        host.callUninterrupted(
+          1, UInt64(UInt32(bitPattern: descriptor)), UInt64(UInt(bitPattern: $0.baseAddress)),
+          UInt64($0.count))
+      }
+      if sent <= 0 { return }
+      rest = rest.dropFirst(Int(sent))
+    }
+  }
+}

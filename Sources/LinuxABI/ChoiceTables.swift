@@ -1,0 +1,323 @@
+// Values of which an argument takes one, for `FlagNames`. Sources: the uapi headers of Linux 6.x for x86-64.
+
+extension FlagNames {
+  static let whenceNames: StaticString = """
+    0 SEEK_SET
+    1 SEEK_CUR
+    2 SEEK_END
+    3 SEEK_DATA
+    4 SEEK_HOLE
+    """
+
+  static let howNames: StaticString = """
+    0 SIG_BLOCK
+    1 SIG_UNBLOCK
+    2 SIG_SETMASK
+    """
+
+  static let rlimitNames: StaticString = """
+    0 RLIMIT_CPU
+    1 RLIMIT_FSIZE
+    2 RLIMIT_DATA
+    3 RLIMIT_STACK
+    4 RLIMIT_CORE
+    5 RLIMIT_RSS
+    6 RLIMIT_NPROC
+    7 RLIMIT_NOFILE
+    8 RLIMIT_MEMLOCK
+    9 RLIMIT_AS
+    10 RLIMIT_LOCKS
+    11 RLIMIT_SIGPENDING
+    12 RLIMIT_MSGQUEUE
+    13 RLIMIT_NICE
+    14 RLIMIT_RTPRIO
+    15 RLIMIT_RTTIME
+    """
+
+  static let rusageNames: StaticString = """
+    0 RUSAGE_SELF
+    -1 RUSAGE_CHILDREN
+    1 RUSAGE_THREAD
+    """
+
+  static let schedulerNames: StaticString = """
+    0 SCHED_OTHER
+    1 SCHED_FIFO
+    2 SCHED_RR
+    3 SCHED_BATCH
+    5 SCHED_IDLE
+    6 SCHED_DEADLINE
+    """
+
+  static let madviseNames: StaticString = """
+    0 MADV_NORMAL
+    1 MADV_RANDOM
+    2 MADV_SEQUENTIAL
+    3 MADV_WILLNEED
+    4 MADV_DONTNEED
+    8 MADV_FREE
+    9 MADV_REMOVE
+    10 MADV_DONTFORK
+    11 MADV_DOFORK
+    12 MADV_MERGEABLE
+    13 MADV_UNMERGEABLE
+    14 MADV_HUGEPAGE
+    15 MADV_NOHUGEPAGE
+    16 MADV_DONTDUMP
+    17 MADV_DODUMP
+    18 MADV_WIPEONFORK
+    19 MADV_KEEPONFORK
+    20 MADV_COLD
+    21 MADV_PAGEOUT
+    22 MADV_POPULATE_READ
+    23 MADV_POPULATE_WRITE
+    24 MADV_DONTNEED_LOCKED
+    25 MADV_COLLAPSE
+    """
+
+  static let fadviseNames: StaticString = """
+    0 POSIX_FADV_NORMAL
+    1 POSIX_FADV_RANDOM
+    2 POSIX_FADV_SEQUENTIAL
+    3 POSIX_FADV_WILLNEED
+    4 POSIX_FADV_DONTNEED
+    5 POSIX_FADV_NOREUSE
+    """
+
+  static let clockNames: StaticString = """
+    0 CLOCK_REALTIME
+    1 CLOCK_MONOTONIC
+    2 CLOCK_PROCESS_CPUTIME_ID
+    3 CLOCK_THREAD_CPUTIME_ID
+    4 CLOCK_MONOTONIC_RAW
+    5 CLOCK_REALTIME_COARSE
+    6 CLOCK_MONOTONIC_COARSE
+    7 CLOCK_BOOTTIME
+    8 CLOCK_REALTIME_ALARM
+    9 CLOCK_BOOTTIME_ALARM
+    11 CLOCK_TAI
+    """
+
+  static let itimerNames: StaticString = """
+    0 ITIMER_REAL
+    1 ITIMER_VIRTUAL
+    2 ITIMER_PROF
+    """
+
+  static let fcntlNames: StaticString = """
+    0 F_DUPFD
+    1 F_GETFD
+    2 F_SETFD
+    3 F_GETFL
+    4 F_SETFL
+    5 F_GETLK
+    6 F_SETLK
+    7 F_SETLKW
+    8 F_SETOWN
+    9 F_GETOWN
+    10 F_SETSIG
+    11 F_GETSIG
+    15 F_SETOWN_EX
+    16 F_GETOWN_EX
+    36 F_OFD_GETLK
+    37 F_OFD_SETLK
+    38 F_OFD_SETLKW
+    1024 F_SETLEASE
+    1025 F_GETLEASE
+    1026 F_NOTIFY
+    1030 F_DUPFD_CLOEXEC
+    1031 F_SETPIPE_SZ
+    1032 F_GETPIPE_SZ
+    1033 F_ADD_SEALS
+    1034 F_GET_SEALS
+    """
+
+  static let ioctlNames: StaticString = """
+    0x5401 TCGETS
+    0x5402 TCSETS
+    0x5403 TCSETSW
+    0x5404 TCSETSF
+    0x5405 TCGETA
+    0x5406 TCSETA
+    0x5407 TCSETAW
+    0x5408 TCSETAF
+    0x5409 TCSBRK
+    0x540a TCXONC
+    0x540b TCFLSH
+    0x540c TIOCEXCL
+    0x540d TIOCNXCL
+    0x540e TIOCSCTTY
+    0x540f TIOCGPGRP
+    0x5410 TIOCSPGRP
+    0x5411 TIOCOUTQ
+    0x5412 TIOCSTI
+    0x5413 TIOCGWINSZ
+    0x5414 TIOCSWINSZ
+    0x5415 TIOCMGET
+    0x5416 TIOCMBIS
+    0x5417 TIOCMBIC
+    0x5418 TIOCMSET
+    0x541b FIONREAD
+    0x5421 FIONBIO
+    0x5422 TIOCNOTTY
+    0x5423 TIOCSETD
+    0x5424 TIOCGETD
+    0x5425 TCSBRKP
+    0x5429 TIOCGSID
+    0x5450 FIONCLEX
+    0x5451 FIOCLEX
+    0x5452 FIOASYNC
+    0x80045430 TIOCGPTN
+    0x40045431 TIOCSPTLCK
+    0x5441 TIOCGPTPEER
+    0x40049409 FICLONE
+    """
+
+  static let archprctlNames: StaticString = """
+    0x1001 ARCH_SET_GS
+    0x1002 ARCH_SET_FS
+    0x1003 ARCH_GET_FS
+    0x1004 ARCH_GET_GS
+    0x1011 ARCH_GET_CPUID
+    0x1012 ARCH_SET_CPUID
+    """
+
+  static let prctlNames: StaticString = """
+    1 PR_SET_PDEATHSIG
+    2 PR_GET_PDEATHSIG
+    3 PR_GET_DUMPABLE
+    4 PR_SET_DUMPABLE
+    7 PR_GET_KEEPCAPS
+    8 PR_SET_KEEPCAPS
+    15 PR_SET_NAME
+    16 PR_GET_NAME
+    21 PR_GET_SECCOMP
+    22 PR_SET_SECCOMP
+    23 PR_CAPBSET_READ
+    24 PR_CAPBSET_DROP
+    25 PR_GET_TSC
+    26 PR_SET_TSC
+    27 PR_GET_SECUREBITS
+    28 PR_SET_SECUREBITS
+    29 PR_SET_TIMERSLACK
+    30 PR_GET_TIMERSLACK
+    35 PR_SET_MM
+    36 PR_SET_CHILD_SUBREAPER
+    37 PR_GET_CHILD_SUBREAPER
+    38 PR_SET_NO_NEW_PRIVS
+    39 PR_GET_NO_NEW_PRIVS
+    40 PR_GET_TID_ADDRESS
+    41 PR_SET_THP_DISABLE
+    42 PR_GET_THP_DISABLE
+    47 PR_CAP_AMBIENT
+    0x53564d41 PR_SET_VMA
+    """
+
+  static let futexNames: StaticString = """
+    0 FUTEX_WAIT
+    1 FUTEX_WAKE
+    2 FUTEX_FD
+    3 FUTEX_REQUEUE
+    4 FUTEX_CMP_REQUEUE
+    5 FUTEX_WAKE_OP
+    6 FUTEX_LOCK_PI
+    7 FUTEX_UNLOCK_PI
+    8 FUTEX_TRYLOCK_PI
+    9 FUTEX_WAIT_BITSET
+    10 FUTEX_WAKE_BITSET
+    11 FUTEX_WAIT_REQUEUE_PI
+    12 FUTEX_CMP_REQUEUE_PI
+    13 FUTEX_LOCK_PI2
+    """
+
+  static let idtypeNames: StaticString = """
+    0 P_ALL
+    1 P_PID
+    2 P_PGID
+    3 P_PIDFD
+    """
+
+  static let epollctlNames: StaticString = """
+    1 EPOLL_CTL_ADD
+    2 EPOLL_CTL_DEL
+    3 EPOLL_CTL_MOD
+    """
+
+  static let familyNames: StaticString = """
+    0 AF_UNSPEC
+    1 AF_UNIX
+    2 AF_INET
+    10 AF_INET6
+    16 AF_NETLINK
+    17 AF_PACKET
+    40 AF_VSOCK
+    """
+
+  static let socktypeNames: StaticString = """
+    1 SOCK_STREAM
+    2 SOCK_DGRAM
+    3 SOCK_RAW
+    4 SOCK_RDM
+    5 SOCK_SEQPACKET
+    6 SOCK_DCCP
+    10 SOCK_PACKET
+    """
+
+  static let shutdownNames: StaticString = """
+    0 SHUT_RD
+    1 SHUT_WR
+    2 SHUT_RDWR
+    """
+
+  static let solNames: StaticString = """
+    0 SOL_IP
+    1 SOL_SOCKET
+    6 SOL_TCP
+    17 SOL_UDP
+    41 SOL_IPV6
+    """
+
+  static let soNames: StaticString = """
+    1 SO_DEBUG
+    2 SO_REUSEADDR
+    3 SO_TYPE
+    4 SO_ERROR
+    5 SO_DONTROUTE
+    6 SO_BROADCAST
+    7 SO_SNDBUF
+    8 SO_RCVBUF
+    9 SO_KEEPALIVE
+    10 SO_OOBINLINE
+    13 SO_LINGER
+    15 SO_REUSEPORT
+    16 SO_PASSCRED
+    17 SO_PEERCRED
+    18 SO_RCVLOWAT
+    19 SO_SNDLOWAT
+    20 SO_RCVTIMEO_OLD
+    21 SO_SNDTIMEO_OLD
+    30 SO_ACCEPTCONN
+    38 SO_PROTOCOL
+    39 SO_DOMAIN
+    """
+
+  static let filesystemNames: StaticString = """
+    0xef53 EXT2_SUPER_MAGIC
+    0x1021994 TMPFS_MAGIC
+    0x9fa0 PROC_SUPER_MAGIC
+    0x62656572 SYSFS_MAGIC
+    0x794c7630 OVERLAYFS_SUPER_MAGIC
+    0x58465342 XFS_SUPER_MAGIC
+    0x9123683e BTRFS_SUPER_MAGIC
+    0x1cd1 DEVPTS_SUPER_MAGIC
+    0x6969 NFS_SUPER_MAGIC
+    0x27e0eb CGROUP_SUPER_MAGIC
+    0x63677270 CGROUP2_SUPER_MAGIC
+    """
+
+  static let locktypeNames: StaticString = """
+    0 F_RDLCK
+    1 F_WRLCK
+    2 F_UNLCK
+    """
+}
