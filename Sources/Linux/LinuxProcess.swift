@@ -78,11 +78,13 @@ public final class LinuxProcess {
   var cpu: UnsafeMutablePointer<vt_cpu_state>?
   /// Set by handlers that end the process.
   var outcome: Outcome?
+  /// A program has been started.
+  var hasStarted = false
   /// Set by handlers that have written the registers themselves (rt_sigreturn, execve).
   var registersReplaced = false
   /// `clear_child_tid` (set_tid_address(2)).
   var clearChildThread: UInt64 = 0
-  /// Name of the thread (PR_SET_NAME) is the host's.
+  /// Head of the robust futex list (get_robust_list(2)); kept for asking only.
   var robustList: UInt64 = 0
 
   public init(memory: AddressSpace, host: Host = Host(), options: ProcessOptions) {
@@ -136,8 +138,11 @@ public final class LinuxProcess {
     guard let cpu else { return .resume }
     if registersReplaced {
       registersReplaced = false
-      tracer?.leave(
-        call, calls.signature(call.number), arguments, call.number == 15 ? registersResult(cpu) : 0, memory)
+      if call.number == 15 {
+        tracer?.returned(mask: signals.mask, result: Int64(bitPattern: GuestRegisters(cpu)[.rax]))
+      } else {
+        tracer?.leave(call, calls.signature(call.number), arguments, 0, memory)
+      }
       return cpu.pointee.attention == 0 ? .resume : deliverPendingSignals(cpu)
     }
     let registers = GuestRegisters(cpu)
@@ -156,10 +161,6 @@ public final class LinuxProcess {
     }
     if cpu.pointee.attention != 0 || signals.savedMask != nil { return deliverPendingSignals(cpu) }
     return .resume
-  }
-
-  private func registersResult(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> Int64 {
-    Int64(bitPattern: GuestRegisters(cpu)[.rax])
   }
 
   /// Whether an interrupted call begins again after the signal has been dealt with.

@@ -7,20 +7,23 @@ enum TraceResults {
     _ call: SystemCall, _ signature: Signature, _ arguments: Arguments, _ result: Int64,
     _ memory: AddressSpace
   ) -> String {
-    if result < 0, result >= -4095, let error = Errno.describe(-result) {
-      return "-1 \(error.name) (\(error.message))"
-    }
+    if result < 0, result >= -4095 { return number(result) }
     if signature.resultIsAddress {
       return result == 0 ? "NULL" : TraceText.hex(UInt64(bitPattern: result))
     }
     switch call.number {
-    case 15: return "\(result)"
     case 95: return TraceText.octal(UInt64(bitPattern: result))
     case 72: return descriptorControl(arguments, result)
     case 7, 271: return poll(arguments, result, memory)
     case 23, 270: return select(call, arguments, result, memory)
     default: return "\(result)"
     }
+  }
+
+  /// A number, or an error with its name and message.
+  static func number(_ result: Int64) -> String {
+    guard result < 0, result >= -4095, let error = Errno.describe(-result) else { return "\(result)" }
+    return "-1 \(error.name) (\(error.message))"
   }
 
   private static func descriptorControl(_ arguments: Arguments, _ result: Int64) -> String {

@@ -63,15 +63,22 @@ final class Tracer {
   }
 
   /// The first line: the program that was started, as an execve.
-  func started(
-    _ memory: AddressSpace, path: [UInt8], arguments: [[UInt8]], environmentCount: Int, environment: UInt64
-  ) {
+  func started(path: [UInt8], arguments: [[UInt8]], environment: UInt64, environmentCount: Int) {
     line = "execve(" + TraceText.quoted(path, limit: 4096) + ", ["
     flushed = 0
     line += arguments.map { TraceText.quoted($0) }.joined(separator: ", ")
     line += "], \(TraceText.address(environment)) /* \(environmentCount) vars */"
     closeArguments()
     line += "0"
+    endLine()
+  }
+
+  /// rt_sigreturn: the mask that is in force again, and the interrupted code's RAX.
+  func returned(mask: UInt64, result: Int64) {
+    line = "rt_sigreturn({mask=" + TraceText.signalSet(mask) + "}"
+    flushed = 0
+    closeArguments()
+    line += TraceResults.number(result)
     endLine()
   }
 
