@@ -78,8 +78,6 @@ public final class LinuxProcess {
   var cpu: UnsafeMutablePointer<vt_cpu_state>?
   /// Set by handlers that end the process.
   var outcome: Outcome?
-  /// A program has been started.
-  var hasStarted = false
   /// Set by handlers that have written the registers themselves (rt_sigreturn, execve).
   var registersReplaced = false
   /// `clear_child_tid` (set_tid_address(2)).

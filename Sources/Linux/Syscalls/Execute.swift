@@ -98,10 +98,16 @@ extension LinuxProcess {
     // Absolute: a report reads the file again, wherever the guest has gone by then.
     if !path.isEmpty { program.executablePath = path }
     options.executable = program.executablePath
+    if self.program == nil {
+      let variables = program.stackPointer &+ UInt64(executable.request.arguments.count &+ 2) &* 8
+      tracer?.started(
+        path: executable.request.path, arguments: executable.request.arguments, environment: variables,
+        environmentCount: executable.request.environment.count)
+    }
+    self.program = program
     options.arguments = executable.request.arguments
     options.environment = executable.request.environment
     resetRegisters(cpu, program)
-    self.program = program
     return program
   }
 

@@ -30,7 +30,7 @@ extension SystemCallTable {
     define(323, "userfaultfd", "hex", [], LinuxProcess.notPermitted)
     define(310, "process_vm_readv", "int addr ulong addr ulong ulong", [], LinuxProcess.notPermitted)
     define(311, "process_vm_writev", "int addr ulong addr ulong ulong", [], LinuxProcess.notPermitted)
-    define(334, "rseq", "addr uint hex hex", [], LinuxProcess.notImplemented)
+    define(334, "rseq", "addr hex uint hex", [], LinuxProcess.notImplemented)
   }
 }
 

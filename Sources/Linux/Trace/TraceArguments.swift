@@ -17,8 +17,8 @@ struct TraceArguments {
   func count(_ signature: Signature) -> Int {
     let all = signature.arguments.count
     switch call.number {
-    case 2: return arguments.b & 0x410040 != 0 ? all : all - 1
-    case 257: return arguments.c & 0x410040 != 0 ? all : all - 1
+    case 2: return TraceArguments.creates(arguments.b) ? all : all - 1
+    case 257: return TraceArguments.creates(arguments.c) ? all : all - 1
     case 72: return TraceArguments.takesArgument(int(arguments.b)) ? all : 2
     case 25: return arguments.d & 6 != 0 ? all : 4
     case 157: return processControlCount
@@ -27,6 +27,9 @@ struct TraceArguments {
     default: return all
     }
   }
+
+  /// O_CREAT or O_TMPFILE: the mode counts.
+  private static func creates(_ flags: UInt64) -> Bool { flags & 0x40 != 0 || flags & 0x41_0000 == 0x41_0000 }
 
   private static func takesArgument(_ command: Int32) -> Bool {
     switch command {
