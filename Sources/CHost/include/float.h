@@ -122,17 +122,18 @@ VT_FLOAT_TO_INTEGER(cvttss2si64, cvttss2si, uint64_t)
 VT_FLOAT_TO_INTEGER(cvttsd2si32, cvttsd2si, uint32_t)
 VT_FLOAT_TO_INTEGER(cvttsd2si64, cvttsd2si, uint64_t)
 
-/// ZF and CF of a comparison; unordered sets both.
+/// A comparison's ZF (0 or 1) and CF (0 or all ones); unordered sets both. Flag outputs ("=@ccz") are not used: clang 21
+/// may clobber the flags before it has read the second one.
 typedef struct {
-  _Bool zero, carry;
+  uint64_t zero, carry;
 } vt_float_flags;
 #define VT_FLOAT_COMPARE_FLAGS(instruction)                                                                  \
   VT_INLINE vt_float_flags vt_##instruction(vt_chunk a, vt_chunk b) {                                        \
-    vt_float_flags flags;                                                                                    \
-    __asm__ volatile(#instruction " %3, %2"                                                                  \
-                     : "=@ccz"(flags.zero), "=@ccc"(flags.carry)                                             \
+    vt_float_flags flags = {0, 0};                                                                           \
+    __asm__ volatile(#instruction " %3, %2\n\tsete %b0\n\tsbbq %1, %1"                                      \
+                     : "+&q"(flags.zero), "=&r"(flags.carry)                                                 \
                      : "x"(a), "x"(b)                                                                        \
-                     : "memory");                                                                            \
+                     : "memory", "cc");                                                                      \
     return flags;                                                                                            \
   }
 VT_FLOAT_COMPARE_FLAGS(ucomiss)

@@ -34,12 +34,12 @@ extension Interpreter {
     value & ~Interpreter.mxcsrMask != 0
   }
 
-  /// Sets ZF, PF, CF from the two flags that tell the four relations apart: unordered sets both.
-  @inline(__always) func setFlagsAfterFloatCompare(isZero: Bool, isCarry: Bool) {
+  /// Sets ZF, PF, CF from the two flags that tell the four relations apart (unordered sets both): `zero` is 0 or
+  /// 1, `carry` 0 or all ones.
+  @inline(__always) func setFlagsAfterFloatCompare(zero: UInt64, carry: UInt64) {
     // The parity delta makes PF 0 for “equal”, whose result is 0; “unordered” has PF = 1 by itself.
-    let parityDelta: UInt64 = (isZero ? 0x100 : 0) & (isCarry ? 0 : 0x100)
-    cpu.pointee.flags_result = isZero ? 0 : 1
-    cpu.pointee.flags_carries = (isCarry ? 3 &<< 62 : 0) | parityDelta
+    cpu.pointee.flags_result = zero ^ 1
+    cpu.pointee.flags_carries = (carry &<< 62) | ((zero &<< 8) & ~carry)
   }
 
   @inline(__always) public func joinLowHalves(_ low: Chunk, _ high: Chunk) -> Chunk { Chunk(low.x, high.x) }

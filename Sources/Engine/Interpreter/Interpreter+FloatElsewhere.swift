@@ -55,8 +55,8 @@
     ) {
       let relation = portableRelation(F.format, x, y, isSignalling: kind == .signalling)
       setFlagsAfterFloatCompare(
-        isZero: relation == .equal || relation == .unordered,
-        isCarry: relation == .less || relation == .unordered)
+        zero: relation == .equal || relation == .unordered ? 1 : 0,
+        carry: relation == .less || relation == .unordered ? ~0 : 0)
     }
 
     @inline(__always) public func floatFromInteger<F: FloatElement, W: Width>(

@@ -115,7 +115,7 @@
       case .quiet: flags = F.width == 32 ? vt_ucomiss(x, y) : vt_ucomisd(x, y)
       case .signalling: flags = F.width == 32 ? vt_comiss(x, y) : vt_comisd(x, y)
       }
-      setFlagsAfterFloatCompare(isZero: flags.zero, isCarry: flags.carry)
+      setFlagsAfterFloatCompare(zero: flags.zero, carry: flags.carry)
     }
   }
 #endif
