@@ -1,9 +1,9 @@
-// The slow, exact form of every x87 operation (x87.h): the instruction runs with the guest's own exception masks, and
-// FNSAVE, which never waits, shows registers and status although an exception may be pending.
+// The slow, exact form of every x87 operation (x87.h): the instruction runs with the guest's own exception
+// masks, and FNSAVE, which never waits, shows registers and status although an exception may be pending.
 #include "x87.h"
 
-VT_PRESERVING void vt_x87_call(vt_x87_path path, uint64_t step, const vt_operation *operation, vt_cpu_state *cpu,
-                               void *window) {
+VT_PRESERVING void vt_x87_call(vt_x87_path path, uint64_t step, const vt_operation *operation,
+                               vt_cpu_state *cpu, void *window) {
   path(step, operation, cpu, window);
 }
 

@@ -1,10 +1,12 @@
-// The host's x87 unit as functions on 80-bit values in memory, for the interpreter's x87 semantics. On x86-64 an
-// operation is the instruction itself: operands are pushed (`fldt` raises nothing and keeps every bit), the instruction
-// runs, FNSTSW gives its flags, the result is popped; the register stack is empty before and after. Nothing is decided
-// here: stack faults, tags, traps and condition codes are Engine/Interpreter/Interpreter+X87.swift's business.
+// The host's x87 unit as functions on 80-bit values in memory, for the interpreter's x87 semantics. On x86-64
+// an operation is the instruction itself: operands are pushed (`fldt` raises nothing and keeps every bit),
+// the instruction runs, FNSTSW gives its flags, the result is popped; the register stack is empty before and
+// after. Nothing is decided here: stack faults, tags, traps and condition codes are
+// Engine/Interpreter/Interpreter+X87.swift's business.
 //
-// While guest code runs the host's control word is the guest's with all exceptions masked (`vt_x87_enter`), and the
-// host's exception flags are a subset of the guest's, so that the flags an operation returns can be or-ed to the guest's.
+// While guest code runs the host's control word is the guest's with all exceptions masked (`vt_x87_enter`),
+// and the host's exception flags are a subset of the guest's, so that the flags an operation returns can be
+// or-ed to the guest's.
 #ifndef CHOST_X87_H
 #define CHOST_X87_H
 #include "memory.h"
@@ -21,7 +23,8 @@ VT_INLINE vt_x87_register *vt_x87_registers(vt_cpu_state *cpu) { return cpu->x87
 /// The scratch that holds an instruction's memory operand.
 VT_INLINE vt_x87_memory *vt_x87_scratch(vt_cpu_state *cpu) { return (vt_x87_memory *)cpu->x87_memory; }
 
-/// What completes an instruction off the usual path: a packed description, then a handler's first three arguments.
+/// What completes an instruction off the usual path: a packed description, then a handler's first three
+/// arguments.
 typedef void (*vt_x87_path)(uint64_t step, const vt_operation *operation, vt_cpu_state *cpu, void *window);
 
 // A function that saves the registers it uses: a handler that may call it needs no frame of its own.
@@ -30,17 +33,17 @@ typedef void (*vt_x87_path)(uint64_t step, const vt_operation *operation, vt_cpu
 #else
 #define VT_PRESERVING
 #endif
-VT_PRESERVING void vt_x87_call(vt_x87_path path, uint64_t step, const vt_operation *operation, vt_cpu_state *cpu,
-                               void *window);
+VT_PRESERVING void vt_x87_call(vt_x87_path path, uint64_t step, const vt_operation *operation,
+                               vt_cpu_state *cpu, void *window);
 
 /// Calls `path`; inlined, because Swift does not know the calling convention.
-VT_INLINE void vt_x87_divert(vt_x87_path path, uint64_t step, const vt_operation *operation, vt_cpu_state *cpu,
-                             void *window) {
+VT_INLINE void vt_x87_divert(vt_x87_path path, uint64_t step, const vt_operation *operation,
+                             vt_cpu_state *cpu, void *window) {
   vt_x87_call(path, step, operation, cpu, window);
 }
 
-// Lists of operations: X(name, assembly). Before the assembly runs, ST(0) = `b` and ST(1) = `a` (binary operations),
-// or ST(0) = `a` (all others).
+// Lists of operations: X(name, assembly). Before the assembly runs, ST(0) = `b` and ST(1) = `a` (binary
+// operations), or ST(0) = `a` (all others).
 
 /// Binary operations that leave one value on the stack.
 #define VT_X87_BINARY(X)                                                                                     \
@@ -168,10 +171,11 @@ typedef enum {
 #if defined(__x86_64__)
 #define VT_X87_CLOBBERS "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", "cc"
 
-/// Runs one operation with the exceptions unmasked as `control` has them, and looks at what the unit then holds, without
-/// ever reaching an instruction that would deliver a pending exception. `results` receives ST(0) and ST(1) (an overflowed
-/// or underflowed result is biased as the manual says), `memory` is read or written. Returns the status word; flags and
-/// condition codes in it are of this operation alone. Leaves the control word masked and the host's flags clear.
+/// Runs one operation with the exceptions unmasked as `control` has them, and looks at what the unit then
+/// holds, without ever reaching an instruction that would deliver a pending exception. `results` receives
+/// ST(0) and ST(1) (an overflowed or underflowed result is biased as the manual says), `memory` is read or
+/// written. Returns the status word; flags and condition codes in it are of this operation alone. Leaves the
+/// control word masked and the host's flags clear.
 uint32_t vt_x87_exact(vt_x87_operation operation, uint16_t control, vt_x87_register *results,
                       const vt_x87_register *a, const vt_x87_register *b, vt_x87_memory *memory);
 

@@ -1,9 +1,10 @@
-// x87 primitives. One primitive is one kind of instruction: a conformer sees operations and stack positions, and owns
-// everything that follows from an instruction's outcome: stack faults, tags, condition codes, masked and unmasked
-// responses (SDM volume 1, sections 8.1 and 8.5), the pointers to the last instruction and operand.
+// x87 primitives. One primitive is one kind of instruction: a conformer sees operations and stack positions,
+// and owns everything that follows from an instruction's outcome: stack faults, tags, condition codes, masked
+// and unmasked responses (SDM volume 1, sections 8.1 and 8.5), the pointers to the last instruction and
+// operand.
 //
-// Stack positions are relative to the top when the instruction begins. Memory is read and written through the core of
-// the backend, before any x87 state changes.
+// Stack positions are relative to the top when the instruction begins. Memory is read and written through the
+// core of the backend, before any x87 state changes.
 
 /// The four operations with their reverse forms: `destination op source`, or `source op destination`.
 public enum X87Arithmetic { case add, multiply, subtract, subtractReverse, divide, divideReverse }
@@ -95,8 +96,8 @@ extension Address: AddressedPlace {}
 
 /// The x87 register stack and its operations in 80-bit precision.
 public protocol X87Backend: CoreBackend {
-  /// Raises the x87 floating-point error that an earlier instruction left pending. First step of every waiting
-  /// instruction, before its operands are read.
+  /// Raises the x87 floating-point error that an earlier instruction left pending. First step of every
+  /// waiting instruction, before its operands are read.
   mutating func x87Wait()
 
   /// `destination = destination op source`, then pops when `pops` says so. One of the two is ST(0).

@@ -1,6 +1,7 @@
-// Swapping MXCSR and the x87 control word at the border of the run loop: while handlers run on an x86-64 host, the host's
-// registers hold the guest's values (x87 exceptions masked), so that the host's instructions obey them and collect
-// flags. Nothing between `enter` and `leave` may use floating point on the host's own account.
+// Swapping MXCSR and the x87 control word at the border of the run loop: while handlers run on an x86-64
+// host, the host's registers hold the guest's values (x87 exceptions masked), so that the host's instructions
+// obey them and collect flags. Nothing between `enter` and `leave` may use floating point on the host's own
+// account.
 
 import CHost
 

@@ -1,12 +1,14 @@
 // x87 instructions in the interpreter: stack, arithmetic, comparison. Every primitive has two paths.
 //
-// The usual one: all exceptions masked, the registers it reads full, the one it pushes empty. The host executes the
-// instruction under the guest's rounding and precision control, its flags are or-ed to the guest's. Everything else, and
-// everything on hosts that are not x86-64, leaves through `x87Divert` (Interpreter+X87Exact.swift). Handlers must have no local
-// variable whose address is taken: it would cost them the tail call.
+// The usual one: all exceptions masked, the registers it reads full, the one it pushes empty. The host
+// executes the instruction under the guest's rounding and precision control, its flags are or-ed to the
+// guest's. Everything else, and everything on hosts that are not x86-64, leaves through `x87Divert`
+// (Interpreter+X87Exact.swift). Handlers must have no local variable whose address is taken: it would cost
+// them the tail call.
 //
-// While guest code runs the host's control word is the guest's with all exceptions masked, and the host's sticky flags
-// are a subset of the guest's (CHost/x87.h): whoever changes x87_control or clears flags in x87_status calls `x87Reload`.
+// While guest code runs the host's control word is the guest's with all exceptions masked, and the host's
+// sticky flags are a subset of the guest's (CHost/x87.h): whoever changes x87_control or clears flags in
+// x87_status calls `x87Reload`.
 
 import CHost
 import X86
@@ -48,8 +50,8 @@ extension Interpreter {
     1 &<< ((cpu.pointee.x87_top &+ UInt16(position)) & 7)
   }
 
-  /// Whether the usual path applies: nothing unmasked, the stack positions in `full` (a bit each) are full and those in
-  /// `empty` are empty.
+  /// Whether the usual path applies: nothing unmasked, the stack positions in `full` (a bit each) are full
+  /// and those in `empty` are empty.
   @inline(__always) func x87IsUsual(full: UInt16, empty: UInt16 = 0) -> Bool {
     #if arch(x86_64)
       let tags = (cpu.pointee.x87_tags | cpu.pointee.x87_tags &<< 8) &>> (cpu.pointee.x87_top & 7)
@@ -85,8 +87,8 @@ extension Interpreter {
       (cpu.pointee.x87_status & ~conditions) | (found & (conditions | X87StatusBit.exceptions))
   }
 
-  /// Remembers the instruction, as FNSTENV will tell it. The block builder has put the opcode's eleven bits into the
-  /// immediate operand, which x87 instructions do not have.
+  /// Remembers the instruction, as FNSTENV will tell it. The block builder has put the opcode's eleven bits
+  /// into the immediate operand, which x87 instructions do not have.
   @inline(__always) func x87Note() {
     cpu.pointee.x87_instruction_pointer = operation.pointee.rip
     cpu.pointee.x87_opcode = UInt16(truncatingIfNeeded: operation.pointee.immediate)
@@ -233,7 +235,8 @@ extension Interpreter {
     x87Divert(X87Step(kind: .remainder, operation.number, a: 1, b: 0, destination: 0))
   }
 
-  /// A remainder sets all condition codes to bits of the quotient, but C0 and C3 stay when the result is not a number.
+  /// A remainder sets all condition codes to bits of the quotient, but C0 and C3 stay when the result is not
+  /// a number.
   @inline(__always) func x87QuotientConditions(_ result: X87Register) -> UInt16 {
     result.sign_exponent & 0x7fff == 0x7fff
       ? X87StatusBit.c1 | X87StatusBit.c2 : X87StatusBit.conditions
@@ -293,8 +296,8 @@ extension Interpreter {
         conditions: X87StatusBit.conditions))
   }
 
-  /// ZF, PF and CF as C3, C2 and C0 say; OF, SF and AF cleared. Written as lazy flags (X86/LazyFlags): the result is 0
-  /// or 1, which has parity 1 or 0; bit 8 of the carries corrects it.
+  /// ZF, PF and CF as C3, C2 and C0 say; OF, SF and AF cleared. Written as lazy flags (X86/LazyFlags): the
+  /// result is 0 or 1, which has parity 1 or 0; bit 8 of the carries corrects it.
   @inline(__always) func x87SetFlags(conditions: UInt16) {
     let zero = UInt64(conditions &>> 14 & 1)
     let parity = UInt64(conditions &>> 10 & 1)

@@ -1,16 +1,18 @@
-// The complete behaviour of x87 instructions, off the usual path: stack faults, unmasked exceptions, and all of it on hosts
-// that are not x86-64. An instruction is described by an `X87Step`; evaluating it yields an outcome and changes
-// nothing, so that a store to guest memory that faults leaves no trace; completing it writes registers and status.
+// The complete behaviour of x87 instructions, off the usual path: stack faults, unmasked exceptions, and all
+// of it on hosts that are not x86-64. An instruction is described by an `X87Step`; evaluating it yields an
+// outcome and changes nothing, so that a store to guest memory that faults leaves no trace; completing it
+// writes registers and status.
 //
-// Responses follow SDM volume 1, sections 8.4 and 8.5: an unmasked invalid operation, denormal operand or division by zero
-// leaves operands and stack as they were; an unmasked overflow or underflow delivers a biased result to a
-// register but nothing to memory; the error is raised at the next waiting instruction (`x87Wait`).
+// Responses follow SDM volume 1, sections 8.4 and 8.5: an unmasked invalid operation, denormal operand or
+// division by zero leaves operands and stack as they were; an unmasked overflow or underflow delivers a
+// biased result to a register but nothing to memory; the error is raised at the next waiting instruction
+// (`x87Wait`).
 
 import CHost
 import X86
 
-/// What the exact path has to know of an instruction. Positions are counted from the top of stack before it. A handler
-/// passes it as one word, which is mostly a constant:
+/// What the exact path has to know of an instruction. Positions are counted from the top of stack before it.
+/// A handler passes it as one word, which is mostly a constant:
 ///
 ///      63      56      48      40      32      24      16              0
 ///     │ kind  │ oper. │   a   │   b   │ dest. │p f pops│  conditions    │
@@ -104,8 +106,8 @@ extension X87Register {
 }
 
 extension Interpreter {
-  /// Copies the host's view of control word and flags from the guest's; after either changed otherwise than by
-  /// arithmetic.
+  /// Copies the host's view of control word and flags from the guest's; after either changed otherwise than
+  /// by arithmetic.
   func x87Reload() { vt_x87_enter(cpu.pointee.x87_control) }
 
   func x87IsEmpty(_ position: UInt8) -> Bool { cpu.pointee.x87_tags & x87Bit(position) == 0 }

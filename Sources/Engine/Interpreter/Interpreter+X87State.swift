@@ -1,8 +1,8 @@
-// x87 control instructions in the interpreter: control and status word, environment, the whole state. Memory is read or
-// probed before anything changes.
+// x87 control instructions in the interpreter: control and status word, environment, the whole state. Memory
+// is read or probed before anything changes.
 //
-// The selectors of the last instruction and operand are stored as 0: processors that report "FCS and FDS deprecated"
-// (CPUID leaf 7, EBX bit 13) do so, and 64-bit programs have no use for them.
+// The selectors of the last instruction and operand are stored as 0: processors that report "FCS and FDS
+// deprecated" (CPUID leaf 7, EBX bit 13) do so, and 64-bit programs have no use for them.
 
 import CHost
 import X86
@@ -53,8 +53,8 @@ extension Interpreter {
 
   // MARK: - Tags
 
-  /// The tag word of FNSTENV, two bits a physical register: valid, zero, special or empty, found by looking at the
-  /// registers (SDM volume 1, section 8.1.7).
+  /// The tag word of FNSTENV, two bits a physical register: valid, zero, special or empty, found by looking
+  /// at the registers (SDM volume 1, section 8.1.7).
   func x87TagWord() -> UInt16 {
     var word: UInt16 = 0
     for number in 0..<8 {

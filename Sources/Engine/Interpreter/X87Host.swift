@@ -1,6 +1,6 @@
-// Which host operation (CHost/x87.h) stands for which enum constant of the backend: the numbers that the exact path uses
-// on every host, and the inline instructions of the fast path on x86-64 hosts. Tables written as code, nothing else:
-// every switch is over a constant of the handler and folds away.
+// Which host operation (CHost/x87.h) stands for which enum constant of the backend: the numbers that the
+// exact path uses on every host, and the inline instructions of the fast path on x86-64 hosts. Tables written
+// as code, nothing else: every switch is over a constant of the handler and folds away.
 
 import CHost
 

@@ -1,5 +1,6 @@
-// Meaning of the x87 instructions (ISA/x87.isa): which of them wait for a pending exception, what they read, compute,
-// write and pop. How the unit responds to stack faults and exceptions is the backend's (Backend/X87Backend.swift).
+// Meaning of the x87 instructions (ISA/x87.isa): which of them wait for a pending exception, what they read,
+// compute, write and pop. How the unit responds to stack faults and exceptions is the backend's
+// (Backend/X87Backend.swift).
 
 import X86
 
