@@ -4,7 +4,7 @@ import Glibc
 
 /// Arguments (without the command's own name) and environment.
 struct ProcessArguments {
-  /// The name Vitrine was started by, for messages and `help`.
+  /// The words after the command's own name.
   var arguments: [[UInt8]]
   /// `NAME=VALUE`, in the order of the process.
   var environment: [[UInt8]]
