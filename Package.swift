@@ -41,6 +41,13 @@ let package = Package(
       swiftSettings: [.unsafeFlags(["-static-executable"])], linkerSettings: staticExecutable),
 
     .executableTarget(name: "decodecheck", dependencies: ["X86"], path: "Tests/Tools/decodecheck"),
+    // The silicon oracle (Docs/testing.md).
+    .target(name: "CNative", path: "Tests/Oracle/CNative", cSettings: [.unsafeFlags(["-O2"])]),
+    .executableTarget(
+      name: "oracle", dependencies: ["CNative", "Engine", "GuestMemory", "X86", "CHost"],
+      path: "Tests/Oracle/Sources", swiftSettings: [.unsafeFlags(["-static-executable"])],
+      linkerSettings: staticExecutable),
+
     .testTarget(name: "X86Tests", dependencies: ["X86"]),
     .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory"]),
     .testTarget(name: "EngineTests", dependencies: ["Engine", "X86", "GuestMemory", "CHost"]),

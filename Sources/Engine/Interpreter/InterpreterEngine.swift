@@ -33,6 +33,9 @@ public final class InterpreterEngine {
     (cache.blocks.count, cache.used, cache.flushes, cache.invalidations)
   }
 
+  /// Forgets all decoded code; for whoever changes guest memory behind the address space's back.
+  public func flush() { cache.flush() }
+
   /// Runs `cpu` until it needs the outside world, at most `budget` instructions, counted exactly.
   public func run(_ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount) -> Exit {
     cpu.pointee.window_limit = memory.limit

@@ -1,0 +1,81 @@
+// What must be equal after an instruction: everything but what the manual leaves undefined.
+
+import CNative
+
+struct Comparison {
+  /// RFLAGS bits that the row leaves undefined.
+  let undefinedFlags: UInt64
+  /// The row uses x87: instruction and data pointers are recorded differently by different processors.
+  private static let ignoredExtended: Set<Int> = Set(6..<24).union(28..<32)
+
+  init(row: Row) {
+    undefinedFlags = UInt64(FlagEffects.mask(row.flags.undefined))
+  }
+
+  /// The first differences, as lines; empty when equal.
+  func differences(_ native: native_state, _ guest: native_state) -> [String] {
+    var lines: [String] = []
+    let names = [
+      "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+    ]
+    withUnsafeBytes(of: native.general) { left in
+      withUnsafeBytes(of: guest.general) { right in
+        for number in 0..<16 {
+          let a = left.load(fromByteOffset: number * 8, as: UInt64.self)
+          let b = right.load(fromByteOffset: number * 8, as: UInt64.self)
+          if a != b { lines.append("\(names[number]): native \(hex(a)), guest \(hex(b))") }
+        }
+      }
+    }
+    if native.rip != guest.rip { lines.append("rip: native \(hex(native.rip)), guest \(hex(guest.rip))") }
+    // RF (bit 16) is the debug trap's business.
+    let mask: UInt64 = 0x240dd5 & ~undefinedFlags
+    if (native.rflags ^ guest.rflags) & mask != 0 {
+      lines.append("rflags: native \(hex(native.rflags & mask)), guest \(hex(guest.rflags & mask))")
+    }
+    lines += extendedDifferences(native, guest)
+    return lines
+  }
+
+  private func extendedDifferences(_ native: native_state, _ guest: native_state) -> [String] {
+    var lines: [String] = []
+    withUnsafeBytes(of: native.extended) { left in
+      withUnsafeBytes(of: guest.extended) { right in
+        var offset = 0
+        while offset < 832 {
+          if offset >= 416 && offset < 576 {
+            offset = 576
+            continue
+          }
+          let size = offset < 32 ? 2 : 8
+          // A register of the x87 stack is ten bytes; the six behind it are reserved.
+          let isPadding = offset >= 32 && offset < 160 && (offset - 32) % 16 == 8
+          var a: UInt64 = 0
+          var b: UInt64 = 0
+          for byte in 0..<(isPadding ? 2 : size) where !Comparison.ignoredExtended.contains(offset + byte) {
+            a |= UInt64(left[offset + byte]) << UInt64(8 * byte)
+            b |= UInt64(right[offset + byte]) << UInt64(8 * byte)
+          }
+          if a != b { lines.append("\(place(offset)): native \(hex(a)), guest \(hex(b))") }
+          offset += size
+        }
+      }
+    }
+    return lines
+  }
+
+  private func place(_ offset: Int) -> String {
+    switch offset {
+    case 0: return "fcw"
+    case 2: return "fsw"
+    case 4: return "ftw"
+    case 24, 26: return "mxcsr"
+    case 32..<160: return "st\((offset - 32) / 16)\((offset - 32) % 16 == 0 ? "" : " exponent")"
+    case 160..<416: return "xmm\((offset - 160) / 16)[\((offset - 160) % 16 / 8)]"
+    case 576..<832: return "ymm\((offset - 576) / 16)[\((offset - 576) % 16 / 8 + 2)]"
+    default: return "extended+\(offset)"
+    }
+  }
+
+  func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+}

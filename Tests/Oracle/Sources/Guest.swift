@@ -1,0 +1,127 @@
+// The interpreter's side of the oracle: an address space with the same code and data pages, a CPU, an engine.
+
+import CHost
+import CNative
+import Engine
+import GuestMemory
+
+/// How an execution ended, comparable between both sides.
+enum Ending: Equatable, CustomStringConvertible {
+  /// Reached the INT3 behind the instruction.
+  case completed
+  case divideError, invalidOpcode, generalProtection, stackFault, x87Error, vectorError, otherSignal(Int32)
+  case pageFault(address: UInt64)
+
+  var description: String {
+    switch self {
+    case .pageFault(let address): return "page fault at 0x\(String(address, radix: 16))"
+    case .otherSignal(let number): return "signal \(number)"
+    default: return String(describing: self).split(separator: ".").last.map(String.init) ?? ""
+    }
+  }
+
+  init(_ result: native_result) {
+    switch (result.signal, result.trap_number) {
+    case (5, _): self = .completed
+    case (8, 0): self = .divideError
+    case (8, 16): self = .x87Error
+    case (8, _): self = .vectorError
+    case (4, _): self = .invalidOpcode
+    case (11, 14), (7, 14): self = .pageFault(address: result.address)
+    case (11, 13): self = .generalProtection
+    case (7, 12), (11, 12): self = .stackFault
+    default: self = .otherSignal(result.signal)
+    }
+  }
+
+  init(_ exit: Exit) {
+    switch exit {
+    case .interrupt(3): self = .completed
+    case .fault(let fault):
+      switch fault.trap {
+      case .divideError: self = .divideError
+      case .invalidOpcode: self = .invalidOpcode
+      case .generalProtection: self = .generalProtection
+      case .stackFault: self = .stackFault
+      case .x87FloatingPoint: self = .x87Error
+      case .simdFloatingPoint: self = .vectorError
+      case .pageFault: self = .pageFault(address: fault.address)
+      default: self = .otherSignal(-1)
+      }
+    default: self = .otherSignal(-2)
+    }
+  }
+}
+
+final class Guest {
+  let space: AddressSpace
+  let engine: InterpreterEngine
+  let cpu: UnsafeMutablePointer<CPUState>
+  let code: UnsafeMutableRawPointer
+  let data: UnsafeMutableRawPointer
+
+  init?() {
+    guard let space = try? AddressSpace(), let engine = InterpreterEngine(memory: space) else { return nil }
+    let readWrite: Permissions = [.read, .write]
+    guard
+      (try? space.mapAnonymous(at: Layout.code, size: Layout.codeSize, permissions: [.read, .execute])) != nil,
+      (try? space.mapAnonymous(at: Layout.data, size: Layout.dataSize, permissions: readWrite)) != nil
+    else { return nil }
+    self.space = space
+    self.engine = engine
+    code = space.base + Int(Layout.code)
+    data = space.base + Int(Layout.data)
+    cpu = UnsafeMutableRawPointer.allocate(
+      byteCount: CPUState.allocationSize, alignment: CPUState.allocationAlignment
+    ).bindMemory(to: CPUState.self, capacity: 1)
+    CPUState.initialize(cpu)
+    cpu.pointee.cpu_level = CPUID.Level.max.rawValue
+    cpu.pointee.xcr0 = CPUID.Level.max.stateComponents
+  }
+
+  /// Writes code behind the back of the page protections; the caller flushes the engine.
+  func writeCode(_ bytes: UnsafeRawBufferPointer, at address: UInt64) {
+    native_protect(UInt64(UInt(bitPattern: code)), Layout.codeSize, 3)
+    (code + Int(address - Layout.code)).copyMemory(
+      from: bytes.baseAddress ?? UnsafeRawPointer(code), byteCount: bytes.count)
+    native_protect(UInt64(UInt(bitPattern: code)), Layout.codeSize, 1)
+  }
+
+  func run(_ state: inout native_state) -> Ending {
+    load(state)
+    let ending = Ending(engine.run(cpu, budget: 1_000_000))
+    store(&state)
+    return ending
+  }
+
+  private func load(_ state: native_state) {
+    withUnsafeBytes(of: state.general) {
+      UnsafeMutableRawPointer(cpu).copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(cpu), byteCount: 128)
+    }
+    cpu.pointee.rip = state.rip
+    CPUFlags.store(state.rflags, cpu)
+    withUnsafeBytes(of: state.extended) { area in
+      guard let base = area.baseAddress else { return }
+      var image = [UInt8](UnsafeRawBufferPointer(start: base, count: 832))
+      image.withUnsafeMutableBytes { bytes in
+        for offset in 512..<576 { bytes[offset] = 0 }
+        bytes[512] = 7
+        if let start = bytes.baseAddress {
+          _ = ExtendedState.restore(cpu, from: start, requested: 7, wide: true)
+        }
+      }
+    }
+  }
+
+  private func store(_ state: inout native_state) {
+    withUnsafeMutableBytes(of: &state.general) {
+      $0.copyMemory(from: UnsafeRawBufferPointer(start: UnsafeRawPointer(cpu), count: 128))
+    }
+    state.rip = cpu.pointee.rip
+    state.rflags = CPUFlags.load(cpu)
+    withUnsafeMutableBytes(of: &state.extended) { area in
+      guard let base = area.baseAddress else { return }
+      ExtendedState.save(cpu, to: base, requested: 7, wide: true, compacted: false)
+    }
+  }
+}

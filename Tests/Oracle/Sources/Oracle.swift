@@ -1,0 +1,209 @@
+// The oracle's command: reads the rows, runs the cases, reports mismatches and rows without coverage.
+
+import CNative
+import Glibc
+
+struct Oracle {
+  private var states = 64
+  private var seed: UInt64 = 1
+  private var filter: String?
+  private var show = 3
+  private var folder = "ISA"
+
+  private var cases = 0
+  private var mismatches = 0
+  private var failedForms: [String] = []
+  private var uncovered: [String] = []
+  private var unavailable: Set<String> = []
+
+  static func main(_ arguments: [String]) -> Int32 {
+    var oracle = Oracle()
+    var rest = arguments[...]
+    while let option = rest.popFirst() {
+      guard let value = rest.popFirst() else { return usage() }
+      switch option {
+      case "--states": oracle.states = Int(value) ?? oracle.states
+      case "--seed": oracle.seed = UInt64(value) ?? 1
+      case "--row": oracle.filter = value
+      case "--show": oracle.show = Int(value) ?? oracle.show
+      case "--isa": oracle.folder = value
+      default: return usage()
+      }
+    }
+    return oracle.run()
+  }
+
+  private static func usage() -> Int32 {
+    print("usage: oracle [--states N] [--seed S] [--row MNEMONIC|FILE.isa[:LINE]] [--show N] [--isa DIRECTORY]")
+    return 2
+  }
+
+  private mutating func run() -> Int32 {
+    guard let rows = readRows(), let guest = Guest(), native_install() == 0, prepareNative() else {
+      print("oracle: cannot set up")
+      return 2
+    }
+    for row in rows where selects(row) && isExecutable(row) { check(row, guest) }
+    for line in failedForms { print("mismatch: \(line)") }
+    if !unavailable.isEmpty { print("not on this host: \(unavailable.sorted().joined(separator: " "))") }
+    for line in uncovered { print("without coverage: \(line)") }
+    print("oracle: \(cases) cases, \(mismatches) mismatches in \(failedForms.count) forms, seed \(seed)")
+    return mismatches == 0 && uncovered.isEmpty ? 0 : 1
+  }
+
+  private func readRows() -> [Row]? {
+    guard let directory = opendir(folder) else { return nil }
+    defer { closedir(directory) }
+    var names: [String] = []
+    while let entry = readdir(directory) {
+      let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+      if name.hasSuffix(".isa") { names.append(name) }
+    }
+    var parser = RowParser()
+    for name in names.sorted() {
+      guard let file = fopen(folder + "/" + name, "r") else { return nil }
+      defer { fclose(file) }
+      var bytes: [UInt8] = []
+      var buffer = [UInt8](repeating: 0, count: 65536)
+      while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
+      parser.parse(String(decoding: bytes, as: UTF8.self), file: name)
+    }
+    for problem in parser.problems { print(problem.description) }
+    return parser.rows
+  }
+
+  private func prepareNative() -> Bool {
+    native_map(Layout.code, Layout.codeSize, 7) == 0 && native_map(Layout.data, Layout.dataSize, 3) == 0
+  }
+
+  private func selects(_ row: Row) -> Bool {
+    guard let filter else { return true }
+    return row.mnemonic == filter || row.file == filter || row.location == filter
+      || row.semantic?.name == filter
+  }
+
+  /// Semantics whose results are not a function of the state: checked by tests of their own.
+  private static let unrepeatable: Set<String> = [
+    "cpuid", "rdtsc", "rdtscp", "rdrand", "rdseed", "rdpid", "syscall", "xgetbv", "int", "int1", "wrfsbase", "rdfsbase",
+    "wrgsbase", "rdgsbase", "readFSBase", "readGSBase", "writeFSBase", "writeGSBase",
+  ]
+
+  private func isExecutable(_ row: Row) -> Bool {
+    guard let semantic = row.semantic, !row.attributes.contains(.priv) else { return false }
+    return !Oracle.unrepeatable.contains(semantic.name)
+  }
+
+  // MARK: One row
+
+  private mutating func check(_ row: Row, _ guest: Guest) {
+    let missing = row.features.filter { !HostFeatures.has($0) }
+    if !missing.isEmpty {
+      unavailable.formUnion(missing)
+      return
+    }
+    var isCovered = row.attributes.contains(.i64) || row.encoding.addressSize == 16
+    for form in TestForm.allCases where RowEncoder.allows(row, form) {
+      isCovered = true
+      check(row, form, guest)
+    }
+    if row.encoding.operandSize == 32 && row.attributes.contains(.d64) { isCovered = true }
+    if !isCovered { uncovered.append("\(row.location) \(row.mnemonic)") }
+  }
+
+  private mutating func check(_ row: Row, _ form: TestForm, _ guest: Guest) {
+    var random = RandomSource(seed: seed &* 0x1_0001 &+ UInt64(row.id) &* 8 &+ UInt64(TestForm.allCases.firstIndex(of: form) ?? 0))
+    let comparison = Comparison(row: row)
+    var shown = 0
+    var failures = 0
+    var done = 0
+    while done < states {
+      let count = min(Layout.slots, states - done)
+      var instructions: [EncodedInstruction] = []
+      for slot in 0..<count {
+        let address = Layout.code + UInt64(slot + 1) * Layout.slotSize
+        instructions.append(RowEncoder.encode(row, form, &random, codeAddress: address))
+      }
+      writeCode(instructions, guest)
+      for slot in 0..<count {
+        var generator = StateGenerator(random: random)
+        let address = Layout.code + UInt64(slot + 1) * Layout.slotSize
+        let state = generator.state(for: row, instructions[slot], rip: address)
+        fillData(&generator, guest)
+        random = generator.random
+        let lines = compare(state, comparison, guest)
+        cases += 1
+        if lines.isEmpty { continue }
+        failures += 1
+        if shown < show {
+          shown += 1
+          report(row, form, instructions[slot], state, lines)
+        }
+      }
+      done += count
+    }
+    if failures > 0 {
+      mismatches += failures
+      failedForms.append("\(row.location) \(row.mnemonic) \(form): \(failures) of \(states)")
+    }
+  }
+
+  private func writeCode(_ instructions: [EncodedInstruction], _ guest: Guest) {
+    var image = [UInt8](repeating: 0xcc, count: Int(Layout.codeSize))
+    for (slot, instruction) in instructions.enumerated() {
+      let offset = (slot + 1) * Int(Layout.slotSize)
+      for (index, byte) in instruction.bytes.enumerated() { image[offset + index] = byte }
+    }
+    image.withUnsafeBytes { bytes in
+      guest.writeCode(bytes, at: Layout.code)
+      UnsafeMutableRawPointer(bitPattern: UInt(Layout.code))?.copyMemory(
+        from: bytes.baseAddress ?? UnsafeRawPointer(guest.code), byteCount: bytes.count)
+    }
+    guest.engine.flush()
+  }
+
+  private func fillData(_ generator: inout StateGenerator, _ guest: Guest) {
+    guard let native = UnsafeMutableRawPointer(bitPattern: UInt(Layout.data)) else { return }
+    let bytes = UnsafeMutableRawBufferPointer(start: native, count: Int(Layout.dataSize))
+    generator.fill(bytes)
+    guest.data.copyMemory(from: native, byteCount: bytes.count)
+  }
+
+  private func compare(_ start: native_state, _ comparison: Comparison, _ guest: Guest) -> [String] {
+    var nativeState = start
+    var result = native_result()
+    native_run(&nativeState, &result)
+    var guestState = start
+    let guestEnding = guest.run(&guestState)
+    let nativeEnding = Ending(result)
+    var lines: [String] = []
+    if nativeEnding != guestEnding { lines.append("ending: native \(nativeEnding), guest \(guestEnding)") }
+    lines += comparison.differences(nativeState, guestState)
+    guard let native = UnsafeRawPointer(bitPattern: UInt(Layout.data)) else { return lines }
+    if memcmp(native, guest.data, Int(Layout.dataSize)) != 0 {
+      for offset in stride(from: 0, to: Int(Layout.dataSize), by: 8) {
+        let a = native.load(fromByteOffset: offset, as: UInt64.self)
+        let b = guest.data.load(fromByteOffset: offset, as: UInt64.self)
+        if a != b, lines.count < 12 {
+          lines.append("[\(comparison.hex(Layout.data + UInt64(offset)))]: native \(comparison.hex(a)), guest \(comparison.hex(b))")
+        }
+      }
+    }
+    return lines
+  }
+
+  private func report(
+    _ row: Row, _ form: TestForm, _ instruction: EncodedInstruction, _ state: native_state, _ lines: [String]
+  ) {
+    let bytes = instruction.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
+    print("\(row.location) \(row.mnemonic) \(form) [\(bytes)] mxcsr+fcw \(controlWords(state))")
+    for line in lines.prefix(8) { print("    " + line) }
+  }
+
+  private func controlWords(_ state: native_state) -> String {
+    withUnsafeBytes(of: state.extended) { area in
+      let mxcsr = area.load(fromByteOffset: 24, as: UInt32.self)
+      let control = area.load(fromByteOffset: 0, as: UInt16.self)
+      return String(mxcsr, radix: 16) + " " + String(control, radix: 16)
+    }
+  }
+}
