@@ -27,6 +27,6 @@ extension vt_cpu_state {
     #endif
     cpu.pointee.x87_control = 0x37f
     cpu.pointee.xcr0 = 7
-    cpu.pointee.segment_selectors = (0x2b, 0x33, 0x2b, 0x2b, 0, 0)
+    cpu.pointee.segment_selectors = (0, 0x33, 0x2b, 0, 0, 0)
   }
 }

@@ -75,8 +75,8 @@ final class Guest {
       byteCount: CPUState.allocationSize, alignment: CPUState.allocationAlignment
     ).bindMemory(to: CPUState.self, capacity: 1)
     CPUState.initialize(cpu)
-    cpu.pointee.cpu_level = CPUID.Level.max.rawValue
-    cpu.pointee.xcr0 = CPUID.Level.max.stateComponents
+    cpu.pointee.cpu_level = CPUID.Level.maximum.rawValue
+    cpu.pointee.xcr0 = CPUID.Level.maximum.stateComponents
   }
 
   /// Writes code behind the back of the page protections; the caller flushes the engine.
