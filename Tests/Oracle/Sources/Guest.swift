@@ -16,7 +16,13 @@ enum Ending: Equatable, CustomStringConvertible {
     switch self {
     case .pageFault(let address): return "page fault at 0x\(String(address, radix: 16))"
     case .otherSignal(let number): return "signal \(number)"
-    default: return String(describing: self).split(separator: ".").last.map(String.init) ?? ""
+    case .completed: return "completed"
+    case .divideError: return "#DE"
+    case .invalidOpcode: return "#UD"
+    case .generalProtection: return "#GP"
+    case .stackFault: return "#SS"
+    case .x87Error: return "#MF"
+    case .vectorError: return "#XM"
     }
   }
 
