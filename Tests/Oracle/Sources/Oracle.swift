@@ -90,6 +90,8 @@ struct Oracle {
 
   private func isExecutable(_ row: Row) -> Bool {
     guard let semantic = row.semantic, !row.attributes.contains(.priv) else { return false }
+    // Loading a segment register would take this process's own FS base away.
+    if row.operands.contains(where: { $0.kind == .segment && $0.access != .read }) { return false }
     return !Oracle.unrepeatable.contains(semantic.name)
   }
 
