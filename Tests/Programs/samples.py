@@ -65,3 +65,5 @@ def write(directory):
         path.write_bytes(contents)
         path.chmod(0o644)
         os.utime(path, (TIME, TIME))
+    for folder, _, _ in os.walk(directory, topdown=False):
+        os.utime(folder, (TIME, TIME))

@@ -75,6 +75,7 @@ struct BlockBuilder {
     code.begin(rip)
     var instruction = Instruction()
     guard code.decode(rip, into: &instruction) == .valid else { return false }
+    if RowFields(row: Int(instruction.row)).hasMemoryOffset { return instruction.segment == .ss }
     return !instruction.hasMemoryOperand || instruction.segment == .ss
   }
 }

@@ -44,10 +44,10 @@ struct BlockWriter {
     let row = Int(instruction.row)
     let fields = RowFields(row: row)
     let next = address &+ UInt64(instruction.length)
-    if fields.flow != .none {
-      appendFlow(instruction, fields, next)
-    } else if fields.isPrivileged {
+    if fields.isPrivileged {
       appendTrap(.generalProtection)
+    } else if fields.flow != .none {
+      appendFlow(instruction, fields, next)
     } else {
       appendPlain(instruction, fields, next)
     }
