@@ -3,8 +3,16 @@
 #define CHOST_MEMORY_H
 #include <stdbool.h>
 #include <stdint.h>
+#include "state.h"
 
 #define VT_INLINE static inline __attribute__((always_inline))
+
+/// Notes which operation is about to use which address. Volatile: of two accesses in one operation an optimiser would
+/// otherwise drop the first note, as the second overwrites it, and a fault of the first access would find a stale one.
+VT_INLINE void vt_mark(vt_cpu_state *cpu, const void *operation, uint64_t address) {
+  *(const void *volatile *)&cpu->operation = operation;
+  *(volatile uint64_t *)&cpu->exit_address = address;
+}
 
 /// Faults as a write would, and changes nothing (an atomic or with 0: other threads' writes are not lost).
 VT_INLINE void vt_probe_write(void *pointer) {

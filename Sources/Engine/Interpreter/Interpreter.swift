@@ -57,8 +57,7 @@ public struct Interpreter: Backend {
 
   /// Notes which operation and address are about to be used, for a precise fault.
   @inline(__always) public func mark(_ address: UInt64 = 0) {
-    cpu.pointee.operation = UnsafeRawPointer(operation)
-    cpu.pointee.exit_address = address
+    vt_mark(cpu, operation, address)
   }
 
   /// The host address of a guest address. One beyond the window is clamped to the guard area behind it, by data flow, so

@@ -64,7 +64,9 @@ public final class InterpreterEngine {
     let faulted = enter(head, cpu, &fault)
     remaining = cpu.pointee.remaining &+ InterpreterEngine.reserve
     if faulted {
-      let operation = cpu.pointee.operation.assumingMemoryBound(to: Operation.self)
+      // Every handler notes its operation before it can fault; should one not, the guest ends, not Vitrine.
+      guard let noted = cpu.pointee.operation else { return .fault(Fault(trap: .generalProtection)) }
+      let operation = noted.assumingMemoryBound(to: Operation.self)
       remaining &-= executedBefore(operation)
       cpu.pointee.rip = operation.pointee.rip
       return convert(fault, cpu, &remaining)
