@@ -57,7 +57,8 @@ public final class InterpreterEngine {
   }
 
   /// Enters the chain of handlers at RIP and handles one return from it.
-  private func runBlocks(_ cpu: UnsafeMutablePointer<CPUState>, _ remaining: inout InstructionCount) -> Exit? {
+  private func runBlocks(_ cpu: UnsafeMutablePointer<CPUState>, _ remaining: inout InstructionCount) -> Exit?
+  {
     let head = find(cpu.pointee.rip)
     cpu.pointee.remaining = remaining &- InterpreterEngine.reserve
     var fault = vt_fault()
