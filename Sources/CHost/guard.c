@@ -30,7 +30,8 @@ static void on_fault(int signal, siginfo_t *info, void *context_pointer) {
     struct sigaction default_action = {.sa_handler = SIG_DFL};
     sigaction(signal, &default_action, NULL);
     if (frame == NULL && info->si_code > 0) return;  // the instruction faults again, now with the default action
-    raise(signal);
+    // Not raise(): a forked child's cached thread id is its parent's.
+    vt_syscall6(234, vt_syscall6(39, 0, 0, 0, 0, 0, 0), vt_syscall6(186, 0, 0, 0, 0, 0, 0), signal, 0, 0, 0);
     return;
   }
   vt_fault *fault = frame->fault;

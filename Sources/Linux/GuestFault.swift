@@ -32,19 +32,20 @@ public struct GuestFault: Equatable, Sendable {
 }
 
 /// The signal that a fault becomes, and what its frame says.
-struct FaultSignal {
+struct FaultSignal: Sendable {
   var signal: Int32
   var code: Int32
   var address: UInt64
   var trapNumber: UInt64
   var errorCode: UInt64
 
-  /// `mapped` tells whether the address lies in a region; `rip` is the faulting instruction.
-  init(_ fault: GuestFault, mapped: Bool, rip: UInt64) {
+  /// `mapped` tells whether the address lies in a region, `present` whether that region allows anything at all; `rip` is
+  /// the faulting instruction.
+  init(_ fault: GuestFault, mapped: Bool, present: Bool, rip: UInt64) {
     let kernel: Int32 = 128
     self.init(signal: Signal.segmentation, code: kernel, address: 0, trapNumber: 13, errorCode: 0)
     switch fault.kind {
-    case .pageFault: pageFault(fault, mapped)
+    case .pageFault: pageFault(fault, mapped, present)
     case .busError: set(Signal.bus, 2, fault.address, 14, FaultSignal.pageBits(fault, present: false))
     case .generalProtection: break
     case .stackFault: set(Signal.bus, kernel, 0, 12, 0)
@@ -74,11 +75,11 @@ struct FaultSignal {
     self = FaultSignal(signal: signal, code: code, address: address, trapNumber: trap, errorCode: error)
   }
 
-  private mutating func pageFault(_ fault: GuestFault, _ mapped: Bool) {
+  private mutating func pageFault(_ fault: GuestFault, _ mapped: Bool, _ present: Bool) {
     let high = Int64(bitPattern: fault.address) &>> 47
     // Not canonical: the hardware raises #GP and does not tell the address.
     if high != 0, high != -1 { return }
-    set(Signal.segmentation, mapped ? 2 : 1, fault.address, 14, FaultSignal.pageBits(fault, present: mapped))
+    set(Signal.segmentation, mapped ? 2 : 1, fault.address, 14, FaultSignal.pageBits(fault, present: present))
   }
 
   /// The page-fault error code: present, write, user, fetch.

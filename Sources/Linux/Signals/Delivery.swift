@@ -33,8 +33,11 @@ extension LinuxProcess {
     if fault.kind == .pageFault, !fault.fetch, memory.handleFault(at: fault.address, write: fault.write) {
       return .resume
     }
-    let mapped = fault.kind == .pageFault && memory.query(fault.address) != nil
-    let cause = FaultSignal(fault, mapped: mapped, rip: cpu.pointee.rip)
+    let region = fault.kind == .pageFault ? memory.query(fault.address) : nil
+    let isPresent = region.map { !$0.permissions.isEmpty } ?? false
+    let cause = FaultSignal(fault, mapped: region != nil, present: isPresent, rip: cpu.pointee.rip)
+    signals.lastFault = cause
+    if cause.trapNumber == 14 { signals.lastPageFault = cause.address }
     let information = SignalInformation(signal: cause.signal, code: cause.code, address: cause.address)
     tracer?.signal(information.words)
     let action = signals.actions[Int(cause.signal)]
@@ -42,7 +45,7 @@ extension LinuxProcess {
     if blocked || action.handler <= KernelSignalAction.ignoreHandler {
       return killed(cause.signal, fault)
     }
-    if !pushFrame(cpu, cause.signal, action, information, cause) { return killed(Signal.segmentation, fault) }
+    if !pushFrame(cpu, cause.signal, action, information) { return killed(Signal.segmentation, fault) }
     return .resume
   }
 
@@ -60,7 +63,7 @@ extension LinuxProcess {
         if isFatal(signal) { return killed(signal, nil) }
         continue
       }
-      if !pushFrame(cpu, signal, action, information, nil) { return killed(Signal.segmentation, nil) }
+      if !pushFrame(cpu, signal, action, information) { return killed(Signal.segmentation, nil) }
     }
     if let saved = signals.savedMask {
       signals.savedMask = nil
@@ -94,7 +97,7 @@ extension LinuxProcess {
   /// Builds the handler's frame and points the CPU at the handler. False when the stack cannot be written.
   private func pushFrame(
     _ cpu: UnsafeMutablePointer<vt_cpu_state>, _ signal: Int32, _ action: KernelSignalAction,
-    _ information: SignalInformation, _ cause: FaultSignal?
+    _ information: SignalInformation
   ) -> Bool {
     // The kernel insists on SA_RESTORER on x86-64.
     guard action.flags & SignalActionFlags.restorer != 0 else { return false }
@@ -113,7 +116,7 @@ extension LinuxProcess {
     bytes.withUnsafeMutableBytes { raw in
       raw.storeBytes(of: action.restorer, toByteOffset: 0, as: UInt64.self)
       let context = UnsafeMutableRawBufferPointer(rebasing: raw[Int(SignalFrame.context)...])
-      fillContext(context, registers, cause, state)
+      fillContext(context, registers, state)
       if action.flags & SignalActionFlags.information != 0 {
         for (index, word) in information.words.enumerated() {
           raw.storeBytes(of: word, toByteOffset: SignalFrame.information + index * 8, as: UInt64.self)
@@ -149,8 +152,7 @@ extension LinuxProcess {
 
   /// `context` begins at the ucontext; offsets of SignalFrame count from there.
   private func fillContext(
-    _ context: UnsafeMutableRawBufferPointer, _ registers: GuestRegisters, _ cause: FaultSignal?,
-    _ state: UInt64
+    _ context: UnsafeMutableRawBufferPointer, _ registers: GuestRegisters, _ state: UInt64
   ) {
     func put(_ value: UInt64, _ offset: Int) {
       context.storeBytes(of: value, toByteOffset: offset, as: UInt64.self)
@@ -165,10 +167,11 @@ extension LinuxProcess {
     put(registers.cpu.pointee.rip, SignalFrame.instructionPointer - 8)
     put(registers.flags, SignalFrame.flags - 8)
     put(0x002b_0000_0000_0033, SignalFrame.segments - 8)
-    put(cause?.errorCode ?? 0, SignalFrame.errorCode - 8)
-    put(cause?.trapNumber ?? 0, SignalFrame.trapNumber - 8)
+    // As the kernel: every frame tells of the thread's last fault.
+    put(signals.lastFault?.errorCode ?? 0, SignalFrame.errorCode - 8)
+    put(signals.lastFault?.trapNumber ?? 0, SignalFrame.trapNumber - 8)
     put(signals.savedMask ?? signals.mask, SignalFrame.oldMask - 8)
-    put(cause?.trapNumber == 14 ? cause?.address ?? 0 : 0, SignalFrame.faultAddress - 8)
+    put(signals.lastPageFault, SignalFrame.faultAddress - 8)
     put(state, SignalFrame.extendedState - 8)
     put(signals.savedMask ?? signals.mask, SignalFrame.mask - 8)
   }

@@ -12,6 +12,9 @@ struct SignalState {
   /// The mask to go back to after a call that replaced it (sigsuspend, ppoll …).
   var savedMask: UInt64?
   var stack = SignalStack()
+  /// The thread's last fault, and the address of its last page fault (CR2): what signal frames report.
+  var lastFault: FaultSignal?
+  var lastPageFault: UInt64 = 0
 
   /// SIGKILL and SIGSTOP.
   static let unblockable: UInt64 = 1 << 8 | 1 << 18
