@@ -178,4 +178,14 @@ private func backtrace(_ memory: WordMemory, _ section: FrameSection, _ start: U
     #expect(table().describe(0x2001, shownAs: 0x2001) == "label+0x1")
     #expect(table().describe(0, shownAs: 0) == nil)
   }
+
+  @Test func readsSimpleNames() {
+    let names = [
+      "main": "main", "_ZN1S4boomEi": "S::boom", "_ZSt9terminatev": "std::terminate", "_Z3fooi": "foo",
+      "_ZN3foo3BarC2Ev": "foo::Bar::Bar", "_ZN3foo3BarD0Ev": "foo::Bar::~Bar", "_ZNK1A1bEv.cold": "A::b.cold",
+      "_ZN": "_ZN", "_Z": "_Z", "_ZN99x": "_ZN99x", "_Z3fooIiEvT_": "_Z3fooIiEvT_",
+      "_ZN3fooIiE3barEv": "_ZN3fooIiE3barEv",
+    ]
+    for (name, readable) in names { #expect(SymbolName.readable(Array(name.utf8)) == readable) }
+  }
 }

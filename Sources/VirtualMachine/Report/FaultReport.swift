@@ -87,7 +87,9 @@ public struct FaultReport {
     let listing = CodeListing(symbols: files.symbols.moved(by: program.loadBias))
     let decoded = bytes.withUnsafeBytes { listing.instruction($0, at: rip) }
     let shown = bytes.prefix(decoded?.length ?? 15).map { FaultReport.hex(UInt64($0), digits: 2) }
-    return ["  instruction: \(decoded?.text ?? "(none known)")   [\(shown.joined(separator: " "))]"]
+    // The disassembler sets operands in a column; here they follow the mnemonic.
+    let text = decoded?.text.split(separator: " ").joined(separator: " ") ?? "(none known)"
+    return ["  instruction: \(text)   [\(shown.joined(separator: " "))]"]
   }
 
   static func hex(_ value: UInt64, digits: Int) -> String {

@@ -108,7 +108,7 @@ public struct SymbolTable: Sendable {
   /// `name` or `name+0x12` for `address`, by the symbol that contains `lookup`; nil when there is none.
   public func describe(_ lookup: UInt64, shownAs address: UInt64) -> String? {
     guard let symbol = nearest(to: lookup) else { return nil }
-    let name = LoadError.name(symbol.name)
+    let name = SymbolName.readable(symbol.name)
     let distance = address &- symbol.address
     return distance == 0 ? name : "\(name)+\(distance.hexadecimal)"
   }
