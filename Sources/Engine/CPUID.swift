@@ -1,7 +1,9 @@
 // What the guest's CPUID instruction says: one virtual processor in four levels. It claims to be an Intel processor of
 // family 6, because C libraries then read cache sizes from leaf 4 and features from the architectural bits alone (with
-// AMD as vendor they ask for leaves of particular families). A feature may be claimed only when its rows exist in ISA/
-// and have semantics; Tests/EngineTests/CPUIDTests.swift compares. Sources: SDM volume 2, CPUID; APM volume 3, appendix E.
+// AMD as vendor they ask for leaves of particular families). A feature is claimed only when all its rows have semantics:
+// isagen derives `Feature.isImplemented` from ISA/. Sources: SDM volume 2, CPUID; APM volume 3, appendix E.
+
+import X86
 
 /// The virtual processor's identification.
 public enum CPUID {
@@ -65,56 +67,89 @@ public enum CPUID {
 
   // MARK: Features
 
-  private static func bits(_ positions: UInt32...) -> UInt32 {
-    var word: UInt32 = 0
-    for position in positions { word |= 1 &<< position }
-    return word
+  /// Collects the bits of one result register: those of features that the level has and the rows implement.
+  private struct FeatureWord {
+    let level: Level
+    var bits: UInt32 = 0
+
+    init(_ level: Level) { self.level = level }
+
+    mutating func add(_ feature: Feature, _ bit: UInt32, from lowest: Level = .version1) {
+      if level.rawValue >= lowest.rawValue && feature.isImplemented { bits |= 1 &<< bit }
+    }
   }
 
   /// Leaf 1.
   private static func features1(_ level: Level) -> (ecx: UInt32, edx: UInt32) {
-    // FPU TSC CX8 CMOV CLFSH MMX FXSR SSE SSE2
-    let edx = bits(0, 4, 8, 15, 19, 23, 24, 25, 26)
-    var ecx: UInt32 = 0
-    // SSE3 SSSE3 CX16 SSE41 SSE42 POPCNT
-    if level.rawValue >= 2 { ecx |= bits(0, 9, 13, 19, 20, 23) }
-    // FMA MOVBE XSAVE OSXSAVE AVX F16C
-    if level.rawValue >= 3 { ecx |= bits(12, 22, 26, 27, 28, 29) }
-    // PCLMULQDQ AES RDRAND
-    if level == .maximum { ecx |= bits(1, 25, 30) }
-    return (ecx, edx)
+    var edx = FeatureWord(level)
+    // FPU; one row of it, FRSTPM, existed in the 287 only.
+    edx.add(.base, 0)
+    edx.add(.tsc, 4)
+    edx.add(.cx8, 8)
+    edx.add(.cmov, 15)
+    edx.add(.clfsh, 19)
+    edx.add(.mmx, 23)
+    edx.add(.fxsr, 24)
+    edx.add(.sse, 25)
+    edx.add(.sse2, 26)
+    var ecx = FeatureWord(level)
+    ecx.add(.sse3, 0, from: .version2)
+    ecx.add(.pclmulqdq, 1, from: .maximum)
+    ecx.add(.ssse3, 9, from: .version2)
+    ecx.add(.fma, 12, from: .version3)
+    ecx.add(.cx16, 13, from: .version2)
+    ecx.add(.sse41, 19, from: .version2)
+    ecx.add(.sse42, 20, from: .version2)
+    ecx.add(.movbe, 22, from: .version3)
+    ecx.add(.popcnt, 23, from: .version2)
+    ecx.add(.aes, 25, from: .maximum)
+    ecx.add(.xsave, 26, from: .version3)
+    // OSXSAVE
+    ecx.add(.xsave, 27, from: .version3)
+    ecx.add(.avx, 28, from: .version3)
+    ecx.add(.f16c, 29, from: .version3)
+    ecx.add(.rdrand, 30, from: .maximum)
+    return (ecx.bits, edx.bits)
   }
 
   /// Leaf 7, subleaf 0.
   private static func features7(_ level: Level) -> Registers {
-    var registers = Registers()
-    // BMI1 AVX2 BMI2
-    if level.rawValue >= 3 { registers.ebx |= bits(3, 5, 8) }
-    if level == .maximum {
-      // FSGSBASE ERMS RDSEED ADX CLFLUSHOPT CLWB SHA
-      registers.ebx |= bits(0, 9, 18, 19, 23, 24, 29)
-      // GFNI VAES VPCLMULQDQ RDPID
-      registers.ecx |= bits(8, 9, 10, 22)
-      // FSRM: REP MOVSB is the fastest way to copy here, also for few bytes.
-      registers.edx |= bits(4)
-    }
-    return registers
+    var ebx = FeatureWord(level)
+    ebx.add(.fsgsbase, 0, from: .maximum)
+    ebx.add(.bmi1, 3, from: .version3)
+    ebx.add(.avx2, 5, from: .version3)
+    ebx.add(.bmi2, 8, from: .version3)
+    // ERMS
+    ebx.add(.base, 9, from: .maximum)
+    ebx.add(.rdseed, 18, from: .maximum)
+    ebx.add(.adx, 19, from: .maximum)
+    ebx.add(.clflushopt, 23, from: .maximum)
+    ebx.add(.clwb, 24, from: .maximum)
+    ebx.add(.sha, 29, from: .maximum)
+    var ecx = FeatureWord(level)
+    ecx.add(.gfni, 8, from: .maximum)
+    ecx.add(.vaes, 9, from: .maximum)
+    ecx.add(.vpclmulqdq, 10, from: .maximum)
+    ecx.add(.rdpid, 22, from: .maximum)
+    var edx = FeatureWord(level)
+    // FSRM: REP MOVSB is the fastest way to copy here, also for few bytes.
+    edx.add(.base, 4, from: .maximum)
+    return Registers(ebx: ebx.bits, ecx: ecx.bits, edx: edx.bits)
   }
 
   /// Leaf 0x80000001.
   private static func extendedFeatures(_ level: Level) -> Registers {
-    // SYSCALL NX LM
-    var registers = Registers(edx: bits(11, 20, 29))
-    // LAHF
-    if level.rawValue >= 2 { registers.ecx |= bits(0) }
-    // LZCNT
-    if level.rawValue >= 3 { registers.ecx |= bits(5) }
-    // PREFETCHW; RDTSCP
-    if level == .maximum {
-      registers.ecx |= bits(8)
-      registers.edx |= bits(27)
-    }
-    return registers
+    var ecx = FeatureWord(level)
+    ecx.add(.lahf, 0, from: .version2)
+    ecx.add(.lzcnt, 5, from: .version3)
+    ecx.add(.prefetchw, 8, from: .maximum)
+    var edx = FeatureWord(level)
+    // SYSCALL, NX, long mode
+    edx.add(.base, 11)
+    edx.add(.base, 20)
+    edx.add(.base, 29)
+    edx.add(.rdtscp, 27, from: .maximum)
+    return Registers(ecx: ecx.bits, edx: edx.bits)
   }
 
   // MARK: State, caches, name
@@ -128,8 +163,12 @@ public enum CPUID {
       let components = UInt32(truncatingIfNeeded: level.stateComponents)
       return Registers(eax: components, ebx: size, ecx: size)
     case 1:
-      // XSAVEOPT, XSAVEC, XGETBV with ECX = 1
-      return level == .maximum ? Registers(eax: 7, ebx: size) : Registers()
+      var eax = FeatureWord(level)
+      eax.add(.xsaveopt, 0, from: .maximum)
+      eax.add(.xsavec, 1, from: .maximum)
+      // XGETBV with ECX = 1
+      eax.add(.xsave, 2, from: .maximum)
+      return Registers(eax: eax.bits, ebx: level == .maximum ? size : 0)
     case 2: return Registers(eax: 256, ebx: UInt32(truncatingIfNeeded: ExtendedState.avxOffset))
     default: return Registers()
     }

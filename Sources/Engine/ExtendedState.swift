@@ -233,7 +233,8 @@ public enum ExtendedState {
     UnsafeRawPointer(cpu) + (CPUStateLayout.vector &+ number &* 64)
   }
 
-  private static func vector(_ cpu: UnsafeMutablePointer<CPUState>, _ number: Int) -> UnsafeMutableRawPointer {
+  private static func vector(_ cpu: UnsafeMutablePointer<CPUState>, _ number: Int) -> UnsafeMutableRawPointer
+  {
     UnsafeMutableRawPointer(cpu) + (CPUStateLayout.vector &+ number &* 64)
   }
 

@@ -72,7 +72,8 @@ extension Interpreter {
     UInt64(truncatingIfNeeded: W.Native(truncatingIfNeeded: x &<< count))
   }
 
-  @inline(__always) public func shiftRight<W: Width>(_ width: W.Type, _ x: UInt64, _ count: UInt64) -> UInt64 {
+  @inline(__always) public func shiftRight<W: Width>(_ width: W.Type, _ x: UInt64, _ count: UInt64) -> UInt64
+  {
     x &>> count
   }
 
@@ -83,13 +84,15 @@ extension Interpreter {
     return UInt64(truncatingIfNeeded: W.Native(truncatingIfNeeded: wide &>> Int64(bitPattern: count)))
   }
 
-  @inline(__always) public func rotateLeft<W: Width>(_ width: W.Type, _ x: UInt64, _ count: UInt64) -> UInt64 {
+  @inline(__always) public func rotateLeft<W: Width>(_ width: W.Type, _ x: UInt64, _ count: UInt64) -> UInt64
+  {
     let value = W.Native(truncatingIfNeeded: x)
     let left = W.Native(truncatingIfNeeded: count)
     return UInt64(truncatingIfNeeded: (value &<< left) | (value &>> (0 &- left)))
   }
 
-  @inline(__always) public func rotateRight<W: Width>(_ width: W.Type, _ x: UInt64, _ count: UInt64) -> UInt64 {
+  @inline(__always) public func rotateRight<W: Width>(_ width: W.Type, _ x: UInt64, _ count: UInt64) -> UInt64
+  {
     let value = W.Native(truncatingIfNeeded: x)
     let right = W.Native(truncatingIfNeeded: count)
     return UInt64(truncatingIfNeeded: (value &>> right) | (value &<< (0 &- right)))

@@ -70,7 +70,8 @@ extension Semantics {
   }
 
   /// CBW, CWDE, CDQE: the lower half of the accumulator is sign-extended to `W`.
-  @inline(__always) public static func extendAccumulator<B: Backend, W: Width>(_ b: inout B, _ width: W.Type) {
+  @inline(__always) public static func extendAccumulator<B: Backend, W: Width>(_ b: inout B, _ width: W.Type)
+  {
     let whole = b.readRegister(W.self, Accumulator.low)
     let half = b.constant(W.bits / 2)
     let raised = b.shiftLeft(W.self, whole, half)

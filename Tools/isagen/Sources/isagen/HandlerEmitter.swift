@@ -153,8 +153,8 @@ struct HandlerEmitter {
     if operand.letter == .immediate,
       row.operands.first(where: { $0.letter == .immediate })?.word != operand.word
     {
-      // The second immediate (of ENTER) is a byte and lies in `d`.
-      return Place(swift: "Immediate<W8>(Int64(o.pointee.d))", short: "second")
+      // The second immediate (of ENTER) is a byte and lies above the first.
+      return Place(swift: "Immediate<W8>(o.pointee.immediate &>> 16)", short: "second")
     }
     let shapes = OperandShape.shapes(of: operand.word)
     let usesMemory: Bool

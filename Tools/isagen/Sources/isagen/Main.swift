@@ -39,11 +39,10 @@ struct GeneratedFile {
     }
     let instructionSet = InstructionSet(rows: parser.rows, files: names)
     var tables = TableEmitter(instructionSet)
+    let semantics = HandlerEmitter.semantics(in: root + "/Sources/Engine/Semantics")
     let files =
-      tables.emit()
-      + HandlerEmitter.emit(
-        instructionSet, only: only,
-        semantics: HandlerEmitter.semantics(in: root + "/Sources/Engine/Semantics"))
+      tables.emit() + HandlerEmitter.emit(instructionSet, only: only, semantics: semantics)
+      + [FeatureEmitter.emit(instructionSet, semantics: semantics)]
     let problems = parser.problems + tables.problems
     for problem in problems.prefix(40) { Files.complain(problem.description) }
     if !problems.isEmpty {
