@@ -92,6 +92,15 @@ def instructions():
     yield "ud2", b"\x0f\x0b", ILL
     yield "int3", b"\xcc", TRAP
     yield "int1", b"\xf1", TRAP
+    yield "int-1", b"\xcd\x01", SEGV
+    yield "int-3", b"\xcd\x03", TRAP
+    yield "int-4", b"\xcd\x04", SEGV
+    yield "fnsave-unmapped", b"\x31\xed\xdd\x75\x3d", SEGV
+    yield "fbstp-unmapped", b"\x31\xff\xdf\x77\x11", SEGV
+    yield "fstp-unmapped", b"\x31\xff\xd9\xe8\xdb\x3f", SEGV
+    yield "movups-over-the-end", move(RAX, image.DATA + 0x1FF8) + b"\x0f\x11\x00", SEGV
+    yield "enter-nested", b"\x48\x89\xe5\x48\x89\xe3\xc8\0\0\x03\x48\x29\xe3\x83\xc3\x0a\x89\xdf" \
+        b"\xb8\x3c\0\0\0\x0f\x05", "exit 42"
     yield "int-0x81", b"\xcd\x81", SEGV
     yield "hlt", b"\xf4", SEGV
     yield "cli", b"\xfa", SEGV
