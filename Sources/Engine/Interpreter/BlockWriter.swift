@@ -1,6 +1,6 @@
-// Turns decoded instructions into operations, one block at a time: chooses handlers, fills in fields, puts
-// address operations in front of complex memory operands, fuses compares with branches, and adds the stubs.
-// Writes only into the memory it was given.
+// Turns decoded instructions into operations, one block at a time: chooses handlers, fills in fields, puts address
+// operations in front of complex memory operands, fuses compares with branches, and adds the stubs. Writes only into the
+// memory it was given.
 
 import CHost
 import X86
@@ -8,8 +8,7 @@ import X86
 /// A block under construction.
 struct BlockWriter {
   let start: UInt64
-  // SAFETY: the caller gave room for `BlockBuilder.mostOperations`; an instruction makes at most two
-  // operations and one stub.
+  // SAFETY: the caller gave room for `BlockBuilder.mostOperations`; an instruction makes at most two operations and one stub.
   let operations: UnsafeMutablePointer<Operation>
   /// Instructions at most.
   let limit: Int
@@ -63,9 +62,7 @@ struct BlockWriter {
     operation.rip = address
     operation.a = BlockWriter.field(instruction.reg, fields.a, instruction)
     operation.c = BlockWriter.field(instruction.vvvv, fields.c, instruction)
-    // The second immediate, ENTER's nesting level, shares the place of is4: no instruction has both.
-    let last = instruction.is4 | UInt8(truncatingIfNeeded: instruction.secondImmediate)
-    operation.d = fields.isImplicit ? BlockWriter.segmentCode(instruction) : last
+    operation.d = fields.isImplicit ? BlockWriter.segmentCode(instruction) : instruction.is4
     if fields.hasMemoryOffset || instruction.hasMemoryOperand {
       if !placeMemory(instruction, fields, next, &operation) {
         write(operation)  // for LEA the address operation was the whole instruction
@@ -99,13 +96,13 @@ struct BlockWriter {
     return instruction.prefixes.contains(.lock) ? 2 : 1
   }
 
-  /// The first immediate. x87 instructions have none; theirs is the opcode that the unit remembers: eleven
-  /// bits of the first byte and ModRM (SDM volume 1, section 8.1.9).
+  /// ENTER's two immediates share the field: size in the low 16 bits, level above. x87 instructions have none; theirs
+  /// is the opcode that the unit remembers: eleven bits of the first byte and ModRM (SDM volume 1, section 8.1.9).
   private static func immediate(_ instruction: Instruction) -> Int64 {
     if instruction.opcode & 0xf8 == 0xd8 && instruction.info.features.0 == .fpu {
       return Int64(instruction.opcode & 7) &<< 8 | Int64(instruction.modRM)
     }
-    return instruction.immediate
+    return instruction.immediate | Int64(instruction.secondImmediate) &<< 16
   }
 
   /// A register number as the operation holds it.
@@ -127,8 +124,8 @@ struct BlockWriter {
 
   // MARK: Memory operands
 
-  /// Fills in base and displacement, with an address operation in front when the operand is complex. True
-  /// when that operation is all that a LEA needs.
+  /// Fills in base and displacement, with an address operation in front when the operand is complex. True when that operation
+  /// is all that a LEA needs.
   private mutating func placeMemory(
     _ instruction: Instruction, _ fields: RowFields, _ next: UInt64, _ operation: inout Operation
   ) -> Bool {
@@ -288,8 +285,7 @@ struct BlockWriter {
     end(next)
   }
 
-  /// Writes a branch to `target` that needs a stub. `counted`: 1 when the branch itself is not in
-  /// `instructions` yet.
+  /// Writes a branch to `target` that needs a stub. `counted`: 1 when the branch itself is not in `instructions` yet.
   private mutating func writeBranch(_ operation: inout Operation, _ target: UInt64, counted: Int) {
     branches.append((count, target))
     setCount(&operation, instructions &+ counted)
@@ -339,8 +335,8 @@ struct BlockWriter {
     isEnded = true
   }
 
-  /// The instruction at `address` cannot be fetched because `fault` is not executable. In the middle of a
-  /// block that is decided anew when it is reached.
+  /// The instruction at `address` cannot be fetched because `fault` is not executable. In the middle of a block that is
+  /// decided anew when it is reached.
   mutating func appendFetchFault(_ fault: UInt64) {
     if instructions > 0 { return finishAt(address) }
     isUnfetchable = true
