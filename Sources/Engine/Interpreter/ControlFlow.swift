@@ -66,7 +66,7 @@ func jumpRegister(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
   let target = Interpreter(o, c, w).readRegister(W64.self, o.pointee.b)
-  JumpCache.branch(to: target, c, w, n &- o.count)
+  JumpCache.branch(to: target, o, c, w, n &- o.count) {}
 }
 
 @c(vt_jump_memory)
@@ -75,7 +75,7 @@ func jumpMemory(
 ) {
   let b = Interpreter(o, c, w)
   let target = b.load(W64.self, b.address(base: o.pointee.b, displacement: o.pointee.displacement))
-  JumpCache.branch(to: target, c, w, n &- o.count)
+  JumpCache.branch(to: target, o, c, w, n &- o.count) {}
 }
 
 @c(vt_call_register)
@@ -83,8 +83,7 @@ func callRegister(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
   let target = Interpreter(o, c, w).readRegister(W64.self, o.pointee.b)
-  pushReturnAddress(o, c, w)
-  JumpCache.branch(to: target, c, w, n &- o.count)
+  JumpCache.branch(to: target, o, c, w, n &- o.count) { pushReturnAddress(o, c, w) }
 }
 
 @c(vt_call_memory)
@@ -93,8 +92,7 @@ func callMemory(
 ) {
   let b = Interpreter(o, c, w)
   let target = b.load(W64.self, b.address(base: o.pointee.b, displacement: o.pointee.displacement))
-  pushReturnAddress(o, c, w)
-  JumpCache.branch(to: target, c, w, n &- o.count)
+  JumpCache.branch(to: target, o, c, w, n &- o.count) { pushReturnAddress(o, c, w) }
 }
 
 /// RET and RET imm16: `immediate` bytes are released after the return address.
@@ -105,9 +103,10 @@ func returnNear(
   let b = Interpreter(o, c, w)
   let stackPointer = b.readRegister(W64.self, GeneralOffset.rsp)
   let target = b.load(W64.self, stackPointer)
-  b.writeRegister(
-    W64.self, GeneralOffset.rsp, stackPointer &+ 8 &+ UInt64(bitPattern: o.pointee.immediate))
-  JumpCache.branch(to: target, c, w, n &- o.count)
+  let released = stackPointer &+ 8 &+ UInt64(bitPattern: o.pointee.immediate)
+  JumpCache.branch(to: target, o, c, w, n &- o.count) {
+    b.writeRegister(W64.self, GeneralOffset.rsp, released)
+  }
 }
 
 // MARK: - LOOP and JRCXZ

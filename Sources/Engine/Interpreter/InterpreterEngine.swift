@@ -114,7 +114,8 @@ public final class InterpreterEngine {
       return head
     }
     let head = builder.build(rip)
-    cache.remember(rip, head)
+    // Code that cannot be fetched is not kept: its operations are written over by the next block.
+    if cache.lookup(rip) == head { cache.remember(rip, head) }
     return head
   }
 
