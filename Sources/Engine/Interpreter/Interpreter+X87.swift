@@ -46,6 +46,15 @@ extension Interpreter {
     vt_x87_registers(cpu) + Int((cpu.pointee.x87_top &+ UInt16(position)) & 7)
   }
 
+  /// Copies a register in the pieces in which the host stores one: a load across them would wait for the stores.
+  @inline(__always) func x87Copy(
+    _ source: UnsafeMutablePointer<X87Register>, to destination: UnsafeMutablePointer<X87Register>
+  ) {
+    let signExponent = source.pointee.sign_exponent
+    destination.pointee.significand = source.pointee.significand
+    destination.pointee.sign_exponent = signExponent
+  }
+
   @inline(__always) func x87Bit(_ position: UInt8) -> UInt16 {
     1 &<< ((cpu.pointee.x87_top &+ UInt16(position)) & 7)
   }
@@ -339,8 +348,8 @@ extension Interpreter {
   @inline(__always) public func x87Load(from source: UInt8) {
     x87Note()
     if source != 7 && x87IsUsual(full: 1 &<< UInt16(source), empty: 0x80) {
-      let value = x87Register(source).pointee
-      x87Push().pointee = value
+      let register = x87Register(source)
+      x87Copy(register, to: x87Push())
       cpu.pointee.x87_status &= ~X87StatusBit.c1
     } else {
       x87Divert(X87Step(kind: .load, a: source))
@@ -380,7 +389,7 @@ extension Interpreter {
   @inline(__always) public func x87Store(to destination: UInt8, pops: Bool) {
     x87Note()
     if x87IsUsual(full: 1) {
-      x87Register(destination).pointee = x87Register(0).pointee
+      x87Copy(x87Register(0), to: x87Register(destination))
       cpu.pointee.x87_tags |= x87Bit(destination)
       cpu.pointee.x87_status &= ~X87StatusBit.c1
       if pops { x87Pop() }
@@ -397,9 +406,13 @@ extension Interpreter {
   @inline(__always) public func x87Exchange(with source: UInt8) {
     x87Note()
     if x87IsUsual(full: 1 | 1 &<< UInt16(source)) {
-      let value = x87Register(0).pointee
-      x87Register(0).pointee = x87Register(source).pointee
-      x87Register(source).pointee = value
+      let top = x87Register(0)
+      let other = x87Register(source)
+      let significand = top.pointee.significand
+      let signExponent = top.pointee.sign_exponent
+      x87Copy(other, to: top)
+      other.pointee.significand = significand
+      other.pointee.sign_exponent = signExponent
       cpu.pointee.x87_status &= ~X87StatusBit.c1
     } else {
       x87Divert(X87Step(kind: .exchange, a: source))
@@ -409,7 +422,7 @@ extension Interpreter {
   @inline(__always) public func x87Move(if condition: Bool, from source: UInt8) {
     x87Note()
     if x87IsUsual(full: 1 | 1 &<< UInt16(source)) {
-      if condition { x87Register(0).pointee = x87Register(source).pointee }
+      if condition { x87Copy(x87Register(source), to: x87Register(0)) }
     } else {
       x87Divert(X87Step(kind: .move, a: source, flag: condition))
     }
