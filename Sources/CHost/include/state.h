@@ -55,13 +55,18 @@ typedef struct {
   uint64_t mask[8];
   uint32_t mxcsr;
 
-  /// x87: physical registers R0…R7 (ST(i) is physical[(top + i) & 7]).
+  /// x87: physical registers R0…R7 (ST(i) is physical[(top + i) & 7]). The words lie apart because compilers widen loads
+  /// of them to 32 bits, which would wait for a neighbour's store.
   uint16_t x87_control;
+  uint16_t x87_reserved0;
   /// Status word with TOP kept in `x87_top`; the exception flags, C0–C3.
   uint16_t x87_status;
+  uint16_t x87_reserved1;
   uint16_t x87_top;
+  uint16_t x87_reserved2;
   /// One bit a physical register: 1 = not empty (the abridged tag of FXSAVE).
   uint16_t x87_tags;
+  uint16_t x87_reserved3;
   uint16_t x87_opcode;
   uint64_t x87_instruction_pointer;
   uint64_t x87_data_pointer;
