@@ -79,6 +79,18 @@ VT_INLINE uint64_t vt_word32_signs(vt_chunk x) {
   return ((x[0] >> 31) & 1) | ((x[0] >> 63) << 1) | ((x[1] >> 31) & 1) << 2 | (x[1] >> 63) << 3;
 #endif
 }
+// Loads of vector operands. They are volatile because the whole operand must be accessed, also where only part of it
+// decides the result (a shift count, a shuffle's low half): the compiler would narrow the load, and a fault would be lost.
+typedef vt_chunk vt_unaligned_chunk __attribute__((aligned(1)));
+typedef uint64_t vt_unaligned_u64 __attribute__((aligned(1)));
+typedef uint32_t vt_unaligned_u32 __attribute__((aligned(1)));
+typedef uint16_t vt_unaligned_u16 __attribute__((aligned(1)));
+VT_INLINE vt_chunk vt_load16(const void *p) { return *(const volatile vt_unaligned_chunk *)p; }
+VT_INLINE uint64_t vt_load8(const void *p) { return *(const volatile vt_unaligned_u64 *)p; }
+VT_INLINE uint64_t vt_load4(const void *p) { return *(const volatile vt_unaligned_u32 *)p; }
+VT_INLINE uint64_t vt_load2(const void *p) { return *(const volatile vt_unaligned_u16 *)p; }
+VT_INLINE uint64_t vt_load1(const void *p) { return *(const volatile uint8_t *)p; }
+
 /// Orders all earlier loads and stores before all later ones.
 VT_INLINE void vt_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 #endif

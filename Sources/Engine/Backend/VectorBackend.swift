@@ -23,6 +23,9 @@ public protocol VectorCoreBackend: CoreBackend {
   /// Loads `bytes` (a constant ≤ 16) at `address + offset`, zero-extended.
   mutating func loadChunk(_ address: Value, offset: Int, bytes: Int) -> Chunk
   mutating func storeChunk(_ address: Value, offset: Int, bytes: Int, _ value: Chunk)
+  /// Faults as a store of `bytes` at `address` would, when its first part could be written and a later one
+  /// not.
+  mutating func probeStore(_ address: Value, bytes: Int)
   /// #GP unless `address` is a multiple of `bytes`.
   mutating func checkAlignment(_ address: Value, bytes: Int)
 

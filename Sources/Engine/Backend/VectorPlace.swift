@@ -119,7 +119,7 @@ public struct VectorMemory<S: VectorSize>: VectorPlace {
   }
   @inline(__always) public func write<B: Backend>(_ b: inout B, _ index: Int, _ value: B.Chunk) {
     // The first store of a multi-chunk operand must not happen when a later one would fault.
-    if index == 0 && S.bytes > 16 { b.probeWrite(address(&b), count: S.bytes) }
+    if index == 0 && S.bytes > 16 { b.probeStore(address(&b), bytes: S.bytes) }
     b.storeChunk(address(&b), offset: index &* 16, bytes: min(S.bytes, 16), value)
   }
   @inline(__always) public func finish<B: Backend>(_ b: inout B) {}

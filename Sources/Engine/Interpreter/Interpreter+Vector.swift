@@ -84,12 +84,24 @@ extension Interpreter {
     // The guard area behind the window is larger than any operand.
     let pointer = host(address) + offset
     switch bytes {
-    case 16: return pointer.loadUnaligned(as: Chunk.self)
-    case 8: return SIMD2(pointer.loadUnaligned(as: UInt64.self), 0)
-    case 4: return SIMD2(UInt64(pointer.loadUnaligned(as: UInt32.self)), 0)
-    case 2: return SIMD2(UInt64(pointer.loadUnaligned(as: UInt16.self)), 0)
-    default: return SIMD2(UInt64(pointer.load(as: UInt8.self)), 0)
+    case 16: return vt_load16(pointer)
+    case 8: return Chunk(vt_load8(pointer), 0)
+    case 4: return Chunk(vt_load4(pointer), 0)
+    case 2: return Chunk(vt_load2(pointer), 0)
+    default: return Chunk(vt_load1(pointer), 0)
     }
+  }
+
+  @inline(__always) public func probeStore(_ address: UInt64, bytes: Int) {
+    // Within one page the first store faults before anything is written.
+    let size = UInt64(truncatingIfNeeded: bytes)
+    if address & 0xfff > 0x1000 &- size { probeAcrossPages(address, size) }
+  }
+
+  /// Faults with the first byte that cannot be written of an operand in two pages.
+  @inline(never) func probeAcrossPages(_ address: UInt64, _ size: UInt64) {
+    vt_probe_write(host(address))
+    vt_probe_write(host(max(address, (address &+ size &- 1) & ~0xfff)))
   }
 
   @inline(__always) public func storeChunk(_ address: UInt64, offset: Int, bytes: Int, _ value: Chunk) {
@@ -129,14 +141,13 @@ extension Interpreter {
   @inline(__always) public func probeMasked<E: Element>(
     _ element: E.Type, _ address: UInt64, offset: Int, mask: Chunk
   ) {
-    // A store within one page faults with its first element, before anything is written. Otherwise the
-    // elements lie in two pages: those of the first byte and of the last.
+    // Within one page the first store faults before anything is written.
+    if address & 0xfff <= 0x1000 - 32 { return }
     let signs = signs(E.self, mask)
-    if address & 0xfff <= 0x1000 - 32 || signs == 0 { return }
-    let first = signs.trailingZeroBitCount
-    let last = 64 &- signs.leadingZeroBitCount
-    vt_probe_write(host(elementAddress(E.self, address, offset, first)))
-    vt_probe_write(host(elementAddress(E.self, address, offset, last) &- 1))
+    for i in 0..<E.Lanes.scalarCount where signs &>> UInt64(i) & 1 != 0 {
+      probeAcrossPages(
+        elementAddress(E.self, address, offset, i), UInt64(truncatingIfNeeded: MemoryLayout<E.Scalar>.size))
+    }
   }
 
   @inline(__always) public func storeMasked<E: Element>(

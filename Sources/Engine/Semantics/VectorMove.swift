@@ -107,12 +107,11 @@ extension Semantics {
     let address = d.address(&b)
     let low = mask.read(&b, 0)
     b.probeMasked(E.self, address, offset: 0, mask: low)
-    if X.chunks == 2 {
-      let high = mask.read(&b, 1)
-      b.probeMasked(E.self, address, offset: 16, mask: high)
-      b.storeMasked(E.self, address, offset: 16, mask: high, x.read(&b, 1))
-    }
+    if X.chunks == 1 { return b.storeMasked(E.self, address, offset: 0, mask: low, x.read(&b, 0)) }
+    let high = mask.read(&b, 1)
+    b.probeMasked(E.self, address, offset: 16, mask: high)
     b.storeMasked(E.self, address, offset: 0, mask: low, x.read(&b, 0))
+    b.storeMasked(E.self, address, offset: 16, mask: high, x.read(&b, 1))
   }
 
   /// MASKMOVQ, MASKMOVDQU: to the address in RDI, of `W` bits.
