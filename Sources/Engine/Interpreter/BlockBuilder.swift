@@ -75,7 +75,9 @@ struct BlockBuilder {
     code.begin(rip)
     var instruction = Instruction()
     guard code.decode(rip, into: &instruction) == .valid else { return false }
-    if RowFields(row: Int(instruction.row)).hasMemoryOffset { return instruction.segment == .ss }
+    let fields = RowFields(row: Int(instruction.row))
+    // Neither absolute offsets nor string operands are ModRM operands, but they are in a data segment.
+    if fields.hasMemoryOffset || fields.isString || fields.isImplicit { return instruction.segment == .ss }
     return !instruction.hasMemoryOperand || instruction.segment == .ss
   }
 }
