@@ -52,7 +52,7 @@ extension Decoder {
     context & ~(3 &<< ContextField.vectorLength) | 2 &<< ContextField.vectorLength
   }
 
-  /// Reads VEX or EVEX after its first byte `kind`; returns the opcode table, nil when the prefix is invalid.
+  /// Reads VEX, EVEX or AMD's XOP, laid out like VEX, after its first byte `kind`; returns the opcode table, nil when the prefix is invalid.
   mutating func readVectorPrefix(_ kind: UInt8) -> Int? {
     // With LOCK, 66, F2, F3 or REX before it: #UD.
     guard prefixes.isDisjoint(with: [.lock, .operandSize, .rep, .repne, .rex]) else { return nil }
@@ -62,7 +62,7 @@ extension Decoder {
     var map: UInt8 = 1
     var last = second
     rex = (~second &>> 5) & 4
-    if kind == 0xc4 {
+    if kind != 0xc5 {
       map = second & 31
       rex = ~second &>> 5
       last = next()
@@ -71,6 +71,7 @@ extension Decoder {
     noteVVVV(~last &>> 3 & 15)
     vectorLength = UInt32(last &>> 2 & 1)
     selectingPrefix = UInt32(last & 3)
+    if kind == 0x8f { return (8...10).contains(map) ? 4 &+ Int(map) : nil }
     return (1...3).contains(map) ? 3 &+ Int(map) : nil
   }
 

@@ -109,7 +109,7 @@ public struct Decoder {
     var table = 0
     if byte == 0x0f {
       (table, byte) = readEscape()
-    } else if byte == 0xc4 || byte == 0xc5 || byte == 0x62, isVectorPrefix() {
+    } else if byte == 0xc4 || byte == 0xc5 || byte == 0x62 || byte == 0x8f, isVectorPrefix(byte) {
       guard !isOverrun, let selected = readVectorPrefix(byte) else { return false }
       (table, byte) = (selected, next())
     }
@@ -234,7 +234,11 @@ public struct Decoder {
   }
 
   /// In 16-bit and 32-bit modes C4, C5 and 62 are LES, LDS and BOUND when a memory operand follows.
-  private func isVectorPrefix() -> Bool { mode == .bits64 || (peek() ?? 0) >= 0xc0 }
+  /// 8F is POP unless the five bits that would be the opcode map are 8 or more.
+  private func isVectorPrefix(_ byte: UInt8) -> Bool {
+    if byte == 0x8f { return (peek() ?? 0) & 31 >= 8 }
+    return mode == .bits64 || (peek() ?? 0) >= 0xc0
+  }
 
   var segmentOverride: Segment? { Segment(rawValue: segment) }
 }

@@ -89,6 +89,14 @@
   public var width: Int
   /// Bits of the element that EVEX broadcasts; 0: none.
   public var broadcastWidth: Int
+
+  public init(
+    segment: Segment, base: Register?, index: Register?, scale: UInt8, displacement: Int64, width: Int,
+    broadcastWidth: Int
+  ) {
+    (self.segment, self.base, self.index, self.scale) = (segment, base, index, scale)
+    (self.displacement, self.width, self.broadcastWidth) = (displacement, width, broadcastWidth)
+  }
 }
 
 /// A printed operand with its values.

@@ -72,7 +72,7 @@ struct InstructionWriter {
 
   /// A jump or call whose target is in a register or in memory.
   var isIndirectBranch: Bool {
-    row.attributes.contains(.flow) && row.operand(0).letter == .modRM
+    row.operand(0).letter == .modRM && (name.equals("jmp") || name.equals("call"))
   }
 
   /// The operand that may be memory, or one of kind `.none`.

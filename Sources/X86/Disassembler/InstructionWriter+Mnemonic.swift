@@ -178,9 +178,14 @@ extension InstructionWriter {
   var hasStackSuffix: Bool {
     guard isATT, instruction.prefixes.contains(.operandSize) else { return false }
     let first = row.operand(0)
+    if isFar { return true }
+    if name.equals("ret") { return instruction.mode != .bits64 }
+    if instruction.mode != .bits64, first.kind == .relative, first.width > 8 {
+      return name.equals("call") || name.equals("jmp")
+    }
     if first.kind == .general, first.letter == .opcode || !instruction.hasMemoryOperand { return false }
     return Self.isListed(
-      name, in: "push pop pusha pushad popa popad pushf pushfd pushfq popf popfd popfq ret enter leave ")
+      name, in: "push pop pusha pushad popa popad pushf pushfd pushfq popf popfd popfq enter leave ")
   }
 
   private var isShift: Bool { instruction.opcode & 0xf0 == 0xd0 }

@@ -42,7 +42,7 @@
   }
 
   /// How the opcode is introduced.
-  public enum Space: UInt8, Sendable { case legacy, vex, evex }
+  public enum Space: UInt8, Sendable { case legacy, vex, evex, xop }
 
   /// The prefix that is part of the opcode.
   public enum MandatoryPrefix: UInt8, Sendable { case any, none, p66, pF3, pF2, p66F3, p66F2 }

@@ -44,7 +44,9 @@ struct EncodingParser {
     case "W0": encoding.w = false
     case "REX.B0": encoding.requiresNoB = true
     default:
-      guard token.hasPrefix("VEX.") || token.hasPrefix("EVEX.") else { return false }
+      guard token.hasPrefix("VEX.") || token.hasPrefix("EVEX.") || token.hasPrefix("XOP.") else {
+        return false
+      }
       try readVectorPrefix(token)
     }
     return true
@@ -69,13 +71,14 @@ struct EncodingParser {
   private mutating func readVectorPrefix(_ token: String) throws(OperandWordError) {
     let fields = token.split(separator: ".").map(String.init)
     guard fields.count == 5 else { throw OperandWordError(message: "\(token) needs L, P, MAP and W") }
-    encoding.space = fields[0] == "VEX" ? .vex : .evex
+    encoding.space = fields[0] == "VEX" ? .vex : fields[0] == "EVEX" ? .evex : .xop
     let lengths: [String: Encoding.VectorLength] = [
       "128": .l128, "256": .l256, "512": .l512, "LIG": .ignored, "LZ": .zero,
     ]
     let prefixes: [String: Encoding.MandatoryPrefix] = ["NP": .none, "66": .p66, "F2": .pF2, "F3": .pF3]
     let maps: [String: Encoding.Map] = [
       "0F": .map0F, "0F38": .map0F38, "0F3A": .map0F3A, "MAP5": .map5, "MAP6": .map6,
+      "MAP8": .map8, "MAP9": .map9, "MAPA": .map10,
     ]
     let widths: [String: Bool] = ["W0": false, "W1": true]
     guard let length = lengths[fields[1]] else {

@@ -10,8 +10,8 @@ struct OpcodeIndex {
   private(set) var problems: [Problem] = []
   let rows: [Row]
 
-  /// Legacy maps 0–3, VEX maps 1–3, EVEX maps 1, 2, 3, 5, 6; 256 opcodes each.
-  static let tableCount = 12
+  /// Legacy maps 0–3, VEX maps 1–3, EVEX maps 1, 2, 3, 5, 6, XOP maps 8–10; 256 opcodes each.
+  static let tableCount = 15
 
   init(_ rows: [Row]) {
     self.rows = rows
@@ -33,6 +33,7 @@ struct OpcodeIndex {
     case .legacy: return map
     case .vex: return 3 + map
     case .evex: return map > 3 ? 5 + map : 6 + map
+    case .xop: return 4 + map
     }
   }
 

@@ -25,9 +25,9 @@ struct Row {
 
 /// Which bytes select the row.
 struct Encoding {
-  enum Space: String { case legacy, vex, evex }
-  /// Opcode maps, by raw value as VEX and EVEX number them; 0 is the one-byte map.
-  enum Map: Int { case oneByte = 0, map0F, map0F38, map0F3A, map4, map5, map6 }
+  enum Space: String { case legacy, vex, evex, xop }
+  /// Opcode maps, by raw value as VEX, EVEX and XOP number them; 0 is the one-byte map.
+  enum Map: Int { case oneByte = 0, map0F, map0F38, map0F3A, map4, map5, map6, map7, map8, map9, map10 }
   /// `.any`: 66, F2 and F3 are ordinary prefixes of the row.
   enum MandatoryPrefix: Int { case any, none, p66, pF3, pF2, p66F3, p66F2 }
   enum VectorLength: Int { case ignored, l128, l256, l512, zero }

@@ -62,10 +62,19 @@ struct RowPacking {
     for (bit, attribute) in Attribute.allCases.enumerated() where row.attributes.contains(attribute) {
       word |= 1 << UInt64(46 + bit)
     }
-    word |= (row.encoding.space == .legacy ? 0 : row.encoding.space == .vex ? 1 : 2) << 58
+    word |= Self.spaceCode(row.encoding.space) << 58
     if row.operands.contains(where: { $0.letter == .vvvv }) { word |= 1 << 60 }
     if row.encoding.modRM == .vsib { word |= 1 << 61 }
     return word
+  }
+
+  private static func spaceCode(_ space: Encoding.Space) -> UInt64 {
+    switch space {
+    case .legacy: 0
+    case .vex: 1
+    case .evex: 2
+    case .xop: 3
+    }
   }
 
   /// 0 none; 1, 2, 3, 4: 1, 2, 4, 8 bytes; 5–7 the first three sign-extended; 8 is4; 9 moffs; 10 far pointer.
