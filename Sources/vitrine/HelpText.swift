@@ -106,8 +106,9 @@ enum HelpText {
                   line that starts with "vitrine: " says which.
 
     A program can also return 125 or 139 of its own accord; then nothing that
-    starts with "vitrine: " is printed. A program that dies of Ctrl-C on a
-    terminal makes Vitrine die of SIGINT too, so that shell scripts stop.
+    starts with "vitrine: " is printed. A signal from outside, such as Ctrl-C,
+    that the program does not catch ends Vitrine by the same signal, as it would
+    end the program: shells show 128 + N, and scripts stop.
     Other commands give 0, or 125 after a failure.
 
     """
