@@ -124,7 +124,11 @@ public final class LinuxProcess {
       return .resume
     }
     tracer?.enter(call, calls.signature(call.number), arguments, memory)
-    let result = call.handler?(self, arguments) ?? passThrough(call, arguments)
+    var result = call.handler?(self, arguments) ?? passThrough(call, arguments)
+    // The kernel grows the stack when a call is the first to touch it.
+    if result == -Errno.EFAULT, outcome == nil, memory.growStack(to: registers[.rsp]) {
+      result = call.handler?(self, arguments) ?? passThrough(call, arguments)
+    }
     return finish(call, arguments, result)
   }
 

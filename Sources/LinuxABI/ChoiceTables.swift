@@ -277,6 +277,15 @@ extension FlagNames {
     41 SOL_IPV6
     """
 
+  static let ipprotoNames: StaticString = """
+    0 IPPROTO_IP
+    1 IPPROTO_ICMP
+    6 IPPROTO_TCP
+    17 IPPROTO_UDP
+    58 IPPROTO_ICMPV6
+    255 IPPROTO_RAW
+    """
+
   static let soNames: StaticString = """
     1 SO_DEBUG
     2 SO_REUSEADDR

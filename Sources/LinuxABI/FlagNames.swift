@@ -68,6 +68,7 @@ public enum FlagNames {
     case "socktype": return socktypeNames
     case "shutdown": return shutdownNames
     case "sol": return solNames
+    case "ipproto": return ipprotoNames
     case "so": return soNames
     case "filesystem": return filesystemNames
     case "locktype": return locktypeNames

@@ -63,8 +63,6 @@ extension LinuxProcess {
     robustList = 0
     registersReplaced = true
     closeOnExecute(except: executable.file.descriptor)
-    let name = Array(request.path.suffix(while: { $0 != 47 }).prefix(15)) + [0]
-    name.withUnsafeBytes { _ = host.call(157, 15, address(of: $0.baseAddress)) }
     return 0
   }
 
@@ -107,8 +105,15 @@ extension LinuxProcess {
     self.program = program
     options.arguments = executable.request.arguments
     options.environment = executable.request.environment
+    setName(executable.request.path)
     resetRegisters(cpu, program)
     return program
+  }
+
+  /// The process's name (PR_GET_NAME, ps): the last component of the path that was asked for.
+  private func setName(_ path: [UInt8]) {
+    let name = Array(path.suffix(while: { $0 != 47 }).prefix(15)) + [0]
+    name.withUnsafeBytes { _ = host.call(157, 15, address(of: $0.baseAddress)) }
   }
 
   private func resetRegisters(_ cpu: UnsafeMutablePointer<vt_cpu_state>, _ program: LoadedProgram) {

@@ -202,7 +202,8 @@ struct TraceArguments {
     // wait4 without a child, and a sleep that was not interrupted, have written nothing.
     if call.number == 61, result == 0 { return TraceText.address(address) }
     if call.number == 35 || call.number == 230, type.access == .write { return TraceText.address(address) }
-    let count = type.count.map { arguments[$0] }
+    // getgroups returns how many groups it has written.
+    let count = call.number == 115 ? UInt64(result ?? 0) : type.count.map { arguments[$0] }
     let text = structures.text(name, address, count: count, result: result ?? 0)
     return text ?? TraceText.address(address)
   }
@@ -236,7 +237,7 @@ struct TraceArguments {
       if int(arguments.a) == 15 { return string(value) }
       return int(arguments.a) == 16 ? ((result ?? -1) < 0 ? TraceText.address(value) : string(value)) : nil
     case (54, 2), (55, 2): return arguments.b == 1 ? choice("so", value) : nil
-    case (302, 0), (41, 2), (53, 2): return nil
+    case (41, 2), (53, 2): return arguments.a == 2 || arguments.a == 10 ? choice("ipproto", value) : nil
     default: return nil
     }
   }
