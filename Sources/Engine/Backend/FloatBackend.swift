@@ -101,11 +101,20 @@ public protocol FloatBackend: VectorBackend {
   mutating func floatDotProduct<F: FloatElement>(
     _ element: F.Type, _ x: Chunk, _ y: Chunk, _ control: UInt8
   ) -> Chunk
+  /// Whether `fusedMultiply` and `fusedMultiplyScalar` may be used; a fact about the host, not about the guest.
+  var hasFusedMultiply: Bool { get }
   /// Operands in Intel's order; upper elements of the scalar form come from `x`.
   mutating func fusedMultiply<F: FloatElement>(
     _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
   ) -> Chunk
   mutating func fusedMultiplyScalar<F: FloatElement>(
+    _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
+  ) -> Chunk
+  /// The same on every host.
+  mutating func fusedMultiplyPortably<F: FloatElement>(
+    _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
+  ) -> Chunk
+  mutating func fusedMultiplyScalarPortably<F: FloatElement>(
     _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
   ) -> Chunk
 

@@ -104,16 +104,18 @@
       portableDotProduct(F.format, x, y, control)
     }
 
+    @inline(__always) public var hasFusedMultiply: Bool { false }
+
     @inline(__always) public func fusedMultiply<F: FloatElement>(
       _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
     ) -> Chunk {
-      portableFused(form, operation, .packed(element), x, y, z)
+      fusedMultiplyPortably(form, operation, element, x, y, z)
     }
 
     @inline(__always) public func fusedMultiplyScalar<F: FloatElement>(
       _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
     ) -> Chunk {
-      portableFused(form, operation, .scalar(element), x, y, z)
+      fusedMultiplyScalarPortably(form, operation, element, x, y, z)
     }
   }
 #endif

@@ -93,12 +93,11 @@
       return sum & SoftVector.elementMask(F.width, control)
     }
 
+    @inline(__always) public var hasFusedMultiply: Bool { hostHas(VT_HOST_FMA) }
+
     @inline(__always) public func fusedMultiply<F: FloatElement>(
       _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
     ) -> Chunk {
-      guard hostHas(VT_HOST_FMA) else {
-        return portableFused(form, operation, .packed(element), x, y, z)
-      }
       markFloat()
       return F.width == 32 ? fusedSingle(form, operation, x, y, z) : fusedDouble(form, operation, x, y, z)
     }
@@ -106,9 +105,6 @@
     @inline(__always) public func fusedMultiplyScalar<F: FloatElement>(
       _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
     ) -> Chunk {
-      guard hostHas(VT_HOST_FMA) else {
-        return portableFused(form, operation, .scalar(element), x, y, z)
-      }
       markFloat()
       let single = F.width == 32
       switch (operation, form) {

@@ -95,4 +95,17 @@ extension Interpreter {
   ) -> Chunk {
     portable { SoftVector.fusedMultiply(form, operation, lanes.format, count: lanes.count, x, y, z, &$0) }
   }
+
+  // PERF: these two only forward.
+  @inline(__always) public func fusedMultiplyPortably<F: FloatElement>(
+    _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
+  ) -> Chunk {
+    portableFused(form, operation, .packed(element), x, y, z)
+  }
+
+  @inline(__always) public func fusedMultiplyScalarPortably<F: FloatElement>(
+    _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ x: Chunk, _ y: Chunk, _ z: Chunk
+  ) -> Chunk {
+    portableFused(form, operation, .scalar(element), x, y, z)
+  }
 }

@@ -92,7 +92,7 @@ extension Semantics {
     write(&b, d, result, result)
   }
 
-  /// VCVTPS2PH.
+  /// VCVTPS2PH to a register.
   @inline(__always) static func floatToHalf<B: Backend, D: VectorPlace, X: VectorPlace>(
     _ b: inout B, _ d: D, _ x: X, _ control: Immediate<W8>
   ) {
@@ -106,6 +106,19 @@ extension Semantics {
     let high = b.floatToHalf(source1, control.byte)
     let result = b.joinLowHalves(low, high)
     write(&b, d, result, result)
+  }
+
+  /// VCVTPS2PH to memory: a store that faults leaves no flags behind, so it is tried before the conversion.
+  @inline(__always) static func floatToHalf<B: Backend, S: VectorSize, X: VectorPlace>(
+    _ b: inout B, _ d: VectorMemory<S>, _ x: X, _ control: Immediate<W8>
+  ) {
+    b.probeWrite(d.address(&b), count: S.bytes)
+    let source0 = x.read(&b, 0)
+    let low = b.floatToHalf(source0, control.byte)
+    if X.chunks == 1 { return d.write(&b, 0, low) }
+    let source1 = x.read(&b, 1)
+    let high = b.floatToHalf(source1, control.byte)
+    d.write(&b, 0, b.joinLowHalves(low, high))
   }
 
   /// CVTPI2PS (keeps the upper half of the destination), CVTPI2PD.

@@ -149,41 +149,6 @@ extension Semantics {
     mapChunks(&b, d, x, y) { $0.floatDotProduct(element, $1, $2, control.byte) }
   }
 
-  /// VFMADD132PS and all packed relatives; operands in Intel's order, the first is the destination.
-  @inline(__always)
-  static func fusedMultiply<
-    B: Backend, F: FloatElement, D: VectorPlace, Y: VectorPlace, Z: VectorPlace
-  >(
-    _ b: inout B, _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ d: D, _ y: Y, _ z: Z
-  ) {
-    let z0 = z.read(&b, 0)
-    let y0 = y.read(&b, 0)
-    let x0 = d.read(&b, 0)
-    if D.chunks == 1 {
-      return write(&b, d, b.fusedMultiply(form, operation, element, x0, y0, z0), x0)
-    }
-    let z1 = z.read(&b, 1)
-    let y1 = y.read(&b, 1)
-    let x1 = d.read(&b, 1)
-    let first = b.fusedMultiply(form, operation, element, x0, y0, z0)
-    write(&b, d, first, b.fusedMultiply(form, operation, element, x1, y1, z1))
-  }
-
-  /// VFMADD132SS and all scalar relatives.
-  @inline(__always)
-  static func fusedMultiplyScalar<
-    B: Backend, F: FloatElement, D: VectorPlace, Y: VectorPlace, Z: VectorPlace
-  >(
-    _ b: inout B, _ form: FusedForm, _ operation: FusedOperation, _ element: F.Type, _ d: D, _ y: Y, _ z: Z
-  ) {
-    let z0 = z.read(&b, 0)
-    let y0 = y.read(&b, 0)
-    let x0 = d.read(&b, 0)
-    let result = b.fusedMultiplyScalar(form, operation, element, x0, y0, z0)
-    d.write(&b, 0, result)
-    d.finish(&b)
-  }
-
   /// LDMXCSR: #GP for reserved bits.
   @inline(__always) static func loadMXCSR<B: Backend, S: Place>(_ b: inout B, _ source: S) {
     let value = source.read(&b)
