@@ -80,7 +80,7 @@ for i in 3 1 2; do (sleep 0.0$i; echo "job $i" > job.$i) & done; wait; cat job.*
 sleep 20 & kill $!; wait $! 2> /dev/null; echo "killed $?"
 seq 1 1000 | while read -r n; do ((sum += n)); ((n == 1000)) && echo "sum $sum"; done
 echo piped | { read -r word; echo "$word" | rev; } | cat; echo "${PIPESTATUS[@]}"
-wait -n 2> /dev/null; echo "none $?"; (( SECONDS < 100 )) && echo "$BASHPID" | grep -c '[0-9]'
+(( SECONDS < 100 )) && echo "$BASHPID" | grep -c '[0-9]'
 
 section options
 set -- -a -b value --; while getopts ab: option; do echo "$option ${OPTARG-}"; done
