@@ -74,6 +74,31 @@ def with_code(code, data=b"", text_flags=5, data_flags=6):
     return image + data[:PAGE].ljust(PAGE, b"\0")
 
 
+def with_sections(code):
+    """`with_code`, followed by unwind tables, symbols and section headers: what a report reads. The second value is the
+    offset where these begin."""
+    whole = with_code(code)
+    begin = len(whole)
+    # A CIE (CFA = rsp + 8, return address at CFA - 8) and an FDE for the page of code; absolute pointers.
+    common = b"\0\0\0\0\x01zR\0\x01\x78\x10\x01\0\x0c\x07\x08\x90\x01".ljust(28, b"\0")
+    frames = struct.pack("<I", len(common)) + common
+    body = struct.pack("<QQ", BASE + PAGE, PAGE) + b"\0\x41\x0e\x10\x0a\x16\x03\x03\x77\x08\x06\x41\x0b".ljust(16, b"\0")
+    frames += struct.pack("<II", len(body) + 4, len(frames) + 4) + body + bytes(4)
+    symbols = bytes(24) + struct.pack("<IBBHQQ", 1, 0x12, 0, 1, BASE + PAGE, PAGE)
+    strings = b"\0start\0"
+    names = b"\0.text\0.eh_frame\0.symtab\0.strtab\0.shstrtab\0"
+    contents = [(b".eh_frame", 1, frames, 0), (b".symtab", 2, symbols, 4), (b".strtab", 3, strings, 0),
+                (b".shstrtab", 3, names, 0)]
+    headers = bytes(64) + struct.pack("<IIQQQQIIQQ", 1, 1, 6, BASE + PAGE, PAGE, PAGE, 0, 0, 16, 0)
+    for name, kind, data, link in contents:
+        address = 0x500000 if name == b".eh_frame" else 0
+        headers += struct.pack(
+            "<IIQQQQIIQQ", names.index(name), kind, 0, address, len(whole), len(data), link, 1, 8, 24)
+        whole += data
+    whole = whole[:40] + struct.pack("<Q", len(whole)) + whole[48:60] + struct.pack("<HH", 6, 5) + whole[64:] + headers
+    return whole, begin
+
+
 def patched(image, offset, value, size):
     """`image` with the `size` bytes at `offset` replaced by the number `value`."""
     value &= (1 << (8 * size)) - 1
