@@ -87,6 +87,7 @@ struct StateGenerator {
     for offset in stride(from: 160, to: 416, by: 8) { store(lane(isNarrow), offset) }
     for offset in stride(from: 576, to: 832, by: 8) { store(lane(isNarrow), offset) }
     if let index = instruction.vectorIndex { gatherIndices(area, index) }
+    if row.file == "x87.isa" { x87State(area) }
   }
 
   private mutating func gatherIndices(_ area: UnsafeMutableRawBufferPointer, _ index: Int) {
