@@ -128,6 +128,8 @@ public enum CPUID {
     ebx.add(.bmi2, 8, from: .version3)
     // ERMS
     ebx.add(.base, 9, from: .maximum)
+    // The x87 unit stores the selectors FCS and FDS as 0.
+    ebx.add(.base, 13)
     ebx.add(.rdseed, 18, from: .maximum)
     ebx.add(.adx, 19, from: .maximum)
     ebx.add(.clflushopt, 23, from: .maximum)
