@@ -49,7 +49,7 @@ let package = Package(
       linkerSettings: staticExecutable),
 
     .testTarget(name: "X86Tests", dependencies: ["X86"]),
-    .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory"]),
+    .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory", "CHost"]),
     .testTarget(name: "EngineTests", dependencies: ["Engine", "X86", "GuestMemory", "CHost"]),
     .testTarget(name: "VirtualMachineTests", dependencies: ["VirtualMachine", "Linux", "GuestMemory", "CHost"]),
     .testTarget(name: "LinuxTests", dependencies: ["Linux", "LinuxABI", "GuestMemory", "CHost"]),
