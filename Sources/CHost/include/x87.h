@@ -179,8 +179,8 @@ typedef enum {
 uint32_t vt_x87_exact(vt_x87_operation operation, uint16_t control, vt_x87_register *results,
                       const vt_x87_register *a, const vt_x87_register *b, vt_x87_memory *memory);
 
-/// Loads the guest's control word, masked, and clears the host's flags: before guest code runs. (Looking first is a third
-/// of the price of FNCLEX.)
+/// Loads the guest's control word, masked, and clears the host's flags: before guest code runs. (Looking
+/// first is a third of the price of FNCLEX.)
 VT_INLINE void vt_x87_enter(uint16_t control) {
   uint16_t masked = control | 0x3f;
   uint16_t status;
