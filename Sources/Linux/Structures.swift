@@ -22,7 +22,7 @@ enum Structures {
     case "timex": return 208
     case "sigevent": return 64
     // Counted in bytes.
-    case "dirents", "cpuset", "sockaddr", "open_how": return 1
+    case "dirents", "cpuset", "sockaddr", "optval", "open_how": return 1
     default: return 0
     }
   }

@@ -10,6 +10,8 @@ struct TraceArguments {
   let memory: AddressSpace
   /// Nil while the call has not returned.
   let result: Int64?
+  /// What an argument of type *socklen> pointed to when the call began.
+  var oldLength: UInt32?
 
   private var structures: TraceStructures { TraceStructures(memory: memory) }
 
@@ -198,7 +200,9 @@ struct TraceArguments {
     let name = String(decoding: type.name, as: UTF8.self)
     if name == "strings" { return strings(address) }
     if name == "environ" { return "\(TraceText.address(address)) /* \(variableCount(address)) vars */" }
+    if name == "socklen" { return socketLength(address) }
     if type.access == .write, result ?? -1 < 0 { return TraceText.address(address) }
+    if type.access == .write, name == "sockaddr" || name == "optval" { return socketOutput(name, address) }
     // wait4 without a child, and a sleep that was not interrupted, have written nothing.
     if call.number == 61, result == 0 { return TraceText.address(address) }
     if call.number == 35 || call.number == 230, type.access == .write { return TraceText.address(address) }
@@ -206,6 +210,27 @@ struct TraceArguments {
     let count = call.number == 115 ? UInt64(result ?? 0) : type.count.map { arguments[$0] }
     let text = structures.text(name, address, count: count, result: result ?? 0)
     return text ?? TraceText.address(address)
+  }
+
+  /// [28 => 16], or [16] when the call has not changed it.
+  private func socketLength(_ address: UInt64) -> String {
+    guard let length = memory.load(UInt32.self, at: address) else { return TraceText.address(address) }
+    if let oldLength, oldLength != length, result ?? -1 >= 0 { return "[\(oldLength) => \(length)]" }
+    return "[\(length)]"
+  }
+
+  /// A socket address or option whose size the next argument holds.
+  private func socketOutput(_ name: String, _ address: UInt64) -> String {
+    let place = call.number == 45 ? arguments.f : call.number == 55 ? arguments.e : arguments.c
+    guard let length = memory.load(UInt32.self, at: place) else { return TraceText.address(address) }
+    let size = min(length, oldLength ?? length)
+    if name == "optval" {
+      guard size == 4, let value = memory.load(Int32.self, at: address) else {
+        return TraceText.address(address)
+      }
+      return "[\(value)]"
+    }
+    return structures.text(name, address, count: UInt64(size), result: 0) ?? TraceText.address(address)
   }
 
   private func strings(_ address: UInt64) -> String {

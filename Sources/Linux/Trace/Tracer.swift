@@ -11,6 +11,8 @@ final class Tracer {
   private var line = ""
   /// The first argument that has not been printed.
   private var next = 0
+  /// What the call's *socklen> argument held when it began.
+  private var oldLength: UInt32?
   /// Characters of `line` that the sink already has.
   private var flushed = 0
   private var hasEnded = false
@@ -30,6 +32,8 @@ final class Tracer {
     flushed = 0
     next = 0
     let printer = TraceArguments(call: call, arguments: arguments, memory: memory, result: nil)
+    let lengthIndex = signature.arguments.firstIndex { $0.name.elementsEqual("socklen".utf8) }
+    oldLength = lengthIndex.flatMap { memory.load(UInt32.self, at: arguments[$0]) }
     // clone's arguments are printed in another order, when the call has returned.
     if call.number == 56 { return }
     let count = printer.count(signature)
@@ -106,7 +110,8 @@ final class Tracer {
     _ call: SystemCall, _ signature: Signature, _ arguments: Arguments, _ result: Int64,
     _ memory: AddressSpace
   ) {
-    let printer = TraceArguments(call: call, arguments: arguments, memory: memory, result: result)
+    var printer = TraceArguments(call: call, arguments: arguments, memory: memory, result: result)
+    printer.oldLength = oldLength
     if call.number == 56 {
       line += TraceResults.cloneArguments(arguments)
     } else {
