@@ -33,7 +33,6 @@ class Result:
     status: int
     wall: float  # seconds
     processor: float  # seconds, user and system, of the process and its children
-    peak: int  # KiB of resident memory
     digest: str  # of standard output
     errors: str
 
@@ -51,7 +50,7 @@ def run(words, input=None, keep_errors=False):
     _, status, usage = os.wait4(process, 0)
     wall = time.perf_counter() - begin
     return Result(
-        os.waitstatus_to_exitcode(status), wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss,
+        os.waitstatus_to_exitcode(status), wall, usage.ru_utime + usage.ru_stime,
         hashlib.sha256(output.read_bytes()).hexdigest(), errors.read_text(errors="replace") if keep_errors else "")
 
 

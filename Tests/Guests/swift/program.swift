@@ -1,5 +1,5 @@
-// Swift's library at work without Foundation: strings with all of Unicode, dictionaries, generics, protocols, errors,
-// closures, reference counting, floating-point text. Exit code 22; with an argument it traps.
+// Swift's library at work without Foundation: strings with all of Unicode, dictionaries, generics, protocols,
+// errors, closures, reference counting, floating-point text. Exit code 22; with an argument it traps.
 import Glibc
 
 struct Numbers: Sequence, IteratorProtocol {
@@ -47,22 +47,28 @@ func collections() {
     counts["k\(number % 97)", default: 0] += 1
     unique.insert(number % 500)
   }
-  let top = counts.sorted { ($0.value, $0.key) > ($1.value, $1.key) }.prefix(4).map { "\($0.key)=\($0.value)" }
+  let ranked = counts.sorted { ($0.value, $0.key) > ($1.value, $1.key) }
+  let top = ranked.prefix(4).map { "\($0.key)=\($0.value)" }
   print(counts.count, unique.count, top.joined(separator: ","), unique.sorted().suffix(3))
   let values = Numbers(state: 9).prefix(500).map { Double($0 >> 11) / 1e9 }.sorted()
   print(values[0], values[499], values.reduce(0, +))
   let groups = Dictionary(grouping: 1...30, by: { $0 % 7 }).mapValues { $0.reduce(0, +) }
   print(groups.sorted { $0.key < $1.key }.map { "\($0):\($1)" })
-  print(zip("abc", 1...).map { "\($0)\($1)" }, (1...5).lazy.filter { $0 % 2 == 1 }.map { $0 * $0 }.reversed() as [Int])
+  print(zip("abc", 1...).map { "\($0)\($1)" })
+  print((1...5).lazy.filter { $0 % 2 == 1 }.map { $0 * $0 }.reversed() as [Int])
 }
 
 func strings() {
   let text = "Die gläserne Vitrine 🪟👩‍👩‍👧 é = e\u{301} 窓"
   print(text.count, text.unicodeScalars.count, text.utf8.count, text.utf16.count, text.uppercased())
-  print(String(text.reversed()), text.split(separator: " ").map(\.count), "é" == "e\u{301}", text.hasPrefix("Die"))
-  print(text.firstIndex(of: "V").map { text[$0...].prefix(7) } ?? "", "\u{1F1E9}\u{1F1EA}".count, text.contains("serne"))
-  print(Int("123") ?? -1, Int("12x") ?? -1, Double("1e-7") ?? 0, String(255, radix: 16), Int("zz", radix: 36) ?? 0)
-  print(0.1, 1e21, 1.0 / 3, Double.greatestFiniteMagnitude, Float(0.1), Double.nan, -0.0, Double.leastNonzeroMagnitude, Float80(1) / 3)
+  print(String(text.reversed()), text.split(separator: " ").map(\.count))
+  print("é" == "e\u{301}", text.hasPrefix("Die"))
+  print(text.firstIndex(of: "V").map { text[$0...].prefix(7) } ?? "", "\u{1F1E9}\u{1F1EA}".count)
+  print(text.contains("serne"))
+  print(Int("123") ?? -1, Int("12x") ?? -1, Double("1e-7") ?? 0)
+  print(String(255, radix: 16), Int("zz", radix: 36) ?? 0)
+  print(0.1, 1e21, 1.0 / 3, Double.greatestFiniteMagnitude, Float(0.1))
+  print(Double.nan, -0.0, Double.leastNonzeroMagnitude, Float80(1) / 3)
   print("z".unicodeScalars.map(\.value), Character("ä").isLetter, "ß".uppercased(), ["b", "ä", "a"].sorted())
 }
 
@@ -84,7 +90,8 @@ func wide() {
     digest ^= UInt128(a.leadingZeroBitCount + b.nonzeroBitCount)
   }
   print(String(digest, radix: 16), Int8(clamping: 300), UInt8(truncatingIfNeeded: -3), Int32.max &+ 1)
-  print(Int.max.addingReportingOverflow(1), (-7).quotientAndRemainder(dividingBy: 2), 1000.0.squareRoot().rounded(.up))
+  print(Int.max.addingReportingOverflow(1), (-7).quotientAndRemainder(dividingBy: 2))
+  print(1000.0.squareRoot().rounded(.up))
 }
 
 func references() {
