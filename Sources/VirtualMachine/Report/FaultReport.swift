@@ -19,7 +19,9 @@ public struct FaultReport {
   public var useColour = false
   public var showVectors = false
 
-  private static let frameLimit = 64
+  /// Frames that are looked for, and lines that are shown; equal frames in a row make one line.
+  private static let frameLimit = 4096
+  private static let lineLimit = 64
 
   /// `fault` is nil for a signal that was sent. Reads the program's file again for its symbols.
   public init(
@@ -102,9 +104,10 @@ public struct FaultReport {
   private func memoryLines(_ rip: UInt64) -> [String] {
     guard let fault, fault.kind == .pageFault || fault.kind == .busError else { return [] }
     var lines = [heading("memory around \(fault.address.hexadecimal)")]
-    let before = space.regions(from: 0, to: fault.address).last { $0.end <= fault.address }
+    let inside = space.query(fault.address)
+    let before = space.regions(from: 0, to: inside?.start ?? fault.address).last
     if let before { lines.append("  " + line(of: before)) }
-    if let inside = space.query(fault.address) {
+    if let inside {
       lines.append("> " + line(of: inside))
     } else {
       lines.append("> \(fault.address.hexadecimal): nothing is mapped here")
@@ -145,20 +148,43 @@ public struct FaultReport {
       memory: SpaceMemory(space: space), table: files.callFrames, loadBias: program.loadBias,
       frameLimit: FaultReport.frameLimit)
     let frames = unwinder.backtrace(registers)
-    var lines = frames.enumerated().map { number, frame in
-      let name = place(frame.lookup, shownAs: frame.address)
-      let note: String
-      switch frame.origin {
-      case .framePointer: note = "  (by frame pointer)"
-      case .signal: note = "  (interrupted by a signal)"
-      case .stackTop: note = "  (return address on top of the stack)"
-      case .fault, .callFrameInformation: note = ""
+    return frameLines(frames)
+  }
+
+  private func frameLines(_ frames: [BacktraceFrame]) -> [String] {
+    var lines: [String] = []
+    var number = 0
+    while number < frames.count {
+      guard lines.count < FaultReport.lineLimit else {
+        lines.append("   … (deeper frames are not shown)")
+        return lines
       }
-      let padded = number < 10 ? " #\(number)" : "#\(number)"
-      return "  \(padded) \(FaultReport.hex(frame.address, digits: 12))\(name)\(note)"
+      let frame = frames[number]
+      lines.append(frameLine(frame, number))
+      // Recursion.
+      let same = frames[number...].prefix { $0 == frame }.count
+      if same > 2 {
+        lines.append("       … and \(same &- 1) more frames like it")
+        number &+= same
+      } else {
+        number &+= 1
+      }
     }
-    if frames.count == FaultReport.frameLimit { lines.append("   … (deeper frames are not shown)") }
+    if frames.count == FaultReport.frameLimit { lines.append("   … (deeper frames are not looked for)") }
     return lines
+  }
+
+  private func frameLine(_ frame: BacktraceFrame, _ number: Int) -> String {
+    let name = place(frame.lookup, shownAs: frame.address)
+    let note: String
+    switch frame.origin {
+    case .framePointer: note = "  (by frame pointer)"
+    case .signal: note = "  (interrupted by a signal)"
+    case .stackTop: note = "  (return address on top of the stack)"
+    case .fault, .callFrameInformation: note = ""
+    }
+    let padded = number < 10 ? " #\(number)" : "#\(number)"
+    return "  \(padded) \(FaultReport.hex(frame.address, digits: 12))\(name)\(note)"
   }
 }
 
