@@ -103,15 +103,16 @@ int __wrap_posix_memalign(void **p, size_t a, size_t n) { ++*counter; return __r
 
 def counting_product():
     """The product linked once more from its object files, with an allocator that counts. None when they are not there."""
-    objects = sorted(Path(measure.ROOT, ".build/release").glob("*.build/**/*.o"))
-    objects = [path for path in objects if "Tests.build" not in str(path)]
+    modules = ["CHost", "X86", "GuestMemory", "Engine", "LinuxABI", "Linux", "VirtualMachine", "vitrine"]
+    objects = [path for name in modules for path in Path(measure.ROOT, f".build/release/{name}.build").rglob("*.o")]
     if not objects:
         return None
     counter, product = measure.OUT / "counter.o", measure.OUT / "counting-vitrine"
     subprocess.run(["gcc", "-O2", "-c", "-x", "c", "-", "-o", counter], input=COUNTER, text=True, check=True)
     wraps = ["malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign"]
     flags = [word for name in wraps for word in ("-Xlinker", f"--wrap={name}")]
-    command = ["swiftc", "-static-executable", "-o", product, counter] + objects + flags + ["-Xlinker", "--gc-sections"]
+    flags += ["-Xlinker", "--gc-sections", "-Xlinker", "--defsym=main=vitrine_main"]  # SwiftPM renames main
+    command = ["swiftc", "-static-executable", "-o", product, counter] + objects + flags
     answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode:
         print(answer.stderr[-2000:])
