@@ -43,7 +43,7 @@ struct Comparison {
 
   func reportDifferences() {
     for (name, difference) in differences.sorted(by: { ($1.value.count, $0.key) < ($0.value.count, $1.key) })
-      .prefix(60)
+      .prefix(200)
     {
       print("  \(difference.count) \(name): \(difference.sample)")
     }
@@ -107,6 +107,11 @@ struct Comparison {
     if status == .invalid {
       undefined += 1
       return note("#UD " + String(decoding: theirs.prefix { $0 != 32 }, as: UTF8.self), bytes, "#UD", theirs)
+    }
+    // FWAIT is an instruction; objdump takes it for a prefix of the next one.
+    if status == .valid, instruction.opcode == 0x9b, Int(instruction.length) < bytes.count {
+      bad += 1
+      return
     }
     guard status == .valid, Int(instruction.length) == bytes.count else {
       wrongLengths += 1
