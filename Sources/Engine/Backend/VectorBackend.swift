@@ -23,6 +23,10 @@ public protocol VectorCoreBackend: CoreBackend {
   /// Loads `bytes` (a constant ≤ 16) at `address + offset`, zero-extended.
   mutating func loadChunk(_ address: Value, offset: Int, bytes: Int) -> Chunk
   mutating func storeChunk(_ address: Value, offset: Int, bytes: Int, _ value: Chunk)
+  /// Loads 32 bytes.
+  mutating func loadChunkPair(_ address: Value) -> (low: Chunk, high: Chunk)
+  /// Stores 32 bytes, all or none.
+  mutating func storeChunkPair(_ address: Value, _ low: Chunk, _ high: Chunk)
   /// Faults as a store of `bytes` at `address` would, when its first part could be written and a later one
   /// not.
   mutating func probeStore(_ address: Value, bytes: Int)

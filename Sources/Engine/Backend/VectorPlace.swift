@@ -15,6 +15,10 @@ public protocol VectorPlace {
   func write<B: Backend>(_ b: inout B, _ index: Int, _ value: B.Chunk)
   /// Called once after the last chunk was written: VEX places zero the rest of the register.
   func finish<B: Backend>(_ b: inout B)
+  /// Both chunks of a 256-bit operand.
+  func readPair<B: Backend>(_ b: inout B) -> (low: B.Chunk, high: B.Chunk)
+  /// Writes both chunks of a 256-bit operand and finishes.
+  func writePair<B: Backend>(_ b: inout B, _ low: B.Chunk, _ high: B.Chunk)
   /// Whether the place is an MMX register: the instruction then also puts the x87 unit into MMX state.
   static var isMMX: Bool { get }
 }
@@ -22,6 +26,17 @@ public protocol VectorPlace {
 extension VectorPlace {
   // PERF: a constant that must fold in every handler.
   @inline(__always) public static var isMMX: Bool { false }
+
+  @inline(__always) public func readPair<B: Backend>(_ b: inout B) -> (low: B.Chunk, high: B.Chunk) {
+    let low = read(&b, 0)
+    return (low, read(&b, 1))
+  }
+
+  @inline(__always) public func writePair<B: Backend>(_ b: inout B, _ low: B.Chunk, _ high: B.Chunk) {
+    write(&b, 0, low)
+    write(&b, 1, high)
+    finish(&b)
+  }
 }
 
 /// An XMM or YMM register.
@@ -122,6 +137,13 @@ public struct VectorMemory<S: VectorSize>: VectorPlace {
     if index == 0 && S.bytes > 16 { b.probeStore(address(&b), bytes: S.bytes) }
     b.storeChunk(address(&b), offset: index &* 16, bytes: min(S.bytes, 16), value)
   }
+  // PERF: one address computation for both halves.
+  @inline(__always) public func readPair<B: Backend>(_ b: inout B) -> (low: B.Chunk, high: B.Chunk) {
+    b.loadChunkPair(address(&b))
+  }
+  @inline(__always) public func writePair<B: Backend>(_ b: inout B, _ low: B.Chunk, _ high: B.Chunk) {
+    b.storeChunkPair(address(&b), low, high)
+  }
   @inline(__always) public func finish<B: Backend>(_ b: inout B) {}
 }
 
@@ -141,6 +163,14 @@ public struct AlignedVectorMemory<S: VectorSize>: VectorPlace {
   @inline(__always) public func write<B: Backend>(_ b: inout B, _ index: Int, _ value: B.Chunk) {
     b.checkAlignment(memory.address(&b), bytes: S.bytes)
     memory.write(&b, index, value)
+  }
+  @inline(__always) public func readPair<B: Backend>(_ b: inout B) -> (low: B.Chunk, high: B.Chunk) {
+    b.checkAlignment(memory.address(&b), bytes: S.bytes)
+    return memory.readPair(&b)
+  }
+  @inline(__always) public func writePair<B: Backend>(_ b: inout B, _ low: B.Chunk, _ high: B.Chunk) {
+    b.checkAlignment(memory.address(&b), bytes: S.bytes)
+    memory.writePair(&b, low, high)
   }
   @inline(__always) public func finish<B: Backend>(_ b: inout B) {}
 }

@@ -95,7 +95,23 @@ extension Interpreter {
   @inline(__always) public func probeStore(_ address: UInt64, bytes: Int) {
     // Within one page the first store faults before anything is written.
     let size = UInt64(truncatingIfNeeded: bytes)
-    if address & 0xfff > 0x1000 &- size { probeAcrossPages(address, size) }
+    if address & 0xfff > 0x1000 &- size {
+      vt_probe_write(host(address))
+      vt_probe_write(host(max(address, (address &+ size &- 1) & ~0xfff)))
+    }
+  }
+
+  @inline(__always) public func loadChunkPair(_ address: UInt64) -> (low: Chunk, high: Chunk) {
+    let pointer = host(address)
+    let low = vt_load16(pointer)
+    return (low, vt_load16(pointer + 16))
+  }
+
+  @inline(__always) public func storeChunkPair(_ address: UInt64, _ low: Chunk, _ high: Chunk) {
+    probeStore(address, bytes: 32)
+    let pointer = host(address)
+    pointer.storeBytes(of: low, as: Chunk.self)
+    (pointer + 16).storeBytes(of: high, as: Chunk.self)
   }
 
   /// Faults with the first byte that cannot be written of an operand in two pages.

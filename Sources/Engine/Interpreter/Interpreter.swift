@@ -68,7 +68,14 @@ public struct Interpreter: Backend {
   }
 
   @inline(__always) public func load<W: Width>(_ width: W.Type, _ address: UInt64) -> UInt64 {
-    UInt64(truncatingIfNeeded: host(address).loadUnaligned(as: W.Native.self))
+    // Loads that cannot be narrowed or skipped (CHost/vector.h): CMOV accesses memory whatever its condition.
+    let pointer = host(address)
+    switch W.bits {
+    case 64: return vt_load8(pointer)
+    case 32: return vt_load4(pointer)
+    case 16: return vt_load2(pointer)
+    default: return vt_load1(pointer)
+    }
   }
 
   @inline(__always) public func store<W: Width>(_ width: W.Type, _ address: UInt64, _ value: UInt64) {

@@ -8,12 +8,13 @@ extension Semantics {
   @inline(__always) static func zip<B: Backend, D: VectorPlace, X: VectorPlace, Y: VectorPlace>(
     _ b: inout B, _ d: D, _ x: X, _ y: Y, _ body: (inout B, B.Chunk, B.Chunk) -> B.Chunk
   ) {
-    let low = body(&b, x.read(&b, 0), y.read(&b, 0))
     if D.chunks == 2 {
-      let high = body(&b, x.read(&b, 1), y.read(&b, 1))
-      write(&b, d, low, high)
+      let first = x.readPair(&b)
+      let second = y.readPair(&b)
+      let low = body(&b, first.low, second.low)
+      d.writePair(&b, low, body(&b, first.high, second.high))
     } else {
-      write(&b, d, low)
+      write(&b, d, body(&b, x.read(&b, 0), y.read(&b, 0)))
     }
   }
 
@@ -21,12 +22,12 @@ extension Semantics {
   @inline(__always) static func map<B: Backend, D: VectorPlace, X: VectorPlace>(
     _ b: inout B, _ d: D, _ x: X, _ body: (inout B, B.Chunk) -> B.Chunk
   ) {
-    let low = body(&b, x.read(&b, 0))
     if D.chunks == 2 {
-      let high = body(&b, x.read(&b, 1))
-      write(&b, d, low, high)
+      let source = x.readPair(&b)
+      let low = body(&b, source.low)
+      d.writePair(&b, low, body(&b, source.high))
     } else {
-      write(&b, d, low)
+      write(&b, d, body(&b, x.read(&b, 0)))
     }
   }
 

@@ -6,11 +6,11 @@ extension Semantics {
   @inline(__always) public static func vectorMove<B: Backend, D: VectorPlace, X: VectorPlace>(
     _ b: inout B, _ d: D, _ x: X
   ) {
-    let low = x.read(&b, 0)
     if D.chunks == 2 {
-      write(&b, d, low, x.read(&b, 1))
+      let source = x.readPair(&b)
+      d.writePair(&b, source.low, source.high)
     } else {
-      write(&b, d, low)
+      write(&b, d, x.read(&b, 0))
     }
     if X.isMMX { b.enterMMX() }
   }
