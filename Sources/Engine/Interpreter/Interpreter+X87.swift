@@ -46,7 +46,7 @@ extension Interpreter {
     vt_x87_registers(cpu) + Int((cpu.pointee.x87_top &+ UInt16(position)) & 7)
   }
 
-  /// Copies a register in the pieces in which the host stores one: a load across them would wait for the stores.
+  /// Copies a register in the pieces in which the host stores one: a load across them would wait.
   @inline(__always) func x87Copy(
     _ source: UnsafeMutablePointer<X87Register>, to destination: UnsafeMutablePointer<X87Register>
   ) {
@@ -123,9 +123,8 @@ extension Interpreter {
     case 4: x87Scratch.pointee.low = load(W32.self, address)
     case 8: x87Scratch.pointee.low = load(W64.self, address)
     default:
-      let high = load(W16.self, address &+ 8)
       x87Scratch.pointee.low = load(W64.self, address)
-      x87Scratch.pointee.high = high
+      x87Scratch.pointee.high = load(W16.self, address &+ 8)
     }
   }
 
@@ -137,8 +136,11 @@ extension Interpreter {
     case 4: store(W32.self, address, value.low)
     case 8: store(W64.self, address, value.low)
     default:
-      // The first store must not happen when the second would fault.
-      if address & 0xfff > 0xff6 { probeWrite(address, count: 10) }
+      // The first store must not happen when the second would fault: at the first byte of its page.
+      if address & 0xfff > 0xff6 {
+        vt_probe_write(host(address))
+        vt_probe_write(host((address &+ 9) & ~0xfff))
+      }
       store(W64.self, address, value.low)
       store(W16.self, address &+ 8, value.high)
     }

@@ -83,14 +83,28 @@ extension Interpreter {
   // MARK: - Environment
 
   @inline(never) public func x87LoadEnvironment<W: Width>(_ width: W.Type, _ address: UInt64) {
+    x87Probe(W.self, address, count: x87EnvironmentSize(W.self), writes: false)
     if W.bits == 16 { x87LoadEnvironment16(address) } else { x87LoadEnvironment32(address) }
   }
 
   @inline(never) public func x87StoreEnvironment<W: Width>(_ width: W.Type, _ address: UInt64) {
-    probeWrite(address, count: x87EnvironmentSize(W.self))
+    x87Probe(W.self, address, count: x87EnvironmentSize(W.self), writes: true)
     x87WriteEnvironment(W.self, address)
     // Saving the environment masks all exceptions, for the handler that is about to run.
     x87SetControl(cpu.pointee.x87_control | X87StatusBit.exceptions)
+  }
+
+  /// Touches an image as processors do before anything happens: its first word, then its last byte. (Plain
+  /// loads would not do, the compiler narrows them to what is used.)
+  private func x87Probe<W: Width>(_ width: W.Type, _ address: UInt64, count: Int, writes: Bool) {
+    let firstEnd = address &+ W.bits / 8 &- 1
+    x87Probe(address, writes)
+    if (address ^ firstEnd) & ~0xfff != 0 { x87Probe(firstEnd & ~0xfff, writes) }
+    x87Probe(address &+ UInt64(truncatingIfNeeded: count) &- 1, writes)
+  }
+
+  private func x87Probe(_ address: UInt64, _ writes: Bool) {
+    if writes { vt_probe_write(host(address)) } else { vt_probe_read(host(address)) }
   }
 
   func x87EnvironmentSize<W: Width>(_ width: W.Type) -> Int { W.bits == 16 ? 14 : 28 }
@@ -110,7 +124,6 @@ extension Interpreter {
   private func x87LoadEnvironment16(_ address: UInt64) {
     let words = load(W64.self, address)
     let rest = load(W32.self, address &+ 8)
-    _ = load(W16.self, address &+ 12)
     x87SetEnvironment(control: words, status: words &>> 16, tags: words &>> 32)
     cpu.pointee.x87_instruction_pointer = words &>> 48
     cpu.pointee.x87_opcode = 0
@@ -147,9 +160,7 @@ extension Interpreter {
   /// FRSTOR: the environment, then eight registers of ten bytes from ST(0) on.
   @inline(never) public func x87RestoreState<W: Width>(_ width: W.Type, _ address: UInt64) {
     let registers = address &+ UInt64(x87EnvironmentSize(W.self))
-    // All of the image must be readable before anything changes.
-    _ = load(W64.self, address)
-    _ = load(W64.self, registers &+ 72)
+    x87Probe(W.self, address, count: x87EnvironmentSize(W.self) &+ 80, writes: false)
     x87LoadEnvironment(W.self, address)
     for position in 0..<UInt8(8) {
       let place = registers &+ UInt64(position) &* 10
@@ -161,7 +172,7 @@ extension Interpreter {
   /// FNSAVE: the same image written; then the unit is initialised.
   @inline(never) public func x87SaveState<W: Width>(_ width: W.Type, _ address: UInt64) {
     let size = x87EnvironmentSize(W.self)
-    probeWrite(address, count: size &+ 80)
+    x87Probe(W.self, address, count: size &+ 80, writes: true)
     x87WriteEnvironment(W.self, address)
     for position in 0..<UInt8(8) {
       let place = address &+ UInt64(size) &+ UInt64(position) &* 10
