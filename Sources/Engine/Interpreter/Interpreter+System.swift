@@ -90,8 +90,7 @@ extension Interpreter {
 
   public func restoreLegacyState(_ address: UInt64, wide: Bool) {
     checkAlignment(address, bytes: 16)
-    // Both ends are read before anything changes.
-    vt_probe_read(host(address &+ UInt64(ExtendedState.legacySize &- 1)))
+    probeArea(address, count: ExtendedState.legacySize)
     let area = UnsafeRawPointer(host(address))
     if !ExtendedState.restoreLegacy(cpu, from: area, wide: wide) { raise(.generalProtection) }
     spreadMXCSR()
@@ -110,7 +109,7 @@ extension Interpreter {
 
   public func restoreExtendedState(_ address: UInt64, wide: Bool) {
     checkAlignment(address, bytes: 64)
-    vt_probe_read(host(address &+ UInt64(truncatingIfNeeded: extendedSize &- 1)))
+    probeArea(address, count: extendedSize)
     collectMXCSR()
     let area = UnsafeRawPointer(host(address))
     if !ExtendedState.restore(cpu, from: area, requested: requestedComponents, wide: wide) {
@@ -118,6 +117,13 @@ extension Interpreter {
     }
     spreadMXCSR()
     x87Reload()
+  }
+
+  /// Reads the first byte of the area and the first in its last page, before anything changes.
+  private func probeArea(_ address: UInt64, count: Int) {
+    vt_probe_read(host(address))
+    let end = address &+ UInt64(truncatingIfNeeded: count &- 1)
+    vt_probe_read(host(max(address, end & ~4095)))
   }
 
   /// EDX:EAX.
