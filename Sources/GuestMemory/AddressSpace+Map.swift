@@ -150,8 +150,10 @@ extension AddressSpace {
 
   /// Unmaps everything, for execve(2).
   public func reset() {
-    codeWillChange(from: 0, to: limit)
-    _ = HostMemory.reserve(hostBase, limit)
+    if !table.isEmpty {
+      codeWillChange(from: 0, to: limit)
+      _ = HostMemory.reserve(hostBase, limit)
+    }
     table.removeAll()
     tracked.removeAll()
     breakStart = 0
