@@ -173,7 +173,7 @@ struct RowEncoder {
     if encoding.opcodeHoldsRegister { rexB = opcodeRegister >= 8 }
     switch encoding.space {
     case .legacy: bytes += legacyOpcode()
-    case .vex, .evex: bytes += vexOpcode(&random)
+    case .vex, .evex, .xop: bytes += vexOpcode(&random)
     }
     if encoding.modRM != .absent {
       bytes.append(UInt8(modRMMod << 6 | (modRMReg & 7) << 3 | (modRMRm & 7)))
