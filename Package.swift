@@ -15,7 +15,8 @@ let core: [SwiftSetting] = [
 
 /// The product is one static executable: it starts as fast as /usr/bin/true and needs no Swift on the target machine.
 let staticExecutable: [LinkerSetting] = [
-  .unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"], .when(configuration: .release)),
+  .unsafeFlags(
+    ["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"], .when(configuration: .release)),
   .unsafeFlags(["-static-executable"], .when(configuration: .debug)),
 ]
 
@@ -51,7 +52,8 @@ let package = Package(
     .testTarget(name: "X86Tests", dependencies: ["X86"]),
     .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory", "CHost"]),
     .testTarget(name: "EngineTests", dependencies: ["Engine", "X86", "GuestMemory", "CHost"]),
-    .testTarget(name: "VirtualMachineTests", dependencies: ["VirtualMachine", "Linux", "GuestMemory", "CHost"]),
+    .testTarget(
+      name: "VirtualMachineTests", dependencies: ["VirtualMachine", "Linux", "GuestMemory", "CHost"]),
     .testTarget(name: "LinuxTests", dependencies: ["Linux", "LinuxABI", "GuestMemory", "CHost"]),
   ]
 )

@@ -94,7 +94,8 @@ public final class UserMachine {
     case .standardError: options.traceDescriptor = 2
     case .file(let path):
       guard let descriptor = openTrace(path, host) else {
-        return .failure(Problem(message: "cannot write the trace to \(String(decoding: path, as: UTF8.self))"))
+        return .failure(
+          Problem(message: "cannot write the trace to \(String(decoding: path, as: UTF8.self))"))
       }
       options.traceDescriptor = descriptor
     }
@@ -103,7 +104,8 @@ public final class UserMachine {
     // AT_HWCAP2 bit 1: user space may use RDFSBASE and its like.
     options.hardwareCapabilities2 = extended.ebx & 1 != 0 ? 2 : 0
     let process = LinuxProcess(memory: memory, host: host, options: options)
-    process.extendedState = ExtendedStateAccess(save: UserMachine.saveState, restore: UserMachine.restoreState)
+    process.extendedState = ExtendedStateAccess(
+      save: UserMachine.saveState, restore: UserMachine.restoreState)
     var request = process.loadRequest(
       path: configuration.program, arguments: configuration.arguments, environment: configuration.environment)
     if configuration.randomizeAddresses {
@@ -127,7 +129,8 @@ public final class UserMachine {
     return result < 0 ? nil : Int32(truncatingIfNeeded: result)
   }
 
-  private static func saveState(_ cpu: UnsafeMutablePointer<CPUState>, _ area: UnsafeMutableRawPointer) -> Int {
+  private static func saveState(_ cpu: UnsafeMutablePointer<CPUState>, _ area: UnsafeMutableRawPointer) -> Int
+  {
     area.initializeMemory(as: UInt8.self, repeating: 0, count: ExtendedState.size)
     ExtendedState.save(cpu, to: area, requested: cpu.pointee.xcr0, wide: true, compacted: false)
     return cpu.pointee.xcr0 & ExtendedState.avx != 0 ? ExtendedState.size : ExtendedState.avxOffset

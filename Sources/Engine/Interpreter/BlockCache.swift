@@ -87,7 +87,9 @@ final class BlockCache {
     let index = Int32(truncatingIfNeeded: blocks.count)
     blocks.append(Block(start: start, end: end, head: used, count: count, isAlive: true))
     used &+= count
-    for page in (start &>> 12)...(max(start, end &- 1) &>> 12) { blocksByPage[page, default: []].append(index) }
+    for page in (start &>> 12)...(max(start, end &- 1) &>> 12) {
+      blocksByPage[page, default: []].append(index)
+    }
     if blocks.count &* 2 > tableCapacity { growTable() }
     insert(start, head)
     return head

@@ -165,7 +165,8 @@ struct BlockWriter {
       // Absolute: RIP-relative or moffs, maybe with a segment's base in place of a register.
       address.handler = BlockWriter.pointer(addressAbsolute)
       address.immediate = isNarrow ? displacement & 0xffff_ffff : displacement
-      address.b = segment == 1 ? GeneralOffset.fsBase : segment == 2 ? GeneralOffset.gsBase : GeneralOffset.zero
+      address.b =
+        segment == 1 ? GeneralOffset.fsBase : segment == 2 ? GeneralOffset.gsBase : GeneralOffset.zero
     }
     if isLEA && (instruction.operandSize == 64 || (fits && instruction.operandSize == 32)) {
       address.a = operation.a
@@ -277,7 +278,9 @@ struct BlockWriter {
     _ instruction: Instruction, _ flow: Flow, _ next: UInt64, _ operation: inout Operation
   ) {
     // INT 1 is not the trap of INT1: its gate is closed to user code.
-    if flow != .int3, flow != .int1, instruction.immediate & 0xff == 1 { return appendTrap(.generalProtection) }
+    if flow != .int3, flow != .int1, instruction.immediate & 0xff == 1 {
+      return appendTrap(.generalProtection)
+    }
     operation.handler = BlockWriter.pointer(interrupt)
     operation.immediate = Int64(bitPattern: next)
     operation.b = flow == .int3 ? 3 : flow == .int1 ? 1 : UInt8(truncatingIfNeeded: instruction.immediate)

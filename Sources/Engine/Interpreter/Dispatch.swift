@@ -7,9 +7,10 @@ import GuestMemory
 import X86
 
 /// The interpreter's handler signature: operation, CPU, memory window, instructions that may still run.
-public typealias Handler = @convention(c) (
-  UnsafePointer<Operation>, UnsafeMutablePointer<CPUState>, UnsafeMutableRawPointer, Int64
-) -> Void
+public typealias Handler =
+  @convention(c) (
+    UnsafePointer<Operation>, UnsafeMutablePointer<CPUState>, UnsafeMutableRawPointer, Int64
+  ) -> Void
 
 /// Why the chain of handlers returned to the run loop (`vt_cpu_state.exit_reason`).
 enum ExitReason {

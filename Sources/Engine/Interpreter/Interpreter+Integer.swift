@@ -71,7 +71,8 @@ extension Interpreter {
     case .sign: return (result ^ (carries &<< 63)) &>> 63
     case .adjust: return (carries &>> 3) & 1
     case .parity:
-      return ~UInt64(truncatingIfNeeded: UInt8(truncatingIfNeeded: result ^ (carries &>> 8)).nonzeroBitCount) & 1
+      return ~UInt64(truncatingIfNeeded: UInt8(truncatingIfNeeded: result ^ (carries &>> 8)).nonzeroBitCount)
+        & 1
     case .direction: return (cpu.pointee.flags_other &>> 10) & 1
     }
   }

@@ -22,7 +22,8 @@ struct Comparison {
   func differences(_ native: native_state, _ guest: native_state) -> [String] {
     var lines: [String] = []
     let names = [
-      "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+      "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+      "r15",
     ]
     withUnsafeBytes(of: native.general) { left in
       withUnsafeBytes(of: guest.general) { right in
@@ -49,7 +50,8 @@ struct Comparison {
       withUnsafeBytes(of: guest.extended) { right in
         // Bit 7 of the status word: an exception is pending on both sides.
         let isPending = left[2] & right[2] & 0x80 != 0
-        let ignored = isPending ? Comparison.ignoredExtended.subtracting(pointers) : Comparison.ignoredExtended
+        let ignored =
+          isPending ? Comparison.ignoredExtended.subtracting(pointers) : Comparison.ignoredExtended
         var offset = 0
         while offset < 832 {
           if offset >= 416 && offset < 576 {

@@ -70,7 +70,8 @@ final class Guest {
     guard let space = try? AddressSpace(), let engine = InterpreterEngine(memory: space) else { return nil }
     let readWrite: Permissions = [.read, .write]
     guard
-      (try? space.mapAnonymous(at: Layout.code, size: Layout.codeSize, permissions: [.read, .execute])) != nil,
+      (try? space.mapAnonymous(at: Layout.code, size: Layout.codeSize, permissions: [.read, .execute]))
+        != nil,
       (try? space.mapAnonymous(at: Layout.data, size: Layout.dataSize, permissions: readWrite)) != nil
     else { return nil }
     self.space = space

@@ -34,7 +34,8 @@ struct Oracle {
   }
 
   private static func usage() -> Int32 {
-    print("usage: oracle [--states N] [--seed S] [--row MNEMONIC|FILE.isa[:LINE]] [--show N] [--isa DIRECTORY]")
+    print(
+      "usage: oracle [--states N] [--seed S] [--row MNEMONIC|FILE.isa[:LINE]] [--show N] [--isa DIRECTORY]")
     return 2
   }
 
@@ -56,7 +57,9 @@ struct Oracle {
     defer { closedir(directory) }
     var names: [String] = []
     while let entry = readdir(directory) {
-      let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+      let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+      }
       if name.hasSuffix(".isa") { names.append(name) }
     }
     var parser = RowParser()
@@ -84,7 +87,8 @@ struct Oracle {
 
   /// Semantics whose results are not a function of the state: checked by tests of their own.
   private static let unrepeatable: Set<String> = [
-    "cpuid", "rdtsc", "rdtscp", "rdrand", "rdseed", "rdpid", "syscall", "xgetbv", "int", "int1", "wrfsbase", "rdfsbase",
+    "cpuid", "rdtsc", "rdtscp", "rdrand", "rdseed", "rdpid", "syscall", "xgetbv", "int", "int1", "wrfsbase",
+    "rdfsbase",
     "wrgsbase", "rdgsbase", "readFSBase", "readGSBase", "writeFSBase", "writeGSBase",
   ]
 
@@ -113,7 +117,8 @@ struct Oracle {
   }
 
   private mutating func check(_ row: Row, _ form: TestForm, _ guest: Guest) {
-    var random = RandomSource(seed: seed &* 0x1_0001 &+ UInt64(row.id) &* 8 &+ UInt64(TestForm.allCases.firstIndex(of: form) ?? 0))
+    var random = RandomSource(
+      seed: seed &* 0x1_0001 &+ UInt64(row.id) &* 8 &+ UInt64(TestForm.allCases.firstIndex(of: form) ?? 0))
     let comparison = Comparison(row: row)
     var shown = 0
     var failures = 0
@@ -192,7 +197,9 @@ struct Oracle {
         let a = native.load(fromByteOffset: offset, as: UInt64.self)
         let b = guest.data.load(fromByteOffset: offset, as: UInt64.self)
         if a != b, lines.count < 12 {
-          lines.append("[\(comparison.hex(Layout.data + UInt64(offset)))]: native \(comparison.hex(a)), guest \(comparison.hex(b))")
+          lines.append(
+            "[\(comparison.hex(Layout.data + UInt64(offset)))]: native \(comparison.hex(a)), guest \(comparison.hex(b))"
+          )
         }
       }
     }

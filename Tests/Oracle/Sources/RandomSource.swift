@@ -29,7 +29,8 @@ struct RandomSource {
     case 2: return (1 << UInt64(below(64))) &+ UInt64(below(3)) &- 1
     case 3: return 0x8000_0000_0000_0000 &+ UInt64(below(3)) &- 1
     case 4: return 0x7fff_ffff &+ UInt64(below(3))
-    case 5: return pick([0x80, 0x7f, 0xff, 0x8000, 0x7fff, 0xffff, 0x8080_8080_8080_8080, 0x5555_5555_5555_5555])
+    case 5:
+      return pick([0x80, 0x7f, 0xff, 0x8000, 0x7fff, 0xffff, 0x8080_8080_8080_8080, 0x5555_5555_5555_5555])
     default: return next()
     }
   }

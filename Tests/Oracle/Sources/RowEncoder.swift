@@ -112,7 +112,8 @@ struct RowEncoder {
 
   private mutating func chooseAddress(_ operand: Operand, _ random: inout RandomSource) {
     result.usesGS = random.oneIn(12)
-    result.is32BitAddress = row.encoding.addressSize == 32 || (row.encoding.addressSize == nil && random.oneIn(12))
+    result.is32BitAddress =
+      row.encoding.addressSize == 32 || (row.encoding.addressSize == nil && random.oneIn(12))
     let isVector = operand.kind == .vectorMemory
     let kind = isVector ? 2 : random.below(8)
     if kind == 0 {  // RIP-relative; the displacement is fixed up at the end

@@ -50,7 +50,9 @@ struct StateGenerator {
   }
 
   /// Makes the explicit memory operand point into the data.
-  private mutating func address(_ instruction: EncodedInstruction, _ general: UnsafeMutableBufferPointer<UInt64>) {
+  private mutating func address(
+    _ instruction: EncodedInstruction, _ general: UnsafeMutableBufferPointer<UInt64>
+  ) {
     if random.oneIn(40) { return }
     guard let base = instruction.base else { return }
     if let index = instruction.index, index != base {
@@ -71,7 +73,8 @@ struct StateGenerator {
     _ row: Row, _ area: UnsafeMutableRawBufferPointer, _ instruction: EncodedInstruction
   ) {
     func store<T>(_ value: T, _ offset: Int) { area.storeBytes(of: value, toByteOffset: offset, as: T.self) }
-    let control: UInt16 = 0x37f & ~0xf00 | UInt16(random.pick([0, 2, 3])) << 8 | UInt16(random.below(4)) << 10
+    let control: UInt16 =
+      0x37f & ~0xf00 | UInt16(random.pick([0, 2, 3])) << 8 | UInt16(random.below(4)) << 10
     store(control, 0)
     let top = UInt16(random.below(8))
     store(top << 11 | UInt16(random.next() & 0x4700), 2)
@@ -118,7 +121,8 @@ struct StateGenerator {
     case 2: return sign | 0x7ff0_0000_0000_0000
     case 3: return sign | 0x7ff8_0000_0000_0000 | (random.next() & 0x7_ffff_ffff_ffff)
     case 4: return sign | 0x7ff0_0000_0000_0000 | (random.next() & 0x7_ffff_ffff_ffff) | 1
-    case 5: return sign | (0x3fe &+ UInt64(random.below(3))) << 52 | (random.oneIn(2) ? 0 : random.next() >> 12)
+    case 5:
+      return sign | (0x3fe &+ UInt64(random.below(3))) << 52 | (random.oneIn(2) ? 0 : random.next() >> 12)
     case 6: return Double(Int32(truncatingIfNeeded: random.next())).bitPattern
     case 7: return sign | UInt64(random.below(2047)) << 52 | (random.next() >> 12)
     case 8: return sign | (0x3ff &+ UInt64(random.below(80))) << 52 | (random.next() >> 12)
@@ -154,7 +158,10 @@ struct StateGenerator {
     case 4: (significand, exponent) = (random.next() >> 1, exponent | UInt16(random.below(0x8000)))
     case 5: exponent |= UInt16(random.below(0x7fff))
     case 6, 7: exponent |= 0x3fff &+ UInt16(random.below(70)) &- 4
-    case 8: (significand, exponent) = (0x8000_0000_0000_0000 << UInt64(0), exponent | (0x3ffe &+ UInt16(random.below(3))))
+    case 8:
+      (significand, exponent) = (
+        0x8000_0000_0000_0000 << UInt64(0), exponent | (0x3ffe &+ UInt16(random.below(3)))
+      )
     case 9: exponent |= 1
     case 10: exponent |= 0x7ffe
     default: exponent |= 0x3fff &+ UInt16(random.below(20)) &- 10
