@@ -40,7 +40,7 @@ extension LinuxProcess {
     if cause.trapNumber == 14 { signals.lastPageFault = cause.address }
     let information = SignalInformation(signal: cause.signal, code: cause.code, address: cause.address)
     tracer?.signal(information.words)
-    let action = signals.actions[Int(cause.signal)]
+    let action = self.action(cause.signal)
     let blocked = signals.mask >> UInt64(cause.signal - 1) & 1 != 0
     if blocked || action.handler <= KernelSignalAction.ignoreHandler {
       return killed(cause.signal, fault)

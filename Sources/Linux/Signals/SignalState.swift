@@ -8,6 +8,8 @@ import LinuxABI
 struct SignalState {
   /// By signal number; index 0 is unused.
   var actions = [KernelSignalAction](repeating: KernelSignalAction(), count: 65)
+  /// Signals whose action the guest has neither set nor asked for: it is what Vitrine inherited.
+  var inherited: UInt64 = ~0
   var mask: UInt64 = 0
   /// The mask to go back to after a call that replaced it (sigsuspend, ppoll …).
   var savedMask: UInt64?
@@ -23,16 +25,25 @@ struct SignalState {
 }
 
 extension LinuxProcess {
-  /// Takes over mask and ignored signals from whoever started Vitrine.
+  /// Takes over the mask from whoever started Vitrine.
   func inheritSignals() {
     withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 1) { mask in
       mask[0] = 0
       _ = host.call(14, 0, 0, address(of: mask.baseAddress), 8)
       signals.mask = mask[0] & ~SignalState.unblockable
     }
-    for signal in 1...64 where vt_signal_inherited(Int32(signal)) == Int32(VT_SIGNAL_IGNORE) {
-      signals.actions[signal].handler = KernelSignalAction.ignoreHandler
+  }
+
+  /// The guest's action for `signal`, 1…64. The host is asked at the first use whether it was inherited as ignored.
+  func action(_ signal: Int32) -> KernelSignalAction {
+    let bit: UInt64 = 1 << UInt64(signal - 1)
+    if signals.inherited & bit != 0 {
+      signals.inherited &= ~bit
+      if vt_signal_inherited(signal) == Int32(VT_SIGNAL_IGNORE) {
+        signals.actions[Int(signal)].handler = KernelSignalAction.ignoreHandler
+      }
     }
+    return signals.actions[Int(signal)]
   }
 
   /// Sets the guest's mask and mirrors it.
@@ -85,7 +96,7 @@ extension LinuxProcess {
 
   /// True when nothing but the default action awaits `signal`, and that ends the process.
   func isFatal(_ signal: Int32) -> Bool {
-    guard signals.actions[Int(signal)].handler == KernelSignalAction.defaultHandler else { return false }
+    guard action(signal).handler == KernelSignalAction.defaultHandler else { return false }
     switch Signal.defaultAction(signal) {
     case .terminate, .core: return true
     default: return false

@@ -28,7 +28,7 @@ extension LinuxProcess {
   static func signalAction(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     let signal = int(arguments.a)
     if arguments.d != 8 || signal < 1 || signal > 64 { return -Errno.EINVAL }
-    let old = process.signals.actions[Int(signal)]
+    let old = process.action(signal)
     if arguments.b != 0 {
       guard var action = process.memory.load(KernelSignalAction.self, at: arguments.b) else {
         return -Errno.EFAULT
@@ -44,7 +44,7 @@ extension LinuxProcess {
   }
 
   private func ignores(_ signal: Int32) -> Bool {
-    let handler = signals.actions[Int(signal)].handler
+    let handler = action(signal).handler
     if handler == KernelSignalAction.ignoreHandler { return true }
     return handler == KernelSignalAction.defaultHandler && Signal.defaultAction(signal) == .ignore
   }
@@ -181,7 +181,7 @@ extension LinuxProcess {
     if signal < 1 || signal > 64 { return nil }
     let bit: UInt64 = 1 << UInt64(signal - 1)
     if signal == Signal.kill { return nil }
-    let handled = signals.actions[Int(signal)].handler > KernelSignalAction.ignoreHandler
+    let handled = action(signal).handler > KernelSignalAction.ignoreHandler
     let blocked = signals.mask & bit != 0
     if SignalState.synchronous & bit != 0 {
       return ignores(signal) && !blocked ? 0 : raise(signal, code: code)
