@@ -64,7 +64,7 @@ import Glibc
       comparison.report(file)
       total.add(comparison)
     }
-    total.report("all")
+    if files.count > 1 { total.report("all") }
     total.reportDifferences()
     exit(total.hasFailed ? 1 : 0)
   }
