@@ -48,11 +48,28 @@ static void on_fault(int signal, siginfo_t *info, void *context_pointer) {
   context->uc_mcontext.gregs[REG_EFL] &= ~0x40400;  // DF and AC as the ABI wants them
 }
 
+/// Gives the calling thread an alternate stack of its own, unless it has one that is large enough. The first thread takes
+/// the static one, which costs no call.
+static int install_stack(void) {
+  enum { SIZE = 64 * 1024 };
+  static char first[SIZE] __attribute__((aligned(16)));
+  static int taken;
+  stack_t alternate;
+  if (sigaltstack(NULL, &alternate) != 0) return -errno;
+  if (!(alternate.ss_flags & SS_DISABLE) && alternate.ss_size >= SIZE) return 0;
+  void *stack = first;
+  if (__atomic_exchange_n(&taken, 1, __ATOMIC_RELAXED)) {
+    stack = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack == MAP_FAILED) return -errno;
+  }
+  alternate = (stack_t){.ss_sp = stack, .ss_size = SIZE};
+  return sigaltstack(&alternate, NULL) == 0 ? 0 : -errno;
+}
+
 int vt_guard_install(void) {
   static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE};
-  static char stack[64 * 1024] __attribute__((aligned(16)));
-  stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
-  if (sigaltstack(&alternate, NULL) != 0) return -errno;
+  int failure = install_stack();
+  if (failure != 0) return failure;
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_sigaction = on_fault;

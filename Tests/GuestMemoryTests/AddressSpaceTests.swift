@@ -9,13 +9,14 @@ import Testing
 
   @Test func window() throws {
     let space = try AddressSpace()
-    #expect(space.limit == 1 << 46)
+    // 2^46, or less while other tests hold a window.
+    #expect(space.limit >= 1 << 40 && space.limit <= 1 << 46 && space.limit.nonzeroBitCount == 1)
     #expect(space.load(UInt8.self, at: 0) == nil)
     #expect(space.load(UInt8.self, at: space.limit) == nil)
     #expect(space.load(UInt64.self, at: .max - 3) == nil)
     #expect(!space.store(UInt8(1), at: 0x1234))
     #expect(space.hostArgument(0) == 0)
-    #expect(space.hostArgument(1 << 46) == 1 << 63)
+    #expect(space.hostArgument(space.limit) == 1 << 63)
   }
 
   @Test func placementErrors() throws {
