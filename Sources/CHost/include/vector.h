@@ -93,4 +93,19 @@ VT_INLINE uint64_t vt_load1(const void *p) { return *(const volatile uint8_t *)p
 
 /// Orders all earlier loads and stores before all later ones.
 VT_INLINE void vt_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+/// Shifts the two 32-bit halves of `value` left by those of `counts`; a count above 31 gives 0.
+static inline __attribute__((always_inline)) uint64_t vt_shift_left_pair(uint64_t value, uint64_t counts) {
+  uint64_t low = (uint32_t)value, high = value >> 32;
+  uint32_t low_count = (uint32_t)counts, high_count = (uint32_t)(counts >> 32);
+#if defined(__x86_64__)
+  __asm__("shlq %%cl, %0" : "+r"(low) : "c"(low_count) : "cc");
+  __asm__("shlq %%cl, %0" : "+r"(high) : "c"(high_count) : "cc");
+#else
+  low <<= low_count & 63;
+  high <<= high_count & 63;
+#endif
+  low = low_count < 32 ? (uint32_t)low : 0;
+  high = high_count < 32 ? (uint32_t)high : 0;
+  return high << 32 | low;
+}
 #endif

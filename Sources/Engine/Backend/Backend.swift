@@ -52,6 +52,8 @@ public protocol CoreBackend {
 
   /// The guest address of a memory operand.
   mutating func address(base: UInt8, displacement: Int32) -> Value
+  /// The address of a place next to a memory operand (bit strings), wrapped as the address size wants it.
+  mutating func completeAddress(_ address: Value) -> Value
   /// Little-endian load, zero-extended. A bad address is a precise guest fault and does not return.
   mutating func load<W: Width>(_ width: W.Type, _ address: Value) -> Value
   mutating func store<W: Width>(_ width: W.Type, _ address: Value, _ value: Value)

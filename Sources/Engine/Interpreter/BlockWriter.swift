@@ -130,7 +130,7 @@ struct BlockWriter {
     _ instruction: Instruction, _ fields: RowFields, _ next: UInt64, _ operation: inout Operation
   ) -> Bool {
     let isLEA = fields.isLoadEffectiveAddress
-    let segment = isLEA ? 0 : BlockWriter.segmentCode(instruction)
+    var segment = isLEA ? 0 : BlockWriter.segmentCode(instruction)
     let isNarrow = instruction.addressSize == 32
     var displacement = instruction.displacement
     var base = GeneralOffset.zero
@@ -146,6 +146,10 @@ struct BlockWriter {
     if fields.isIndexed {
       operation.d = instruction.index
       operation.immediate = Int64(instruction.scale)
+    }
+    if isNarrow && fields.completesAddress {
+      operation.immediate |= 0x100 | Int64(segment) &<< 9
+      segment = 0
     }
     if segment == 0 && !isNarrow && !hasIndex && fits {
       operation.b = base

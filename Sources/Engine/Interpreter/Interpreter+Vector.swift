@@ -197,7 +197,7 @@ extension Interpreter {
           ? (vector(operand.index, 0) + i &* 8).load(as: Int64.self)
           : Int64((vector(operand.index, 0) + i &* 4).load(as: Int32.self))
         let offset = UInt64(bitPattern: index) &<< UInt64(operand.scale)
-        let value = host(base &+ offset).loadUnaligned(as: E.Scalar.self)
+        let value = host(completeAddress(base &+ offset)).loadUnaligned(as: E.Scalar.self)
         (vector(destination, 0) + i &* size).storeBytes(of: value, as: E.Scalar.self)
       }
       (vector(mask, 0) + i &* size).storeBytes(of: 0, as: E.Scalar.self)

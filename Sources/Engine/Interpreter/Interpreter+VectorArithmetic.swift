@@ -253,6 +253,10 @@ extension Interpreter {
   @inline(__always) public func packedShiftLeftVariable<E: Element>(
     _ element: E.Type, _ x: Chunk, _ y: Chunk
   ) -> Chunk {
+    if E.Scalar.bitWidth == 32 {
+      // Written as lanes, LLVM makes powers of two by a float conversion, which leaves its flags in the guest's MXCSR.
+      return Chunk(vt_shift_left_pair(x[0], y[0]), vt_shift_left_pair(x[1], y[1]))
+    }
     let width = E.Scalar(truncatingIfNeeded: E.Scalar.bitWidth)
     return zip(E.self, x, y) { $1 < width ? $0 &<< $1 : 0 }
   }

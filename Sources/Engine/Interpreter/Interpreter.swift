@@ -55,6 +55,15 @@ public struct Interpreter: Backend {
     register(base).load(as: UInt64.self) &+ UInt64(truncatingIfNeeded: displacement)
   }
 
+  /// Wraps an address that the semantic computed itself to 32 bits when the instruction says so, and adds the segment's base
+  /// then (BlockWriter.placeMemory: bit 8 of the immediate, the segment in bits 9 and 10).
+  @inline(__always) public func completeAddress(_ address: UInt64) -> UInt64 {
+    let form = operation.pointee.immediate
+    if form & 0x100 == 0 { return address }
+    let base = form & 0x200 != 0 ? cpu.pointee.fs_base : form & 0x400 != 0 ? cpu.pointee.gs_base : 0
+    return (address & 0xffff_ffff) &+ base
+  }
+
   /// Notes which operation and address are about to be used, for a precise fault.
   @inline(__always) public func mark(_ address: UInt64 = 0) {
     vt_mark(cpu, operation, address)
@@ -83,12 +92,9 @@ public struct Interpreter: Backend {
   }
 
   @inline(__always) public func probeWrite(_ address: UInt64, count: Int) {
-    // Within one page the first store faults before anything is written.
-    if address & 4095 &+ UInt64(truncatingIfNeeded: count) > 4096 {
-      vt_probe_write(host(address))
-      vt_probe_write(host(address &+ UInt64(truncatingIfNeeded: count &- 1)))
-      mark(address)
-    }
+    vt_probe_write(host(address))
+    vt_probe_write(host(address &+ UInt64(truncatingIfNeeded: count &- 1)))
+    mark(address)
   }
 
   @inline(__always) public mutating func atomicUpdate<W: Width>(

@@ -109,7 +109,8 @@ extension Semantics {
     let bytes = b.shiftRightArithmetic(W64.self, signed, three)
     let mask = b.constant(~(D.Size.bits / 8 - 1))
     let words = b.and(bytes, mask)
-    return b.add(W64.self, start, words)
+    let address = b.add(W64.self, start, words)
+    return b.completeAddress(address)
   }
 
   @inline(__always) static func testBit<B: Backend>(_ b: inout B, _ x: B.Value, _ index: B.Value) {

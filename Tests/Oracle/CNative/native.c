@@ -56,6 +56,8 @@ static void store(const ucontext_t *context) {
 }
 
 static void on_signal(int signal, siginfo_t *info, void *pointer) {
+  // The kernel leaves AC as the interrupted code had it, and POPF may have set it.
+  __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~0x40000ULL);
   ucontext_t *context = pointer;
   if (entering) {
     entering = 0;
@@ -118,6 +120,11 @@ int native_map(uint64_t address, uint64_t size, int protection) {
 
 int native_protect(uint64_t address, uint64_t size, int protection) {
   return mprotect((void *)address, size, protection) != 0 ? -errno : 0;
+}
+
+int native_is_mapped(uint64_t address) {
+  unsigned char resident;
+  return mincore((void *)(address & ~0xfffULL), 1, &resident) == 0;
 }
 
 void native_set_gs_base(uint64_t base) { syscall(SYS_arch_prctl, 0x1001, base); }

@@ -11,7 +11,11 @@ struct Comparison {
   /// The bytes of opcode, instruction pointer and, with an operand in memory, its address.
   private let pointers: Set<Int>
 
+  /// MASKMOVQ and MASKMOVDQU may fault for bytes that are not selected.
+  let mayFaultEarly: Bool
+
   init(row: Row) {
+    mayFaultEarly = row.semantic?.name == "maskedStoreBytes"
     undefinedFlags = UInt64(FlagEffects.mask(row.flags.undefined))
     let hasPointers = row.file == "x87.isa" && !["FLDENV", "FRSTOR", "FLDCW"].contains(row.mnemonic)
     let hasOperand = row.operands.contains { $0.letter == .modRM && $0.allowsMemory }

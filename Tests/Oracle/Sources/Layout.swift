@@ -11,4 +11,8 @@ enum Layout {
   static let data: UInt64 = 0x1000_0000
   static let dataSize: UInt64 = 0x2000
   static var dataMiddle: UInt64 { data &+ dataSize / 2 }
+
+  static func contains(_ address: UInt64) -> Bool {
+    (code..<code + codeSize).contains(address) || (data..<data + dataSize).contains(address)
+  }
 }

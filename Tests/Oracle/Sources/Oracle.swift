@@ -164,6 +164,8 @@ struct Oracle {
     }
     image.withUnsafeBytes { bytes in
       guest.writeCode(bytes, at: Layout.code)
+      native_protect(Layout.code, Layout.codeSize, 7)
+      defer { native_protect(Layout.code, Layout.codeSize, 5) }
       UnsafeMutableRawPointer(bitPattern: UInt(Layout.code))?.copyMemory(
         from: bytes.baseAddress ?? UnsafeRawPointer(guest.code), byteCount: bytes.count)
     }
@@ -187,6 +189,7 @@ struct Oracle {
     var guestState = start
     let guestEnding = guest.run(&guestState)
     let nativeEnding = Ending(result)
+    if nativeEnding != guestEnding && isExcused(nativeEnding, guestEnding, comparison) { return [] }
     var lines: [String] = []
     if nativeEnding != guestEnding { lines.append("ending: native \(nativeEnding), guest \(guestEnding)") }
     lines += comparison.differences(nativeState, guestState)
@@ -204,6 +207,14 @@ struct Oracle {
       }
     }
     return lines
+  }
+
+  /// Differences that are not the instruction's: a wild pointer that hits this process's own memory natively; and
+  /// MASKMOVDQU, of which the manual leaves open whether bytes that are not selected can fault.
+  private func isExcused(_ native: Ending, _ guest: Ending, _ comparison: Comparison) -> Bool {
+    if case .pageFault = native, comparison.mayFaultEarly { return true }
+    guard case .pageFault(let address) = guest, !Layout.contains(address) else { return false }
+    return native_is_mapped(address) != 0
   }
 
   private func report(

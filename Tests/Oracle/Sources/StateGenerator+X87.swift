@@ -14,7 +14,7 @@ extension StateGenerator {
     default: control |= 0x3f
     }
     let top = UInt16(random.below(8))
-    var status = UInt16(random.next()) & (random.oneIn(2) ? 0x477f : 0x4700)
+    var status = UInt16(truncatingIfNeeded: random.next()) & (random.oneIn(2) ? 0x477f : 0x4700)
     // An unmasked flag is a pending error, which spoils most instructions: one in eight.
     if !random.oneIn(8) { status &= ~(~control & 0x3f) }
     if status & ~control & 0x3f != 0 { status |= 0x8080 }

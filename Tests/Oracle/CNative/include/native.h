@@ -29,6 +29,8 @@ void native_run(native_state *state, native_result *result);
 /// Maps `size` bytes at exactly `address` (read, write, and execute when asked). Returns 0 or -errno.
 int native_map(uint64_t address, uint64_t size, int protection);
 int native_protect(uint64_t address, uint64_t size, int protection);
+/// 1 when the page of `address` is mapped in this process.
+int native_is_mapped(uint64_t address);
 /// Sets the host's GS base (free in this process).
 void native_set_gs_base(uint64_t base);
 /// 1 when the host has the CPUID bit: leaf, subleaf, register 0…3 (eax ebx ecx edx), bit.

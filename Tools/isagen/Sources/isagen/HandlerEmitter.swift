@@ -199,6 +199,8 @@ struct HandlerEmitter {
       row.operands.contains { $0.letter == .offset },
       isString || row.attributes.contains(.implicit),
       row.semantic?.name == "pop",
+      row.operands.contains { $0.indexElementWidth > 0 }
+        || ["bt", "bts", "btr", "btc"].contains(row.semantic?.name ?? ""),
     ]
     for (index, property) in properties.enumerated() where property { bits |= 1 << UInt64(6 + index) }
     if row.attributes.contains(.flow), let name = row.semantic?.name,
