@@ -12,12 +12,12 @@ func op_sha1Rounds_xa_xa_xb_i8(
   next(o, c, w, n)
 }
 
-@c(vt_op_sha1Rounds_xa_xa_am128v_i8)
-func op_sha1Rounds_xa_xa_am128v_i8(
+@c(vt_op_sha1Rounds_xa_xa_m128v_i8)
+func op_sha1Rounds_xa_xa_m128v_i8(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
   var b = Interpreter(o, c, w)
-  Semantics.sha1Rounds(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), AlignedVectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement), Immediate<W8>(o.pointee.immediate))
+  Semantics.sha1Rounds(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), VectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement), Immediate<W8>(o.pointee.immediate))
   next(o, c, w, n)
 }
 
@@ -30,12 +30,12 @@ func op_sha1NextE_xa_xa_xb(
   next(o, c, w, n)
 }
 
-@c(vt_op_sha1NextE_xa_xa_am128v)
-func op_sha1NextE_xa_xa_am128v(
+@c(vt_op_sha1NextE_xa_xa_m128v)
+func op_sha1NextE_xa_xa_m128v(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
   var b = Interpreter(o, c, w)
-  Semantics.sha1NextE(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), AlignedVectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement))
+  Semantics.sha1NextE(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), VectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement))
   next(o, c, w, n)
 }
 
@@ -48,12 +48,12 @@ func op_sha1Message1_xa_xa_xb(
   next(o, c, w, n)
 }
 
-@c(vt_op_sha1Message1_xa_xa_am128v)
-func op_sha1Message1_xa_xa_am128v(
+@c(vt_op_sha1Message1_xa_xa_m128v)
+func op_sha1Message1_xa_xa_m128v(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
   var b = Interpreter(o, c, w)
-  Semantics.sha1Message1(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), AlignedVectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement))
+  Semantics.sha1Message1(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), VectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement))
   next(o, c, w, n)
 }
 
@@ -66,12 +66,12 @@ func op_sha1Message2_xa_xa_xb(
   next(o, c, w, n)
 }
 
-@c(vt_op_sha1Message2_xa_xa_am128v)
-func op_sha1Message2_xa_xa_am128v(
+@c(vt_op_sha1Message2_xa_xa_m128v)
+func op_sha1Message2_xa_xa_m128v(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
   var b = Interpreter(o, c, w)
-  Semantics.sha1Message2(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), AlignedVectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement))
+  Semantics.sha1Message2(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), VectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement))
   next(o, c, w, n)
 }
 
@@ -84,12 +84,12 @@ func op_sha256Rounds_xa_xa_xb_x0(
   next(o, c, w, n)
 }
 
-@c(vt_op_sha256Rounds_xa_xa_am128v_x0)
-func op_sha256Rounds_xa_xa_am128v_x0(
+@c(vt_op_sha256Rounds_xa_xa_m128v_x0)
+func op_sha256Rounds_xa_xa_m128v_x0(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
   var b = Interpreter(o, c, w)
-  Semantics.sha256Rounds(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), AlignedVectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement), LegacyXMM(0))
+  Semantics.sha256Rounds(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), VectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement), LegacyXMM(0))
   next(o, c, w, n)
 }
 
@@ -102,12 +102,12 @@ func op_sha256Message1_xa_xa_xb(
   next(o, c, w, n)
 }
 
-@c(vt_op_sha256Message1_xa_xa_am128v)
-func op_sha256Message1_xa_xa_am128v(
+@c(vt_op_sha256Message1_xa_xa_m128v)
+func op_sha256Message1_xa_xa_m128v(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
   var b = Interpreter(o, c, w)
-  Semantics.sha256Message1(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), AlignedVectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement))
+  Semantics.sha256Message1(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), VectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement))
   next(o, c, w, n)
 }
 
@@ -120,12 +120,12 @@ func op_sha256Message2_xa_xa_xb(
   next(o, c, w, n)
 }
 
-@c(vt_op_sha256Message2_xa_xa_am128v)
-func op_sha256Message2_xa_xa_am128v(
+@c(vt_op_sha256Message2_xa_xa_m128v)
+func op_sha256Message2_xa_xa_m128v(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
   var b = Interpreter(o, c, w)
-  Semantics.sha256Message2(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), AlignedVectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement))
+  Semantics.sha256Message2(&b, LegacyXMM(o.pointee.a), LegacyXMM(o.pointee.a), VectorMemory<Bytes16>(o.pointee.b, o.pointee.displacement))
   next(o, c, w, n)
 }
 
