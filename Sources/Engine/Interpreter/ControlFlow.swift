@@ -83,7 +83,7 @@ func callRegister(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
   let target = Interpreter(o, c, w).readRegister(W64.self, o.pointee.b)
-  JumpCache.branch(to: target, o, c, w, n &- o.count) { pushReturnAddress(o, c, w) }
+  JumpCache.branch(to: target, o, c, w, n &- o.count, pushes: true) { pushReturnAddress(o, c, w) }
 }
 
 @c(vt_call_memory)
@@ -92,7 +92,7 @@ func callMemory(
 ) {
   let b = Interpreter(o, c, w)
   let target = b.load(W64.self, b.address(base: o.pointee.b, displacement: o.pointee.displacement))
-  JumpCache.branch(to: target, o, c, w, n &- o.count) { pushReturnAddress(o, c, w) }
+  JumpCache.branch(to: target, o, c, w, n &- o.count, pushes: true) { pushReturnAddress(o, c, w) }
 }
 
 /// RET and RET imm16: `immediate` bytes are released after the return address.

@@ -294,7 +294,12 @@ extension Interpreter {
     let address = x87Scratch.pointee.high
     let outcome =
       step.kind == .storeExtended ? x87EvaluateExtendedStore() : x87Evaluate(step, x87Scratch)
-    if outcome.completes { x87Write(bytes: step.bytes, address) }
+    if outcome.completes {
+      x87Write(bytes: step.bytes, address)
+    } else if !JumpCache.isCanonical(address) {
+      // A store that an unmasked exception suppresses still computes its address.
+      vt_probe_read(host(address))
+    }
     x87Note(address)
     x87Complete(step, outcome)
   }

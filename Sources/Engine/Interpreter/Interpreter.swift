@@ -93,7 +93,9 @@ public struct Interpreter: Backend {
 
   @inline(__always) public func probeWrite(_ address: UInt64, count: Int) {
     vt_probe_write(host(address))
-    vt_probe_write(host(address &+ UInt64(truncatingIfNeeded: count &- 1)))
+    // The second page, if there is one, faults at its first byte.
+    let last = address &+ UInt64(truncatingIfNeeded: count &- 1)
+    if (last ^ address) &>> 12 != 0 { vt_probe_write(host(last & ~0xfff)) }
     mark(address)
   }
 

@@ -190,7 +190,10 @@ public final class InterpreterEngine {
 
   /// A non-canonical address is #SS when the operand is in the stack segment, else #GP.
   private func nonCanonicalTrap(_ cpu: UnsafeMutablePointer<CPUState>) -> Trap {
-    builder.usesStackSegment(cpu.pointee.rip) ? .stackFault : .generalProtection
+    // What is pushed lies right below RSP, whatever segment the instruction's other operand is in.
+    let below = cpu.pointee.general.4 &- cpu.pointee.exit_address
+    if below >= 1 && below <= 8 { return .stackFault }
+    return builder.usesStackSegment(cpu.pointee.rip) ? .stackFault : .generalProtection
   }
 }
 

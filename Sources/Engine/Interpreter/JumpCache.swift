@@ -23,7 +23,7 @@ enum JumpCache {
   // PERF: inlined with its closure into the five handlers of indirect branches.
   @inline(__always) static func branch(
     to rip: UInt64, _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>,
-    _ w: UnsafeMutableRawPointer, _ n: Int64, commit: () -> Void
+    _ w: UnsafeMutableRawPointer, _ n: Int64, pushes: Bool = false, commit: () -> Void
   ) {
     if let table = c.pointee.block_cache?.assumingMemoryBound(to: JumpCacheEntry.self) {
       let entry = table + index(rip)
@@ -31,6 +31,11 @@ enum JumpCache {
         commit()
         return transfer(target, c, w, n)
       }
+    }
+    if pushes {
+      // Silicon looks at the stack before it looks at the target.
+      let b = Interpreter(o, c, w)
+      vt_probe_write(b.host(b.readRegister(W64.self, GeneralOffset.rsp) &- 8))
     }
     if !isCanonical(rip) { Interpreter(o, c, w).trap(.generalProtection) }
     commit()
