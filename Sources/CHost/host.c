@@ -1,4 +1,4 @@
-// Time and randomness of the host.
+// Time, randomness and plain memory of the host.
 #include "CHost.h"
 
 uint64_t vt_host_time_stamp(void) {
@@ -21,3 +21,25 @@ uint64_t vt_host_random(void) {
   while (vt_syscall6(getrandom, (int64_t)(uintptr_t)&value, sizeof value, 0, 0, 0, 0) < 0) {}
   return value;
 }
+
+#if defined(__linux__) && defined(__x86_64__)
+void *vt_allocate_zeroed(size_t size) {
+  enum { mmap = 9, read_write = 3, private_anonymous = 0x22 };
+  int64_t result = vt_syscall6(mmap, 0, (int64_t)size, read_write, private_anonymous, -1, 0);
+  return result < 0 && result > -4096 ? NULL : (void *)(uintptr_t)result;
+}
+
+void vt_release(void *memory, size_t size) {
+  enum { munmap = 11 };
+  vt_syscall6(munmap, (int64_t)(uintptr_t)memory, (int64_t)size, 0, 0, 0, 0);
+}
+#else
+void *calloc(size_t count, size_t size);
+void free(void *memory);
+
+void *vt_allocate_zeroed(size_t size) { return calloc(1, size); }
+void vt_release(void *memory, size_t size) {
+  (void)size;
+  free(memory);
+}
+#endif

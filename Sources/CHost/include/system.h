@@ -20,4 +20,8 @@ static inline __attribute__((always_inline)) int64_t vt_syscall6(
 #else
 int64_t vt_syscall6(int64_t number, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f);
 #endif
+
+/// `size` bytes of zeros that cost nothing until they are touched; NULL when there is no memory. `vt_release` gives them back.
+void *vt_allocate_zeroed(size_t size);
+void vt_release(void *memory, size_t size);
 #endif

@@ -70,6 +70,18 @@ struct BlockBuilder {
     if last != first && !memory.isCode(page: last) { memory.markCode(last..<last &+ 1) }
   }
 
+  /// Bytes of the memory operand of the instruction at `rip`; 1 when it has none or no size.
+  func memoryOperandSize(_ rip: UInt64) -> UInt64 {
+    code.begin(rip)
+    var instruction = Instruction()
+    guard code.decode(rip, into: &instruction) == .valid else { return 1 }
+    var bits = 8
+    for index in 0..<instruction.info.operandCount {
+      bits = max(bits, instruction.info.operand(index).memoryWidth)
+    }
+    return UInt64(bits / 8)
+  }
+
   /// Whether the memory operand of the instruction at `rip` is in the stack segment.
   func usesStackSegment(_ rip: UInt64) -> Bool {
     code.begin(rip)

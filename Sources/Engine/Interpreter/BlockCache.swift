@@ -34,23 +34,31 @@ final class BlockCache {
   private(set) var flushes = 0
   private(set) var invalidations = 0
 
-  init() {
-    arena = .allocate(capacity: BlockCache.arenaCapacity)
+  /// Nil when there is no memory.
+  init?() {
     tableCapacity = 4096
-    table = BlockCache.zeroedEntries(tableCapacity)
-    jumps = BlockCache.zeroedEntries(JumpCache.count)
+    guard let table = BlockCache.zeroedEntries(tableCapacity),
+      let jumps = BlockCache.zeroedEntries(JumpCache.count)
+    else { return nil }
+    self.table = table
+    self.jumps = jumps
+    arena = .allocate(capacity: BlockCache.arenaCapacity)
   }
 
   deinit {
     arena.deallocate()
-    table.deallocate()
-    jumps.deallocate()
+    BlockCache.release(table, tableCapacity)
+    BlockCache.release(jumps, JumpCache.count)
   }
 
-  private static func zeroedEntries(_ count: Int) -> UnsafeMutablePointer<JumpCacheEntry> {
-    let entries = UnsafeMutablePointer<JumpCacheEntry>.allocate(capacity: count)
-    entries.initialize(repeating: JumpCacheEntry(rip: 0, operation: nil), count: count)
-    return entries
+  /// Empty entries (zeros) that take no memory before they are used: most programs touch few of them.
+  private static func zeroedEntries(_ count: Int) -> UnsafeMutablePointer<JumpCacheEntry>? {
+    vt_allocate_zeroed(count &* MemoryLayout<JumpCacheEntry>.stride)?
+      .bindMemory(to: JumpCacheEntry.self, capacity: count)
+  }
+
+  private static func release(_ entries: UnsafeMutablePointer<JumpCacheEntry>, _ count: Int) {
+    vt_release(entries, count &* MemoryLayout<JumpCacheEntry>.stride)
   }
 
   // MARK: Looking up
@@ -76,9 +84,10 @@ final class BlockCache {
 
   // MARK: Adding
 
-  /// Room for a block of up to `count` operations, or nil when the arena is full.
+  /// Room for a block of up to `count` operations, or nil when the arena (or the host's memory for the table) is full.
   func room(_ count: Int) -> UnsafeMutablePointer<Operation>? {
-    used &+ count <= BlockCache.arenaCapacity ? arena + used : nil
+    if (blocks.count &+ 1) &* 2 > tableCapacity && !growTable() { return nil }
+    return used &+ count <= BlockCache.arenaCapacity ? arena + used : nil
   }
 
   /// Adds the block whose `count` operations were written at the place that `room` gave.
@@ -90,7 +99,6 @@ final class BlockCache {
     for page in (start &>> 12)...(max(start, end &- 1) &>> 12) {
       blocksByPage[page, default: []].append(index)
     }
-    if blocks.count &* 2 > tableCapacity { growTable() }
     insert(start, head)
     return head
   }
@@ -103,15 +111,17 @@ final class BlockCache {
     table[slot] = JumpCacheEntry(rip: rip, operation: head)
   }
 
-  private func growTable() {
+  private func growTable() -> Bool {
     let old = table
     let oldCapacity = tableCapacity
+    guard let larger = BlockCache.zeroedEntries(oldCapacity &* 4) else { return false }
     tableCapacity = oldCapacity &* 4
-    table = BlockCache.zeroedEntries(tableCapacity)
+    table = larger
     for slot in 0..<oldCapacity {
       if let operation = old[slot].operation { insert(old[slot].rip, operation) }
     }
-    old.deallocate()
+    BlockCache.release(old, oldCapacity)
+    return true
   }
 
   // MARK: Removing

@@ -296,9 +296,9 @@ extension Interpreter {
       step.kind == .storeExtended ? x87EvaluateExtendedStore() : x87Evaluate(step, x87Scratch)
     if outcome.completes {
       x87Write(bytes: step.bytes, address)
-    } else if !JumpCache.isCanonical(address) {
-      // A store that an unmasked exception suppresses still computes its address.
-      vt_probe_read(host(address))
+    } else {
+      // A store that an unmasked exception suppresses still needs a place to go to.
+      probeWrite(address, count: step.bytes)
     }
     x87Note(address)
     x87Complete(step, outcome)

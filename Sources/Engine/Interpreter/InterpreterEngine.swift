@@ -8,7 +8,7 @@ import X86
 /// Runs guest code by interpretation of decoded blocks.
 public final class InterpreterEngine {
   let memory: AddressSpace
-  let cache = BlockCache()
+  let cache: BlockCache
   var builder: BlockBuilder
 
   /// Instructions executed since creation.
@@ -17,12 +17,12 @@ public final class InterpreterEngine {
   /// Blocks run without looking at the budget for at most this many instructions, so the last stretch is stepped.
   static let reserve = InstructionCount(BlockBuilder.longestBlock)
 
-  /// Installs the fault handlers of the process; `nil` when the host refuses.
+  /// Installs the fault handlers of the process; nil when the host refuses them, or memory.
   public init?(memory: AddressSpace) {
-    guard vt_guard_install() == 0 else { return nil }
+    guard vt_guard_install() == 0, let cache = BlockCache() else { return nil }
     self.memory = memory
+    self.cache = cache
     builder = BlockBuilder(memory: memory, cache: cache)
-    let cache = self.cache
     memory.codeObserver = { pages in cache.invalidate(pages: pages) }
   }
 
@@ -175,7 +175,9 @@ public final class InterpreterEngine {
     if fault.address == 0 || address >= memory.limit {
       // Clamped to the guard area: the operation noted the address that it wanted.
       address = max(cpu.pointee.exit_address, memory.limit)
-      if address &+ (1 &<< 47) >= 1 &<< 48 { return .fault(Fault(trap: nonCanonicalTrap(cpu))) }
+      let isLow = address < 1 &<< 47
+      let last = isLow ? address &+ builder.memoryOperandSize(cpu.pointee.rip) &- 1 : address
+      if last &+ (1 &<< 47) >= 1 &<< 48 { return .fault(Fault(trap: nonCanonicalTrap(cpu))) }
     } else if fault.signal == HostSignal.bus {
       return .fault(
         Fault(trap: .pageFault, address: address, errorCode: fault.error_code | 4, isBusError: true))

@@ -15,7 +15,11 @@ struct Comparison {
   /// 32 on others.
   let mayFaultEarly: Bool
 
+  /// FXSAVE and its family, whose areas processors probe in an order of their own.
+  let hasLargeArea: Bool
+
   init(row: Row) {
+    hasLargeArea = SaveArea.concerns(row)
     let isNarrowMOVSXD = row.mnemonic == "MOVSXD" && row.operands.first?.width == 16
     mayFaultEarly = row.semantic?.name == "maskedStoreBytes" || isNarrowMOVSXD
     undefinedFlags = UInt64(FlagEffects.mask(row.flags.undefined))
