@@ -28,6 +28,14 @@ struct Comparison {
     pointers = !hasPointers ? [] : Set(6..<16).union(hasOperand ? 16..<24 : 0..<0)
   }
 
+  /// Flags that are compared. RF (bit 16) is the debug trap's business; ID (bit 21) is not among what sigreturn restores.
+  var flagMask: UInt64 { 0x40dd5 & ~undefinedFlags }
+
+  /// Bytes of the extended state that are compared always: control words, registers without their padding.
+  static let comparedExtended: [Int] =
+    Array(0..<6) + Array(24..<28) + (0..<8).flatMap { Array(32 + $0 * 16..<42 + $0 * 16) } + Array(160..<416)
+    + Array(576..<832)
+
   /// The first differences, as lines; empty when equal.
   func differences(_ native: native_state, _ guest: native_state) -> [String] {
     var lines: [String] = []
@@ -45,10 +53,8 @@ struct Comparison {
       }
     }
     if native.rip != guest.rip { lines.append("rip: native \(hex(native.rip)), guest \(hex(guest.rip))") }
-    // RF (bit 16) is the debug trap's business; ID (bit 21) is not among what sigreturn restores.
-    let mask: UInt64 = 0x40dd5 & ~undefinedFlags
-    if (native.rflags ^ guest.rflags) & mask != 0 {
-      lines.append("rflags: native \(hex(native.rflags & mask)), guest \(hex(guest.rflags & mask))")
+    if (native.rflags ^ guest.rflags) & flagMask != 0 {
+      lines.append("rflags: native \(hex(native.rflags & flagMask)), guest \(hex(guest.rflags & flagMask))")
     }
     lines += extendedDifferences(native, guest)
     return lines

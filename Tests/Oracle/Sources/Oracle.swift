@@ -10,6 +10,12 @@ struct Oracle {
   private var show = 3
   private var folder = "ISA"
 
+  /// `--capture`: where to write vectors; `--replay`: check against these alone.
+  private var capture: String?
+  private var replay: String?
+  private var vectors = Vectors()
+  private var replayed = 0
+
   private var cases = 0
   private var mismatches = 0
   private var failedForms: [String] = []
@@ -27,6 +33,8 @@ struct Oracle {
       case "--row": oracle.filter = value
       case "--show": oracle.show = Int(value) ?? oracle.show
       case "--isa": oracle.folder = value
+      case "--capture": oracle.capture = value
+      case "--replay": oracle.replay = value
       default: return usage()
       }
     }
@@ -35,7 +43,8 @@ struct Oracle {
 
   private static func usage() -> Int32 {
     print(
-      "usage: oracle [--states N] [--seed S] [--row MNEMONIC|FILE.isa[:LINE]] [--show N] [--isa DIRECTORY]")
+      "usage: oracle [--states N] [--seed S] [--row MNEMONIC|FILE.isa[:LINE]] [--show N] [--isa DIRECTORY]\n       [--capture FILE | --replay FILE]"
+    )
     return 2
   }
 
@@ -44,9 +53,16 @@ struct Oracle {
       print("oracle: cannot set up")
       return 2
     }
-    for row in rows where selects(row) && isExecutable(row) { check(row, guest) }
+    let path = replay ?? "Tests/Oracle/vectors.txt"
+    if capture == nil, let known = Vectors(path: path) { vectors = known }
+    for row in rows where selects(row) && isExecutable(row) {
+      if capture != nil || replay != nil { checkVectors(row, guest) } else { check(row, guest) }
+    }
+    if let capture, !vectors.write(to: capture) { print("oracle: cannot write \(capture)") }
     for line in failedForms { print("mismatch: \(line)") }
     if !unavailable.isEmpty { print("not on this host: \(unavailable.sorted().joined(separator: " "))") }
+    if replayed > 0 { print("checked against captured vectors: \(replayed) forms") }
+    if capture != nil { print("captured: \(vectors.count) forms") }
     for line in uncovered { print("without coverage: \(line)") }
     print("oracle: \(cases) cases, \(mismatches) mismatches in \(failedForms.count) forms, seed \(seed)")
     return mismatches == 0 && uncovered.isEmpty ? 0 : 1
@@ -105,6 +121,7 @@ struct Oracle {
     let missing = row.features.filter { !HostFeatures.has($0) }
     if !missing.isEmpty {
       unavailable.formUnion(missing)
+      checkVectors(row, guest)
       return
     }
     var isCovered = row.attributes.contains(.i64) || row.encoding.addressSize == 16
@@ -153,6 +170,72 @@ struct Oracle {
     if failures > 0 {
       mismatches += failures
       failedForms.append("\(row.location) \(row.mnemonic) \(form): \(failures) of \(states)")
+    }
+  }
+
+  // MARK: Vectors
+
+  /// Captures a row's vectors, or compares the guest with those that were captured.
+  private mutating func checkVectors(_ row: Row, _ guest: Guest) {
+    // Save areas hold bytes that differ from processor to processor.
+    if SaveArea.concerns(row) { return }
+    for form in TestForm.allCases where RowEncoder.allows(row, form) {
+      guard capture == nil else {
+        if row.features.allSatisfy(HostFeatures.has) {
+          vectors[row, form] = digest(row, form, guest, native: true)
+        }
+        continue
+      }
+      replayed += 1
+      cases += Vectors.states
+      guard let expected = vectors[row, form] else {
+        uncovered.append("\(row.location) \(row.mnemonic) \(form): no captured vector")
+        continue
+      }
+      if digest(row, form, guest, native: false) != expected {
+        mismatches += 1
+        failedForms.append("\(row.location) \(row.mnemonic) \(form): differs from its captured vector")
+      }
+    }
+  }
+
+  /// Digest of the results of `Vectors.states` states, of the native side or of the guest.
+  private func digest(_ row: Row, _ form: TestForm, _ guest: Guest, native: Bool) -> UInt64 {
+    let place = UInt64(TestForm.allCases.firstIndex(of: form) ?? 0)
+    var random = RandomSource(seed: Vectors.identity(row) &+ place)
+    let comparison = Comparison(row: row)
+    var digest = Digest()
+    let address = Layout.code + Layout.slotSize
+    for _ in 0..<Vectors.states {
+      let instruction = RowEncoder.encode(row, form, &random, codeAddress: address)
+      writeCode([instruction], guest)
+      var generator = StateGenerator(random: random)
+      let state = generator.state(for: row, instruction, rip: address)
+      fillData(&generator, guest, row, nil)
+      random = generator.random
+      var guestState = state
+      let guestEnding = guest.run(&guestState)
+      // What wild pointers hit natively depends on the process; such states are left out on both sides.
+      if case .pageFault(let wild) = guestEnding, !Layout.contains(wild) || comparison.mayFaultEarly {
+        continue
+      }
+      guard native else {
+        comparison.add(guestState, guestEnding, to: &digest)
+        Oracle.addData(guest.data, to: &digest)
+        continue
+      }
+      var nativeState = state
+      var result = native_result()
+      native_run(&nativeState, &result)
+      comparison.add(nativeState, Ending(result), to: &digest)
+      if let data = UnsafeRawPointer(bitPattern: UInt(Layout.data)) { Oracle.addData(data, to: &digest) }
+    }
+    return digest.value
+  }
+
+  private static func addData(_ data: UnsafeRawPointer, to digest: inout Digest) {
+    for offset in stride(from: 0, to: Int(Layout.dataSize), by: 8) {
+      digest.add(data.load(fromByteOffset: offset, as: UInt64.self))
     }
   }
 
