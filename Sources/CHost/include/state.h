@@ -102,5 +102,8 @@ typedef struct {
 enum {
   VT_OFFSET_VECTOR = offsetof(vt_cpu_state, vector),
   VT_OFFSET_X87 = offsetof(vt_cpu_state, x87),
+  /// Sizes: the vector registers with the opmask registers behind them, the x87 registers.
+  VT_SIZE_VECTOR = offsetof(vt_cpu_state, mxcsr) - offsetof(vt_cpu_state, vector),
+  VT_SIZE_X87 = sizeof(((vt_cpu_state *)0)->x87),
 };
 #endif

@@ -11,17 +11,20 @@ struct BlockBuilder {
   /// Instructions in a block at most, and operations they can make: address + operation each, then stubs.
   static let longestBlock = 64
   static let mostOperations = 4 * longestBlock
+  static let mostBranches = longestBlock + 2
 
   let memory: AddressSpace
   let cache: BlockCache
   // SAFETY: allocated once, freed never before the engine that owns the builder is gone; only `build` writes it.
   private let scratch: UnsafeMutablePointer<Operation>
+  private let branches: UnsafeMutablePointer<PendingBranch>
   private let code: CodeReader
 
   init(memory: AddressSpace, cache: BlockCache) {
     self.memory = memory
     self.cache = cache
     scratch = .allocate(capacity: BlockBuilder.mostOperations)
+    branches = .allocate(capacity: BlockBuilder.mostBranches)
     code = CodeReader(memory: memory)
   }
 
@@ -33,7 +36,8 @@ struct BlockBuilder {
       cache.flush()
       room = cache.room(BlockBuilder.mostOperations)
     }
-    var writer = BlockWriter(start: rip, operations: room ?? scratch, limit: BlockBuilder.longestBlock)
+    var writer = BlockWriter(
+      start: rip, operations: room ?? scratch, branches: branches, limit: BlockBuilder.longestBlock)
     fill(&writer)
     writer.finish()
     if writer.isUnfetchable || room == nil { return UnsafePointer(writer.operations) }
@@ -43,7 +47,7 @@ struct BlockBuilder {
 
   /// A block in scratch memory with the single instruction at `rip`, which leaves when it is done.
   func buildStep(_ rip: UInt64) -> UnsafePointer<Operation> {
-    var writer = BlockWriter(start: rip, operations: scratch, limit: 1)
+    var writer = BlockWriter(start: rip, operations: scratch, branches: branches, limit: 1)
     writer.isStep = true
     fill(&writer)
     writer.finish()
@@ -96,7 +100,8 @@ struct BlockBuilder {
 
 /// Reads guest code in pieces, checking that it is executable, and decodes from them.
 final class CodeReader {
-  private static let size = 512
+  /// Most blocks are shorter; longer ones read again.
+  private static let size = 128
   private let memory: AddressSpace
   // SAFETY: `size` bytes, freed in deinit.
   private let bytes: UnsafeMutableRawPointer

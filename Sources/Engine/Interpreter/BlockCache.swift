@@ -20,6 +20,7 @@ struct Block {
 final class BlockCache {
   /// Operations in the arena: 48 MiB of address space, touched only as far as it is used.
   static let arenaCapacity = 1 << 20 + 1 << 19
+  private static var arenaSize: Int { arenaCapacity &* MemoryLayout<Operation>.stride }
 
   // SAFETY: allocated in init, freed in deinit; handlers see pointers into them only while the run loop holds the cache.
   let arena: UnsafeMutablePointer<Operation>
@@ -28,7 +29,8 @@ final class BlockCache {
   private var tableCapacity: Int
   private(set) var used = 0
   private(set) var blocks: [Block] = []
-  private var blocksByPage: [UInt64: [Int32]] = [:]
+  /// Made when code is invalidated for the first time: most programs never do.
+  private var blocksByPage: [UInt64: [Int32]]?
 
   /// Counts for `--stats`.
   private(set) var flushes = 0
@@ -42,11 +44,12 @@ final class BlockCache {
     else { return nil }
     self.table = table
     self.jumps = jumps
-    arena = .allocate(capacity: BlockCache.arenaCapacity)
+    guard let memory = vt_allocate_zeroed(BlockCache.arenaSize) else { return nil }
+    arena = memory.bindMemory(to: Operation.self, capacity: BlockCache.arenaCapacity)
   }
 
   deinit {
-    arena.deallocate()
+    vt_release(arena, BlockCache.arenaSize)
     BlockCache.release(table, tableCapacity)
     BlockCache.release(jumps, JumpCache.count)
   }
@@ -96,11 +99,16 @@ final class BlockCache {
     let index = Int32(truncatingIfNeeded: blocks.count)
     blocks.append(Block(start: start, end: end, head: used, count: count, isAlive: true))
     used &+= count
-    for page in (start &>> 12)...(max(start, end &- 1) &>> 12) {
-      blocksByPage[page, default: []].append(index)
-    }
+    if blocksByPage != nil { addToPages(index) }
     insert(start, head)
     return head
+  }
+
+  private func addToPages(_ index: Int32) {
+    let block = blocks[Int(index)]
+    for page in (block.start &>> 12)...(max(block.start, block.end &- 1) &>> 12) {
+      blocksByPage?[page, default: []].append(index)
+    }
   }
 
   private func insert(_ rip: UInt64, _ head: UnsafePointer<Operation>) {
@@ -128,15 +136,20 @@ final class BlockCache {
 
   /// Kills every block that has bytes in these pages.
   func invalidate(pages: Range<UInt64>) {
-    if pages.count > blocksByPage.count {
-      for page in blocksByPage.keys where pages.contains(page) { invalidate(page: page) }
-    } else {
+    if blocksByPage == nil {
+      blocksByPage = [:]
+      for number in 0..<blocks.count { addToPages(Int32(truncatingIfNeeded: number)) }
+    }
+    if pages.count <= blocksByPage?.count ?? 0 {
       for page in pages { invalidate(page: page) }
+    } else {
+      let known = blocksByPage?.keys.filter(pages.contains) ?? []
+      for page in known { invalidate(page: page) }
     }
   }
 
   private func invalidate(page: UInt64) {
-    guard let indices = blocksByPage.removeValue(forKey: page) else { return }
+    guard let indices = blocksByPage?.removeValue(forKey: page) else { return }
     for index in indices where blocks[Int(index)].isAlive {
       blocks[Int(index)].isAlive = false
       invalidations &+= 1
@@ -165,7 +178,7 @@ final class BlockCache {
     flushes &+= 1
     used = 0
     blocks.removeAll(keepingCapacity: true)
-    blocksByPage.removeAll(keepingCapacity: true)
+    blocksByPage = nil
     table.update(repeating: JumpCacheEntry(rip: 0, operation: nil), count: tableCapacity)
     jumps.update(repeating: JumpCacheEntry(rip: 0, operation: nil), count: JumpCache.count)
   }

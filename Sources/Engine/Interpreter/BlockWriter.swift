@@ -5,6 +5,12 @@
 import CHost
 import X86
 
+/// A branch of the block under construction: the index of its operation, and where it goes.
+struct PendingBranch {
+  var operation: Int
+  var target: UInt64
+}
+
 /// A block under construction.
 struct BlockWriter {
   let start: UInt64
@@ -22,14 +28,20 @@ struct BlockWriter {
   private(set) var isUnfetchable = false
   /// Ends with a `stepped` operation instead of a continuation.
   var isStep = false
-  /// Branch operations that need a stub, with their targets.
-  private var branches: [(operation: Int, target: UInt64)] = []
+  /// Branch operations that need a stub. An array would cost an allocation a block.
+  // SAFETY: the caller gave room for `BlockBuilder.mostBranches`; every instruction makes at most one, and the end one more.
+  private let branches: UnsafeMutablePointer<PendingBranch>
+  private var branchCount = 0
   /// The last operation when it is a compare or test that a branch can absorb.
   private var fusible: FusedCompare?
 
-  init(start: UInt64, operations: UnsafeMutablePointer<Operation>, limit: Int) {
+  init(
+    start: UInt64, operations: UnsafeMutablePointer<Operation>, branches: UnsafeMutablePointer<PendingBranch>,
+    limit: Int
+  ) {
     self.start = start
     self.operations = operations
+    self.branches = branches
     self.limit = limit
     address = start
   }
@@ -294,9 +306,15 @@ struct BlockWriter {
 
   /// Writes a branch to `target` that needs a stub. `counted`: 1 when the branch itself is not in `instructions` yet.
   private mutating func writeBranch(_ operation: inout Operation, _ target: UInt64, counted: Int) {
-    branches.append((count, target))
+    addBranch(to: target)
     setCount(&operation, instructions &+ counted)
     write(operation)
+  }
+
+  /// The operation that is written next is a branch to `target`.
+  private mutating func addBranch(to target: UInt64) {
+    branches[branchCount] = PendingBranch(operation: count, target: target)
+    branchCount &+= 1
   }
 
   /// Writes an operation that ends the block and counts itself.
@@ -325,7 +343,7 @@ struct BlockWriter {
     operation.immediate = Int64(bitPattern: next)
     setCount(&operation, instructions)
     operation.handler = BlockWriter.pointer(isStep ? stepped : continueElsewhere)
-    if !isStep { branches.append((count, next)) }
+    if !isStep { addBranch(to: next) }
     write(operation)
   }
 
@@ -360,7 +378,8 @@ struct BlockWriter {
 
   /// Appends a resolve stub for each branch and links the branches to them.
   mutating func finish() {
-    for branch in branches {
+    for index in 0..<branchCount {
+      let branch = branches[index]
       var stub = Operation()
       stub.handler = BlockWriter.pointer(resolve)
       stub.rip = branch.target

@@ -135,9 +135,10 @@ extension LinuxProcess {
     cpu.pointee.x87_opcode = 0
     cpu.pointee.x87_instruction_pointer = 0
     cpu.pointee.x87_data_pointer = 0
-    _ = withUnsafeMutableBytes(of: &cpu.pointee.vector) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
-    _ = withUnsafeMutableBytes(of: &cpu.pointee.mask) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
-    _ = withUnsafeMutableBytes(of: &cpu.pointee.x87) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
+    // By offset: naming the members would make the runtime build tuple types of thousands of elements (0.2 ms).
+    let state = UnsafeMutableRawPointer(cpu)
+    (state + Int(VT_OFFSET_VECTOR)).initializeMemory(as: UInt8.self, repeating: 0, count: Int(VT_SIZE_VECTOR))
+    (state + Int(VT_OFFSET_X87)).initializeMemory(as: UInt8.self, repeating: 0, count: Int(VT_SIZE_X87))
   }
 
   /// A zero-terminated array of strings. Throws EFAULT, E2BIG.
