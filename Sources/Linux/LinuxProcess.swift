@@ -45,8 +45,6 @@ public struct ProcessOptions {
   /// AT_HWCAP and AT_HWCAP2 of the guest's CPU (see `LoadRequest`).
   public var hardwareCapabilities: UInt32 = 0
   public var hardwareCapabilities2: UInt32 = 0
-  /// Report unknown calls here (once each); nil: only in the trace.
-  public var diagnosticDescriptor: Int32?
 
   public init() {}
 }
@@ -72,6 +70,8 @@ public final class LinuxProcess {
   var descriptors = PrivateDescriptors()
   var tracer: Tracer?
   var reported: Set<UInt64> = []
+  /// What descriptor 2 was at the start, where Vitrine's own words go.
+  private var standardError: [UInt64]?
   var pathBuffers = PathBuffers()
 
   /// The CPU of the call or fault being handled.
@@ -93,9 +93,7 @@ public final class LinuxProcess {
     if let descriptor = options.traceDescriptor {
       tracer = Tracer(descriptor: hide(descriptor), host: host)
     }
-    if let descriptor = options.diagnosticDescriptor, descriptor > 2 {
-      self.options.diagnosticDescriptor = hide(descriptor)
-    }
+    standardError = fileBehind(2)
     let stack = resourceLimit(3)
     memory.stackLimit = stack
   }
@@ -185,14 +183,26 @@ public final class LinuxProcess {
 
   private func reportUnknown(_ number: UInt64, _ arguments: Arguments) {
     tracer?.unknown(number, arguments)
-    guard let descriptor = options.diagnosticDescriptor, reported.insert(number).inserted else { return }
-    write("vitrine: system call \(number) is not implemented (ENOSYS)\n", to: descriptor)
+    guard reported.insert(number).inserted else { return }
+    writeDiagnostic("vitrine: system call \(number) is not implemented (ENOSYS)\n")
   }
 
   /// Says once that something is missing.
   func reportOnce(_ key: UInt64, _ message: String) {
-    guard let descriptor = options.diagnosticDescriptor, reported.insert(key).inserted else { return }
-    write("vitrine: " + message + "\n", to: descriptor)
+    guard reported.insert(key).inserted else { return }
+    writeDiagnostic("vitrine: " + message + "\n")
+  }
+
+  /// Writes Vitrine's own words to standard error, unless the guest has made descriptor 2 something else by now.
+  public func writeDiagnostic(_ text: String) {
+    if let now = fileBehind(2), let before = standardError, now == before { write(text, to: 2) }
+  }
+
+  /// Device and inode of an open descriptor.
+  private func fileBehind(_ descriptor: UInt64) -> [UInt64]? {
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 18) { status -> [UInt64]? in
+      host.call(5, descriptor, address(of: status.baseAddress)) < 0 ? nil : [status[0], status[1]]
+    }
   }
 
   private func write(_ text: String, to descriptor: Int32) {

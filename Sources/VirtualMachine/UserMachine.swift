@@ -190,14 +190,7 @@ public final class UserMachine {
       signal: signal, fault: fault, cpu: cpu, space: process.memory, program: program)
     report.useColour = configuration.useColour
     report.showVectors = configuration.reportVectors
-    write(report.text(), process)
-  }
-
-  private func write(_ text: String, _ process: LinuxProcess) {
-    let bytes = Array(text.utf8)
-    bytes.withUnsafeBytes {
-      _ = process.host.callUninterrupted(1, 2, UInt64(UInt(bitPattern: $0.baseAddress)), UInt64($0.count))
-    }
+    process.writeDiagnostic(report.text())
   }
 
   private func writeStatistics(_ engine: InterpreterEngine, _ process: LinuxProcess) {
@@ -211,7 +204,7 @@ public final class UserMachine {
       vitrine: invalidations \(statistics.invalidations)
 
       """
-    write(text, process)
+    process.writeDiagnostic(text)
   }
 }
 

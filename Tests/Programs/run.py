@@ -11,6 +11,7 @@ The last line is `N passed, M failed`, with skipped cases named before it; the e
 import argparse
 import difflib
 import os
+import signal
 import resource
 import shlex
 import shutil
@@ -50,6 +51,9 @@ def compare(native, engine):
     errors = engine.errors
     if native.signalled and errors.startswith(native.errors):
         errors = native.errors  # the engine's report about the guest's death follows
+    # An unknown call is reported once, between the guest's own lines.
+    errors = b"".join(
+        line for line in errors.splitlines(True) if not line.startswith(b"vitrine: system call "))
     report += difference("stderr", lines_of(native.errors), lines_of(errors))
     for number, (left, right) in enumerate(zip(native.screens, engine.screens)):
         if left != right:
@@ -96,7 +100,15 @@ def parse():
     return parser.parse_args()
 
 
+def restore_signals():
+    """Programs inherit what is ignored: under nohup or in the background of a script Ctrl-C would be, natively too."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main():
+    restore_signals()
     options = parse()
     prefix = shlex.split(os.environ.get("VITRINE", ""))
     if not prefix:
