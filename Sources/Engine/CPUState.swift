@@ -2,6 +2,7 @@
 // offsets of arrays that Swift imports as tuples.
 
 import CHost
+import X86
 
 /// Byte offsets of arrays in `vt_cpu_state`, pinned by assertions in CHost/state.c.
 enum CPUStateLayout {
@@ -14,6 +15,17 @@ extension vt_cpu_state {
   /// Bytes and alignment for allocating a state.
   public static var allocationSize: Int { MemoryLayout<vt_cpu_state>.size }
   public static var allocationAlignment: Int { 64 }
+
+  /// The flags, taken together from their three words.
+  // PERF: of the three words a handler loads and stores only those it uses.
+  @inline(__always) public var lazyFlags: LazyFlags {
+    get { LazyFlags(result: flags_result, carries: flags_carries, other: flags_other) }
+    set {
+      flags_result = newValue.result
+      flags_carries = newValue.carries
+      flags_other = newValue.other
+    }
+  }
 
   /// The state after reset into user mode: registers zero, MXCSR and x87 control at their defaults, all x87 empty.
   public static func initialize(_ cpu: UnsafeMutablePointer<vt_cpu_state>) {

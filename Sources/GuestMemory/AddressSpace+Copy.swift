@@ -88,12 +88,6 @@ extension AddressSpace {
     throw .nameTooLong
   }
 
-  /// The host's pointer to a range that lies inside the window, mapped or not; nil outside. For buffers that the host
-  /// kernel checks itself: it answers EFAULT as it would to the guest.
-  public func hostPointer(_ address: UInt64, size: UInt64) -> UnsafeMutableRawPointer? {
-    rangeEnd(address, size) == nil ? nil : host(address)
-  }
-
   /// What to hand to the host kernel for a guest pointer: 0 for null, an address that it refuses for one outside the
   /// window, else the place in the window. Bytes that run over the window's end land in the guard area.
   public func hostArgument(_ address: UInt64) -> UInt64 {

@@ -89,12 +89,6 @@ public final class AddressSpace {
     return reached == address ? nil : min(reached, end)
   }
 
-  /// True when every page of `[start, start + size)` is mapped.
-  public func isMapped(_ start: UInt64, size: UInt64) -> Bool {
-    guard let end = rangeEnd(start, size) else { return false }
-    return table.coveredEnd(from: start, to: end) == end
-  }
-
   /// The file behind a region's `backing` number.
   public func backing(_ number: UInt32) -> Backing? {
     number == 0 || Int(number) > backings.count ? nil : backings[Int(number) &- 1]

@@ -59,7 +59,6 @@ public struct MemoryError: Error, Equatable, Sendable {
 
   public static var notPermitted: MemoryError { MemoryError(1) }
   public static var noMemory: MemoryError { MemoryError(12) }
-  public static var accessDenied: MemoryError { MemoryError(13) }
   public static var badAddress: MemoryError { MemoryError(14) }
   public static var exists: MemoryError { MemoryError(17) }
   public static var invalid: MemoryError { MemoryError(22) }

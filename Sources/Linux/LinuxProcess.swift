@@ -199,7 +199,7 @@ public final class LinuxProcess {
   }
 
   /// Device and inode of an open descriptor.
-  private func fileBehind(_ descriptor: UInt64) -> [UInt64]? {
+  func fileBehind(_ descriptor: UInt64) -> [UInt64]? {
     withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 18) { status -> [UInt64]? in
       host.call(5, descriptor, address(of: status.baseAddress)) < 0 ? nil : [status[0], status[1]]
     }

@@ -196,7 +196,7 @@ public final class UserMachine {
   private func writeStatistics(_ engine: InterpreterEngine, _ process: LinuxProcess) {
     let statistics = engine.statistics
     let text = """
-      vitrine: engine interpreter
+      vitrine: engine \(configuration.engine)
       vitrine: instructions \(engine.instructionCount)
       vitrine: blocks \(statistics.blocks)
       vitrine: operations \(statistics.operations)

@@ -102,4 +102,17 @@
     carries = (carries & ~0xff01) | deltas
     result = (~value & 1) &<< 8
   }
+
+  /// Set SF, AF, PF to bit 0 of `value`; the others stay.
+  @inlinable @inline(__always) public mutating func setSign(_ value: UInt64) {
+    carries ^= sign ^ (value & 1)
+  }
+
+  @inlinable @inline(__always) public mutating func setAdjust(_ value: UInt64) {
+    carries = (carries & ~8) | ((value & 1) &<< 3)
+  }
+
+  @inlinable @inline(__always) public mutating func setParity(_ value: UInt64) {
+    carries ^= (parity ^ (value & 1)) &<< 8
+  }
 }

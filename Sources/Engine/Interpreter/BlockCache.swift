@@ -10,9 +10,8 @@ struct Block {
   /// Guest address of the first instruction, and one past the last byte decoded.
   var start: UInt64
   var end: UInt64
-  /// Index of the head operation in the arena, and the number of operations with the resolve stubs.
+  /// Index of the head operation in the arena.
   var head: Int
-  var count: Int
   var isAlive: Bool
 }
 
@@ -97,7 +96,7 @@ final class BlockCache {
   func add(start: UInt64, end: UInt64, count: Int) -> UnsafePointer<Operation> {
     let head = UnsafePointer(arena + used)
     let index = Int32(truncatingIfNeeded: blocks.count)
-    blocks.append(Block(start: start, end: end, head: used, count: count, isAlive: true))
+    blocks.append(Block(start: start, end: end, head: used, isAlive: true))
     used &+= count
     if blocksByPage != nil { addToPages(index) }
     insert(start, head)
@@ -163,9 +162,13 @@ final class BlockCache {
     head.pointee.handler = unsafeBitCast(resolve as Handler, to: UnsafeRawPointer.self)
     head.pointee.immediate = Int64(bitPattern: block.start)
     head.pointee.displacement = 0
-    insert(block.start, UnsafePointer(head))
     let entry = jumps + JumpCache.index(block.start)
     if entry.pointee.rip == block.start { entry.pointee = JumpCacheEntry(rip: 0, operation: nil) }
+  }
+
+  /// True when `operation` lies in a block that was added.
+  func holds(_ operation: UnsafePointer<Operation>) -> Bool {
+    (UnsafePointer(arena)..<UnsafePointer(arena + used)).contains(operation)
   }
 
   /// True when `head` is a killed block's head (or any resolve operation).
@@ -185,8 +188,8 @@ final class BlockCache {
 
   /// The live or dead block that contains this operation.
   func block(containing operation: UnsafePointer<Operation>) -> Block? {
+    guard holds(operation) else { return nil }
     let index = operation - UnsafePointer(arena)
-    guard index >= 0 && index < used else { return nil }
     var low = 0
     var high = blocks.count
     while low < high {

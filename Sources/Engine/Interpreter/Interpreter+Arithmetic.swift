@@ -253,17 +253,9 @@ extension Interpreter {
     }
   }
 
-  @inline(__always) var flags: LazyFlags {
-    LazyFlags(
-      result: cpu.pointee.flags_result, carries: cpu.pointee.flags_carries, other: cpu.pointee.flags_other)
-  }
-
-  public func readFlags() -> UInt64 { flags.rflags }
+  public func readFlags() -> UInt64 { cpu.pointee.lazyFlags.rflags }
 
   public func writeFlags(_ value: UInt64, mask: UInt64) {
-    let new = LazyFlags(rflags: (flags.rflags & ~mask) | (value & mask))
-    cpu.pointee.flags_result = new.result
-    cpu.pointee.flags_carries = new.carries
-    cpu.pointee.flags_other = new.other
+    cpu.pointee.lazyFlags = LazyFlags(rflags: (readFlags() & ~mask) | (value & mask))
   }
 }

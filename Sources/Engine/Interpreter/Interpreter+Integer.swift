@@ -62,76 +62,32 @@ extension Interpreter {
 
   /// 0 or 1.
   @inline(__always) public func flag(_ flag: Flag) -> UInt64 {
-    let result = cpu.pointee.flags_result
-    let carries = cpu.pointee.flags_carries
+    let flags = cpu.pointee.lazyFlags
     switch flag {
-    case .carry: return carries &>> 63
-    case .overflow: return (carries ^ (carries &<< 1)) &>> 63
-    case .zero: return result == 0 ? 1 : 0
-    case .sign: return (result ^ (carries &<< 63)) &>> 63
-    case .adjust: return (carries &>> 3) & 1
-    case .parity:
-      return ~UInt64(truncatingIfNeeded: UInt8(truncatingIfNeeded: result ^ (carries &>> 8)).nonzeroBitCount)
-        & 1
-    case .direction: return (cpu.pointee.flags_other &>> 10) & 1
+    case .carry: return flags.carry
+    case .overflow: return flags.overflow
+    case .zero: return flags.zero
+    case .sign: return flags.sign
+    case .adjust: return flags.adjust
+    case .parity: return flags.parity
+    case .direction: return (flags.other &>> 10) & 1
     }
   }
 
   @inline(__always) public func condition(_ condition: Condition) -> Bool {
-    let result = cpu.pointee.flags_result
-    let carries = cpu.pointee.flags_carries
-    /// Bit 63 is SF xor OF.
-    let less = result ^ carries ^ (carries &<< 1) ^ (carries &<< 63)
-    switch condition {
-    case .overflow: return flag(.overflow) != 0
-    case .notOverflow: return flag(.overflow) == 0
-    case .below: return Int64(bitPattern: carries) < 0
-    case .aboveOrEqual: return Int64(bitPattern: carries) >= 0
-    case .equal: return result == 0
-    case .notEqual: return result != 0
-    case .belowOrEqual: return Int64(bitPattern: carries) < 0 || result == 0
-    case .above: return Int64(bitPattern: carries) >= 0 && result != 0
-    case .sign: return flag(.sign) != 0
-    case .notSign: return flag(.sign) == 0
-    case .parity: return flag(.parity) != 0
-    case .notParity: return flag(.parity) == 0
-    case .less: return Int64(bitPattern: less) < 0
-    case .greaterOrEqual: return Int64(bitPattern: less) >= 0
-    case .lessOrEqual: return Int64(bitPattern: less) < 0 || result == 0
-    case .greater: return Int64(bitPattern: less) >= 0 && result != 0
-    }
+    cpu.pointee.lazyFlags.holds(condition)
   }
 
   @inline(__always) public func setFlag(_ flag: Flag, _ value: UInt64) {
-    let wanted = value & 1
     switch flag {
-    case .carry:
-      // CF is bit 63 and OF bit 63 ^ bit 62: changing CF alone changes both bits.
-      let change = (cpu.pointee.flags_carries &>> 63) ^ wanted
-      cpu.pointee.flags_carries ^= (change &<< 63) | (change &<< 62)
-    case .overflow:
-      let change = self.flag(.overflow) ^ wanted
-      cpu.pointee.flags_carries ^= change &<< 62
-    case .adjust:
-      cpu.pointee.flags_carries = (cpu.pointee.flags_carries & ~8) | (wanted &<< 3)
-    case .sign:
-      cpu.pointee.flags_carries ^= self.flag(.sign) ^ wanted
-    case .parity:
-      cpu.pointee.flags_carries ^= (self.flag(.parity) ^ wanted) &<< 8
-    case .zero:
-      setZero(wanted)
+    case .carry: cpu.pointee.lazyFlags.setCarry(value)
+    case .overflow: cpu.pointee.lazyFlags.setOverflow(value)
+    case .zero: cpu.pointee.lazyFlags.setZero(value)
+    case .sign: cpu.pointee.lazyFlags.setSign(value)
+    case .adjust: cpu.pointee.lazyFlags.setAdjust(value)
+    case .parity: cpu.pointee.lazyFlags.setParity(value)
     case .direction:
-      cpu.pointee.flags_other = (cpu.pointee.flags_other & ~(1 &<< 10)) | (wanted &<< 10)
+      cpu.pointee.flags_other = (cpu.pointee.flags_other & ~(1 &<< 10)) | ((value & 1) &<< 10)
     }
-  }
-
-  /// ZF follows from the result word, so changing it alone replaces the word and corrects SF and PF by their deltas.
-  @inline(__always) func setZero(_ wanted: UInt64) {
-    let sign = flag(.sign)
-    let parity = flag(.parity)
-    cpu.pointee.flags_result = wanted ^ 1
-    cpu.pointee.flags_carries &= ~0xff01
-    setFlag(.sign, sign)
-    setFlag(.parity, parity)
   }
 }

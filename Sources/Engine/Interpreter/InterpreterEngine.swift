@@ -115,7 +115,7 @@ public final class InterpreterEngine {
     }
     let head = builder.build(rip)
     // Code that cannot be fetched is not kept: its operations are written over by the next block.
-    if cache.lookup(rip) == head { cache.remember(rip, head) }
+    if cache.holds(head) { cache.remember(rip, head) }
     return head
   }
 
@@ -203,7 +203,6 @@ public final class InterpreterEngine {
 enum HostSignal {
   static let bus: Int32 = 7
   static let floatingPoint: Int32 = 8
-  static let segmentation: Int32 = 11
 }
 
 /// The first link of every chain: calls the head operation's handler.

@@ -27,17 +27,15 @@ struct RowFields {
   var isString: Bool { property(1) }
   var isPrivileged: Bool { property(2) }
   var isLoadEffectiveAddress: Bool { property(3) }
-  /// The memory operand is written.
-  var writesMemory: Bool { property(4) }
   /// The register of field `b` is in the opcode byte.
-  var hasOpcodeRegister: Bool { property(5) }
+  var hasOpcodeRegister: Bool { property(4) }
   /// The memory operand is an absolute offset (moffs).
-  var hasMemoryOffset: Bool { property(6) }
+  var hasMemoryOffset: Bool { property(5) }
   /// The semantic gets the segment of an operand that is not written.
-  var isImplicit: Bool { property(7) }
-  var isPop: Bool { property(8) }
+  var isImplicit: Bool { property(6) }
+  var isPop: Bool { property(7) }
   /// The semantic adds to the operand's address (VSIB, bit strings), so that it has to wrap it to 32 bits itself.
-  var completesAddress: Bool { property(9) }
+  var completesAddress: Bool { property(8) }
   var flow: Flow { Flow(rawValue: UInt8(truncatingIfNeeded: bits &>> 16)) ?? .none }
   /// Condition code of a conditional branch.
   var condition: Int { Int((bits &>> 24) & 15) }
@@ -49,7 +47,7 @@ struct RowFields {
 
   /// Index + 1 of the handler in slot `form` of the row, 0 for none.
   static func handler(row: Int, form: Int) -> Int {
-    let index = row &* 4 &+ form
+    let index = row &* 3 &+ form
     return index < HandlerTable.rowHandlers.count ? Int(HandlerTable.rowHandlers[index]) : 0
   }
 }
@@ -60,6 +58,4 @@ struct FusedCompare {
   var kind: Int
   /// Where the first operand is: 0 field `a`, 1 field `b`, 2 the accumulator.
   var order: UInt8
-  /// Odd kinds have an immediate as second operand.
-  var hasImmediate: Bool { kind & 1 != 0 }
 }

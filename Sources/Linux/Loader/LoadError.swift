@@ -41,12 +41,6 @@ public enum LoadError: Error, Equatable, Sendable {
     default: return 8
     }
   }
-
-  /// True when the file was not found.
-  public var isNotFound: Bool {
-    if case .file(_, 2) = self { return true }
-    return false
-  }
 }
 
 /// A text known at compile time, comparable unlike `StaticString`.

@@ -73,18 +73,14 @@ extension LinuxProcess {
   /// Device, inode and path of an open file; nil when the descriptor is not open.
   func identity(of descriptor: Int32) -> Backing? {
     let number = UInt64(UInt32(bitPattern: descriptor))
-    return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 18 + 512) { buffer -> Backing? in
-      if host.call(5, number, address(of: buffer.baseAddress)) < 0 { return nil }
+    guard let file = fileBehind(number) else { return nil }
+    return withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 8) { buffer -> Backing in
       var link = Array("/proc/self/fd/\(number)".utf8)
       link.append(0)
-      // SAFETY: the capacity is not 0, so there is a base address.
-      let room = UnsafeMutableRawPointer(buffer.baseAddress.unsafelyUnwrapped + 18)
       let length = link.withUnsafeBytes {
-        host.call(89, address(of: $0.baseAddress), address(of: room), 4096)
+        host.call(89, address(of: $0.baseAddress), address(of: buffer.baseAddress), 4096)
       }
-      var path: [UInt8] = []
-      if length > 0 { path = Array(UnsafeRawBufferPointer(start: room, count: Int(length))) }
-      return Backing(device: buffer[0], inode: buffer[1], path: path)
+      return Backing(device: file[0], inode: file[1], path: Array(buffer.prefix(max(Int(length), 0))))
     }
   }
 

@@ -30,11 +30,7 @@ struct RegisterText {
     return result
   }
 
-  private var rflags: UInt64 {
-    LazyFlags(
-      result: cpu.pointee.flags_result, carries: cpu.pointee.flags_carries, other: cpu.pointee.flags_other
-    ).rflags
-  }
+  private var rflags: UInt64 { cpu.pointee.lazyFlags.rflags }
 
   private var flagNames: String {
     let names: [(UInt64, String)] = [

@@ -4,6 +4,7 @@ import CHost
 import CNative
 import Engine
 import GuestMemory
+import X86
 
 /// How an execution ended, comparable between both sides.
 enum Ending: Equatable, CustomStringConvertible {
@@ -106,7 +107,7 @@ final class Guest {
       UnsafeMutableRawPointer(cpu).copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(cpu), byteCount: 128)
     }
     cpu.pointee.rip = state.rip
-    CPUFlags.store(state.rflags, cpu)
+    cpu.pointee.lazyFlags = LazyFlags(rflags: state.rflags)
     withUnsafeBytes(of: state.extended) { area in
       guard let base = area.baseAddress else { return }
       var image = [UInt8](UnsafeRawBufferPointer(start: base, count: 832))
@@ -125,7 +126,7 @@ final class Guest {
       $0.copyMemory(from: UnsafeRawBufferPointer(start: UnsafeRawPointer(cpu), count: 128))
     }
     state.rip = cpu.pointee.rip
-    state.rflags = CPUFlags.load(cpu)
+    state.rflags = cpu.pointee.lazyFlags.rflags
     withUnsafeMutableBytes(of: &state.extended) { area in
       guard let base = area.baseAddress else { return }
       ExtendedState.save(cpu, to: base, requested: 7, wide: true, compacted: false)

@@ -69,23 +69,10 @@ struct Oracle {
   }
 
   private func readRows() -> [Row]? {
-    guard let directory = opendir(folder) else { return nil }
-    defer { closedir(directory) }
-    var names: [String] = []
-    while let entry = readdir(directory) {
-      let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-      }
-      if name.hasSuffix(".isa") { names.append(name) }
-    }
     var parser = RowParser()
-    for name in names.sorted() {
-      guard let file = fopen(folder + "/" + name, "r") else { return nil }
-      defer { fclose(file) }
-      var bytes: [UInt8] = []
-      var buffer = [UInt8](repeating: 0, count: 65536)
-      while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
-      parser.parse(String(decoding: bytes, as: UTF8.self), file: name)
+    for name in Files.list(folder).filter({ $0.hasSuffix(".isa") }).sorted() {
+      guard let text = Files.read(folder + "/" + name) else { return nil }
+      parser.parse(text, file: name)
     }
     for problem in parser.problems { print(problem.description) }
     return parser.rows

@@ -5,7 +5,6 @@
 //     <row digest> <form> <digest of the results>
 
 import CNative
-import Glibc
 
 /// FNV-1a, 64 bits.
 struct Digest {
@@ -53,12 +52,8 @@ struct Vectors {
 
   /// Nil when the file cannot be read.
   init?(path: String) {
-    guard let file = fopen(path, "r") else { return nil }
-    defer { fclose(file) }
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 65536)
-    while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
-    for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") where line.first != "#" {
+    guard let text = Files.read(path) else { return nil }
+    for line in text.split(separator: "\n") where line.first != "#" {
       let words = line.split(separator: " ")
       guard words.count == 3, let digest = UInt64(words[2], radix: 16) else { return nil }
       digests[words[0] + " " + words[1]] = digest
@@ -69,10 +64,7 @@ struct Vectors {
     var text =
       "# Written by `oracle --capture`: row, form, digest of what silicon did in \(Vectors.states) states.\n"
     for key in digests.keys.sorted() { text += key + " " + String(digests[key] ?? 0, radix: 16) + "\n" }
-    guard let file = fopen(path, "w") else { return false }
-    let bytes = Array(text.utf8)
-    let written = fwrite(bytes, 1, bytes.count, file)
-    return fclose(file) == 0 && written == bytes.count
+    return Files.write(path, text)
   }
 }
 

@@ -2,6 +2,12 @@
 // test of registers, which is how most branches of real programs come.
 
 enum BranchEmitter {
+  /// In the order of X86.Condition.
+  static let conditions = [
+    "overflow", "notOverflow", "below", "aboveOrEqual", "equal", "notEqual", "belowOrEqual", "above",
+    "sign", "notSign", "parity", "notParity", "less", "greaterOrEqual", "lessOrEqual", "greater",
+  ]
+
   /// Fused kinds: name, call of the generic function in Engine/Interpreter/FusedBranches.swift.
   private static let kinds: [(name: String, call: String)] = {
     var result: [(name: String, call: String)] = []
@@ -38,13 +44,13 @@ enum BranchEmitter {
 
       """
     var plain: [String] = []
-    for condition in ShapeContext.conditions {
+    for condition in conditions {
       plain.append("jcc_\(condition)")
       text += handler("jcc_\(condition)", "jumpIf(.\(condition)")
     }
     var fused: [String] = []
     for kind in kinds {
-      for condition in ShapeContext.conditions {
+      for condition in conditions {
         fused.append("\(kind.name)_\(condition)")
         text += handler("\(kind.name)_\(condition)", "\(kind.call), .\(condition)")
       }

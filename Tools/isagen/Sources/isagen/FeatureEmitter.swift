@@ -5,13 +5,13 @@
 
 /// Derives implemented features from the rows.
 enum FeatureEmitter {
-  static func emit(_ instructionSet: InstructionSet, semantics: Set<String>) -> GeneratedFile {
+  static func emit(_ instructionSet: InstructionSet) -> GeneratedFile {
     var executable: Set<String> = []
     var missing: Set<String> = []
     for row in instructionSet.rows where !row.attributes.contains(.i64) {
       if row.features.contains(where: { $0.hasPrefix("AVX512") }) { continue }
-      let isKnown = row.semantic.map { semantics.contains($0.name) } ?? false
-      let works = isKnown || row.attributes.contains(.flow) || row.attributes.contains(.priv)
+      let works =
+        row.semantic != nil || row.attributes.contains(.flow) || row.attributes.contains(.priv)
       if works {
         executable.formUnion(row.features)
       } else if row.features.count == 1 || row.features == ["FPU", "CMOV"] || row.features.last == "AVX" {

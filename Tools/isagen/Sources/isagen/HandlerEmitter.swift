@@ -16,33 +16,18 @@ struct HandlerDefinition {
 
 /// Collects handlers over all rows and writes them.
 struct HandlerEmitter {
-  let rows: [Row]
-  /// Files whose rows get handlers; nil: all.
-  let only: Set<String>?
-
-  let semantics: Set<String>
-  private(set) var missing: Set<String> = []
+  private let rows: [Row]
+  private let semantics: Set<String>
+  /// Rows that name a semantic that does not exist, or have an operand that no place stands for.
+  private(set) var problems: [Problem] = []
 
   private var indexByName: [String: Int] = [:]
   private var definitionsByFile: [String: [HandlerDefinition]] = [:]
   private var names: [String] = []
-  /// Four handler indices a row, plus one (0: none): forms of `HandlerForm`.
+  /// Three handler indices a row, plus one (0: none), in the order of `forms(of:)`.
   private var rowHandlers: [UInt16] = []
   private var rowFields: [UInt64] = []
-  private var flowNames: [String] = []
-
-  /// Files to be written; `only`: names of the row files that get handlers (for development), nil: all.
-  /// `semantics`: names of the functions in Sources/Engine/Semantics; rows that name another one get no handler and are
-  /// reported.
-  static func emit(
-    _ instructionSet: InstructionSet, only: Set<String>?, semantics: Set<String>
-  ) -> [GeneratedFile] {
-    let emitter = HandlerEmitter(rows: instructionSet.rows, only: only, semantics: semantics)
-    if !emitter.missing.isEmpty {
-      Files.complain("no semantic function yet: " + emitter.missing.sorted().joined(separator: " "))
-    }
-    return emitter.files()
-  }
+  private let flowNames: [String]
 
   /// The names of all static functions in a folder of Swift files.
   static func semantics(in folder: String) -> Set<String> {
@@ -57,9 +42,9 @@ struct HandlerEmitter {
     return names
   }
 
-  private init(rows: [Row], only: Set<String>?, semantics: Set<String>) {
-    self.rows = rows
-    self.only = only
+  /// `semantics`: names of the functions in Sources/Engine/Semantics.
+  init(_ instructionSet: InstructionSet, semantics: Set<String>) {
+    rows = instructionSet.rows
     self.semantics = semantics
     flowNames = Set(rows.filter { $0.attributes.contains(.flow) }.compactMap { $0.semantic?.name }).sorted()
     for row in rows { collect(row) }
@@ -69,17 +54,16 @@ struct HandlerEmitter {
 
   private mutating func collect(_ row: Row) {
     rowFields.append(fields(of: row))
-    var handlers: [UInt16] = [0, 0, 0, 0]
-    if let semantic = row.semantic, !row.attributes.contains(.flow), !row.attributes.contains(.priv),
-      only?.contains(row.file) ?? true
-    {
-      guard semantics.contains(semantic.name) else {
-        missing.insert(semantic.name)
-        rowHandlers += handlers
-        return
-      }
-      for (index, form) in forms(of: row).enumerated() where form != nil {
-        if let form { handlers[index] = handler(row, semantic, form) }
+    var handlers: [UInt16] = [0, 0, 0]
+    if let semantic = row.semantic, !row.attributes.contains(.flow), !row.attributes.contains(.priv) {
+      if semantics.contains(semantic.name) {
+        for (index, form) in forms(of: row).enumerated() {
+          if let form { handlers[index] = handler(row, semantic, form) }
+        }
+      } else {
+        problems.append(
+          Problem(location: row.location, message: "no function \(semantic.name) in Sources/Engine/Semantics")
+        )
       }
     }
     rowHandlers += handlers
@@ -91,7 +75,7 @@ struct HandlerEmitter {
     case repetition(String)
   }
 
-  /// The forms in the order of the four slots: register or none, memory, locked memory, (none);
+  /// The forms in the order of the three slots: register or none, memory, locked memory;
   /// string instructions: no prefix, F3, F2.
   private func forms(of row: Row) -> [Form?] {
     if row.attributes.contains(.rep) {
@@ -103,10 +87,9 @@ struct HandlerEmitter {
     guard let operand = row.operands.first(where: { $0.isMemoryPlace }) else {
       return [.register]
     }
-    let shapes = OperandShape.shapes(of: operand.word)
     return [
-      shapes.register == nil ? nil : .register,
-      shapes.memory == nil ? nil : .memory,
+      operand.allowsRegister ? .register : nil,
+      operand.allowsMemory ? .memory : nil,
       row.attributes.contains(.lock) ? .locked : nil,
     ]
   }
@@ -148,27 +131,22 @@ struct HandlerEmitter {
     return UInt16(names.count)
   }
 
-  private func place(_ row: Row, _ operand: Operand, _ form: Form) -> Place {
-    let context = ShapeContext(row: row)
+  private mutating func place(_ row: Row, _ operand: Operand, _ form: Form) -> Place {
+    let context = PlaceContext(row: row)
     if operand.letter == .immediate,
       row.operands.first(where: { $0.letter == .immediate })?.word != operand.word
     {
       // The second immediate (of ENTER) is a byte and lies above the first.
       return Place(swift: "Immediate<W8>(o.pointee.immediate &>> 16)", short: "second")
     }
-    let shapes = OperandShape.shapes(of: operand.word)
-    let usesMemory: Bool
     switch form {
-    case .memory, .locked: usesMemory = (operand.isMemoryPlace) && shapes.memory != nil
-    default: usesMemory = shapes.register == nil && (operand.isMemoryPlace)
+    case .memory where operand.isMemoryPlace: return context.memory(operand, locked: false)
+    case .locked where operand.isMemoryPlace: return context.memory(operand, locked: true)
+    default: break
     }
-    var locked = false
-    if case .locked = form { locked = true }
-    let shape = usesMemory ? shapes.memory : shapes.register
-    guard let shape else {
-      fatalError("\(row.location): operand \(operand.word) (\(operand.letter)) has no place")
-    }
-    return context.place(shape, letter: operand.letter, locked: locked)
+    if let place = context.place(operand) { return place }
+    problems.append(Problem(location: row.location, message: "no place for operand \(operand.word)"))
+    return Place(swift: "", short: "")
   }
 
   /// How the block builder fills in the operation of a row: two bits each for the fields a, b, c (0 number or unused,
@@ -176,11 +154,8 @@ struct HandlerEmitter {
   private func fields(of row: Row) -> UInt64 {
     var bits: UInt64 = 0
     for operand in row.operands {
-      guard let shape = OperandShape.shapes(of: operand.word).register, case .general(let width) = shape
-      else {
-        continue
-      }
-      let kind: UInt64 = width == 8 ? 2 : 1
+      guard operand.kind == .general, operand.letter != .fixed else { continue }
+      let kind: UInt64 = operand.width == 8 ? 2 : 1
       switch operand.letter {
       case .register: bits |= kind
       case .modRM, .opcode: bits |= kind << 2
@@ -194,7 +169,6 @@ struct HandlerEmitter {
       isString,
       row.attributes.contains(.priv),
       row.semantic?.name == "lea",
-      row.operands.contains { $0.isMemoryPlace && $0.access.writes },
       row.operands.contains { $0.letter == .opcode },
       row.operands.contains { $0.letter == .offset },
       isString || row.attributes.contains(.implicit),
@@ -209,7 +183,7 @@ struct HandlerEmitter {
       bits |= UInt64(code + 1) << 16
     }
     if case .enumCase(let name)? = row.semantic?.arguments.first,
-      let code = ShapeContext.conditions.firstIndex(of: name)
+      let code = BranchEmitter.conditions.firstIndex(of: name)
     {
       bits |= UInt64(code) << 24
     }
@@ -221,7 +195,7 @@ struct HandlerEmitter {
 
   // MARK: Writing
 
-  private func files() -> [GeneratedFile] {
+  func emit() -> [GeneratedFile] {
     let folder = "Sources/Engine/Generated/"
     var result: [GeneratedFile] = []
     for file in definitionsByFile.keys.sorted() {
@@ -282,7 +256,7 @@ struct HandlerEmitter {
     for name in names { text += "    op_\(name),\n" }
     text += "  ]\n\n"
     text += """
-        /// Four indices into `handlers`, plus one, a row (0: none): register form, memory form, locked memory form; for string
+        /// Three indices into `handlers`, plus one, a row (0: none): register form, memory form, locked memory form; for string
         /// instructions: no prefix, F3, F2.
         static let rowHandlers: InlineArray<\(rowHandlers.count), UInt16> = [
 
@@ -316,8 +290,4 @@ struct HandlerEmitter {
 extension Operand {
   /// Encoded where a memory operand can be: ModRM.rm or an absolute offset.
   var isMemoryPlace: Bool { letter == .modRM || letter == .offset }
-}
-
-extension Operand.Access {
-  var writes: Bool { self == .write || self == .readWrite || self == .conditionalWrite }
 }

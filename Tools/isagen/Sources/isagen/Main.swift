@@ -1,6 +1,6 @@
 // The command: reads ISA/*.isa below the current directory (the repository), writes the Generated/ folders.
 //
-//     isagen [--check] [--only FILE,FILE…] [--root DIRECTORY]
+//     isagen [--check] [--root DIRECTORY]
 
 import Glibc
 
@@ -13,7 +13,6 @@ struct GeneratedFile {
 @main struct Command {
   var root = "."
   var check = false
-  var only: Set<String>?
 
   static func main() {
     var command = Command()
@@ -21,10 +20,8 @@ struct GeneratedFile {
     while let argument = arguments.popFirst() {
       switch argument {
       case "--check": command.check = true
-      case "--only":
-        command.only = Set((arguments.popFirst() ?? "").split(separator: ",").map(String.init))
       case "--root": command.root = arguments.popFirst() ?? "."
-      default: fail("usage: isagen [--check] [--only FILE,FILE…] [--root DIRECTORY]", code: 2)
+      default: fail("usage: isagen [--check] [--root DIRECTORY]", code: 2)
       }
     }
     command.run()
@@ -40,10 +37,9 @@ struct GeneratedFile {
     let instructionSet = InstructionSet(rows: parser.rows, files: names)
     var tables = TableEmitter(instructionSet)
     let semantics = HandlerEmitter.semantics(in: root + "/Sources/Engine/Semantics")
-    let files =
-      tables.emit() + HandlerEmitter.emit(instructionSet, only: only, semantics: semantics)
-      + [FeatureEmitter.emit(instructionSet, semantics: semantics)]
-    let problems = parser.problems + tables.problems
+    let handlers = HandlerEmitter(instructionSet, semantics: semantics)
+    let files = tables.emit() + handlers.emit() + [FeatureEmitter.emit(instructionSet)]
+    let problems = parser.problems + tables.problems + handlers.problems
     for problem in problems.prefix(40) { Files.complain(problem.description) }
     if !problems.isEmpty {
       fail("\(problems.count) problems in \(parser.rows.count) rows; nothing written", code: 1)
