@@ -6,7 +6,7 @@ import GuestMemory
 import X86
 
 /// Runs guest code by interpretation of decoded blocks.
-public final class InterpreterEngine {
+public final class InterpreterEngine: GuestEngine {
   let memory: AddressSpace
   let cache: BlockCache
   var builder: BlockBuilder
