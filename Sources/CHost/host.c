@@ -1,4 +1,4 @@
-// Time, randomness and plain memory of the host.
+// Time, randomness, processor and plain memory of the host.
 #include "CHost.h"
 
 uint64_t vt_host_time_stamp(void) {
@@ -21,6 +21,37 @@ uint64_t vt_host_random(void) {
   while (vt_syscall6(getrandom, (int64_t)(uintptr_t)&value, sizeof value, 0, 0, 0, 0) < 0) {}
   return value;
 }
+
+#if defined(__x86_64__)
+static void identify(uint32_t leaf, uint32_t subleaf, uint32_t r[4]) {
+  __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(subleaf));
+}
+
+void vt_host_identify(uint32_t leaf, uint32_t subleaf, uint32_t registers[4]) {
+  identify(leaf & 0x80000000, 0, registers);
+  if (registers[0] >= leaf) {
+    identify(leaf, subleaf, registers);
+  } else {
+    for (int i = 0; i < 4; i++) registers[i] = 0;
+  }
+}
+
+uint64_t vt_host_components(void) {
+  uint32_t registers[4], low, high;
+  const uint32_t osxsave = 1u << 27;
+  vt_host_identify(1, 0, registers);
+  if (!(registers[2] & osxsave)) return 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (uint64_t)high << 32 | low;
+}
+#else
+void vt_host_identify(uint32_t leaf, uint32_t subleaf, uint32_t registers[4]) {
+  (void)leaf, (void)subleaf;
+  for (int i = 0; i < 4; i++) registers[i] = 0;
+}
+
+uint64_t vt_host_components(void) { return 0; }
+#endif
 
 #if defined(__linux__) && defined(__x86_64__)
 void *vt_allocate_zeroed(size_t size) {

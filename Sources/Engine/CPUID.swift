@@ -1,32 +1,44 @@
-// What the guest's CPUID instruction says: one virtual processor in four levels. It claims to be an Intel processor of
+// What the guest's CPUID instruction says: one virtual processor in five levels. It claims to be an Intel processor of
 // family 6, because C libraries then read cache sizes from leaf 4 and features from the architectural bits alone (with
 // AMD as vendor they ask for leaves of particular families). A feature is claimed only when all its rows have semantics:
-// isagen derives `Feature.isImplemented` from ISA/. Sources: SDM volume 2, CPUID; APM volume 3, appendix E.
+// isagen derives `Feature.isImplemented` from ISA/; of AVX-512, which only copied instructions execute, what the host has
+// and rows describe. Sources: SDM volume 2, CPUID; APM volume 3, appendix E.
 
 import X86
 
 /// The virtual processor's identification.
 public enum CPUID {
-  /// Sets of features by the names of the x86-64 psABI; `maximum` is everything that Vitrine executes.
+  /// Sets of features: those of the x86-64 psABI, and `extended`, which is `version3` with everything else that
+  /// Vitrine executes on any host. `version4` is `extended` with what the host has of AVX-512.
   public enum Level: UInt32, Sendable, CaseIterable {
     case version1 = 1
     case version2 = 2
     case version3 = 3
-    case maximum = 4
+    case extended = 4
+    case version4 = 5
 
-    /// The word of `--cpu`.
-    public init?(name: String) {
+    /// The highest level of an engine; `vectors512`: it executes AVX-512 (`GuestEngine.executesVectors512`).
+    public static func maximum(vectors512: Bool) -> Level { vectors512 ? .version4 : .extended }
+
+    /// The word of `--cpu`; what `max` means is the engine's matter, as in `maximum`.
+    public init?(name: String, vectors512: Bool) {
       switch name {
       case "v1": self = .version1
       case "v2": self = .version2
       case "v3": self = .version3
-      case "max": self = .maximum
+      case "v4": self = .version4
+      case "max": self = .maximum(vectors512: vectors512)
       default: return nil
       }
     }
 
+    /// Whether only engines with `executesVectors512` can run it.
+    public var needsVectors512: Bool { self == .version4 }
+
     /// XCR0: state components that exist.
-    public var stateComponents: UInt64 { rawValue >= 3 ? 7 : 3 }
+    public var stateComponents: UInt64 {
+      rawValue < 3 ? 3 : needsVectors512 ? 7 | ExtendedState.avx512 : 7
+    }
   }
 
   /// The four result registers.
@@ -59,7 +71,7 @@ public enum CPUID {
       return Registers(eax: 0x0005_06e3, ebx: 0x0001_0800, ecx: ecx, edx: edx)
     case 2: return Registers(eax: 0x00fe_ff01)
     case 4: return cache(subleaf)
-    case 7: return subleaf == 0 ? features7(level) : Registers()
+    case 7: return features7(level, subleaf)
     case 0xd: return extendedState(level, subleaf)
     case 0x8000_0000: return Registers(eax: highestExtendedLeaf)
     case 0x8000_0001: return extendedFeatures(level)
@@ -84,6 +96,12 @@ public enum CPUID {
     mutating func add(_ feature: Feature, _ bit: UInt32, from lowest: Level = .version1) {
       if level.rawValue >= lowest.rawValue && feature.isImplemented { bits |= 1 &<< bit }
     }
+
+    /// A feature of AVX-512 that the host has; `Feature` has a case only when rows need it.
+    mutating func add(_ feature: Feature, _ bit: UInt32, of host: UInt32) { bits |= host & 1 &<< bit }
+
+    /// Takes a feature away that has instructions of 512 bits too, when the host lacks it.
+    mutating func limit(_ feature: Feature, _ bit: UInt32, to host: UInt32) { bits &= host | ~(1 &<< bit) }
   }
 
   /// Leaf 1.
@@ -101,7 +119,7 @@ public enum CPUID {
     edx.add(.sse2, 26)
     var ecx = FeatureWord(level)
     ecx.add(.sse3, 0, from: .version2)
-    ecx.add(.pclmulqdq, 1, from: .maximum)
+    ecx.add(.pclmulqdq, 1, from: .extended)
     ecx.add(.ssse3, 9, from: .version2)
     ecx.add(.fma, 12, from: .version3)
     ecx.add(.cx16, 13, from: .version2)
@@ -109,41 +127,69 @@ public enum CPUID {
     ecx.add(.sse42, 20, from: .version2)
     ecx.add(.movbe, 22, from: .version3)
     ecx.add(.popcnt, 23, from: .version2)
-    ecx.add(.aes, 25, from: .maximum)
+    ecx.add(.aes, 25, from: .extended)
     ecx.add(.xsave, 26, from: .version3)
     // OSXSAVE
     ecx.add(.xsave, 27, from: .version3)
     ecx.add(.avx, 28, from: .version3)
     ecx.add(.f16c, 29, from: .version3)
-    ecx.add(.rdrand, 30, from: .maximum)
+    ecx.add(.rdrand, 30, from: .extended)
     return (ecx.bits, edx.bits)
   }
 
-  /// Leaf 7, subleaf 0.
-  private static func features7(_ level: Level) -> Registers {
+  /// Leaf 7.
+  private static func features7(_ level: Level, _ subleaf: UInt32) -> Registers {
+    let host = level.needsVectors512 ? HostVectors512() : nil
+    switch subleaf {
+    case 0: return features7(level, host)
+    case 1:
+      var eax = FeatureWord(level)
+      eax.add(.avx512_bf16, 5, of: host?.eax1 ?? 0)
+      return Registers(eax: eax.bits)
+    default: return Registers()
+    }
+  }
+
+  private static func features7(_ level: Level, _ host: HostVectors512?) -> Registers {
     var ebx = FeatureWord(level)
-    ebx.add(.fsgsbase, 0, from: .maximum)
+    ebx.add(.fsgsbase, 0, from: .extended)
     ebx.add(.bmi1, 3, from: .version3)
     ebx.add(.avx2, 5, from: .version3)
     ebx.add(.bmi2, 8, from: .version3)
     // ERMS
-    ebx.add(.base, 9, from: .maximum)
+    ebx.add(.base, 9, from: .extended)
     // The x87 unit stores the selectors FCS and FDS as 0.
     ebx.add(.base, 13)
-    ebx.add(.rdseed, 18, from: .maximum)
-    ebx.add(.adx, 19, from: .maximum)
-    ebx.add(.clflushopt, 23, from: .maximum)
-    ebx.add(.clwb, 24, from: .maximum)
-    ebx.add(.sha, 29, from: .maximum)
+    ebx.add(.rdseed, 18, from: .extended)
+    ebx.add(.adx, 19, from: .extended)
+    ebx.add(.clflushopt, 23, from: .extended)
+    ebx.add(.clwb, 24, from: .extended)
+    ebx.add(.sha, 29, from: .extended)
     var ecx = FeatureWord(level)
-    ecx.add(.gfni, 8, from: .maximum)
-    ecx.add(.vaes, 9, from: .maximum)
-    ecx.add(.vpclmulqdq, 10, from: .maximum)
-    ecx.add(.rdpid, 22, from: .maximum)
+    ecx.add(.gfni, 8, from: .extended)
+    ecx.add(.vaes, 9, from: .extended)
+    ecx.add(.vpclmulqdq, 10, from: .extended)
+    ecx.add(.rdpid, 22, from: .extended)
     var edx = FeatureWord(level)
     // FSRM: REP MOVSB is the fastest way to copy here, also for few bytes.
-    edx.add(.base, 4, from: .maximum)
-    return Registers(ebx: ebx.bits, ecx: ecx.bits, edx: edx.bits)
+    edx.add(.base, 4, from: .extended)
+    guard let host else { return Registers(ebx: ebx.bits, ecx: ecx.bits, edx: edx.bits) }
+    ebx.add(.avx512f, 16, of: host.ebx)
+    ebx.add(.avx512dq, 17, of: host.ebx)
+    ebx.add(.avx512_ifma, 21, of: host.ebx)
+    ebx.add(.avx512cd, 28, of: host.ebx)
+    ebx.add(.avx512bw, 30, of: host.ebx)
+    ebx.add(.avx512vl, 31, of: host.ebx)
+    ecx.add(.avx512_vbmi, 1, of: host.ecx)
+    ecx.add(.avx512_vbmi2, 6, of: host.ecx)
+    ecx.limit(.gfni, 8, to: host.ecx)
+    ecx.limit(.vaes, 9, to: host.ecx)
+    ecx.limit(.vpclmulqdq, 10, to: host.ecx)
+    ecx.add(.avx512_vnni, 11, of: host.ecx)
+    ecx.add(.avx512_bitalg, 12, of: host.ecx)
+    ecx.add(.avx512_vpopcntdq, 14, of: host.ecx)
+    // EAX: subleaf 1 exists.
+    return Registers(eax: 1, ebx: ebx.bits, ecx: ecx.bits, edx: edx.bits)
   }
 
   /// Leaf 0x80000001.
@@ -151,13 +197,13 @@ public enum CPUID {
     var ecx = FeatureWord(level)
     ecx.add(.lahf, 0, from: .version2)
     ecx.add(.lzcnt, 5, from: .version3)
-    ecx.add(.prefetchw, 8, from: .maximum)
+    ecx.add(.prefetchw, 8, from: .extended)
     var edx = FeatureWord(level)
     // SYSCALL, NX, long mode
     edx.add(.base, 11)
     edx.add(.base, 20)
     edx.add(.base, 29)
-    edx.add(.rdtscp, 27, from: .maximum)
+    edx.add(.rdtscp, 27, from: .extended)
     return Registers(ecx: ecx.bits, edx: edx.bits)
   }
 
@@ -166,19 +212,27 @@ public enum CPUID {
   /// Leaf 0xD.
   private static func extendedState(_ level: Level, _ subleaf: UInt32) -> Registers {
     guard level.rawValue >= 3 else { return Registers() }
-    let size = UInt32(truncatingIfNeeded: ExtendedState.size)
+    let components = level.stateComponents
+    func size(compacted: Bool) -> UInt32 {
+      UInt32(truncatingIfNeeded: ExtendedState.size(components, compacted: compacted))
+    }
     switch subleaf {
     case 0:
-      let components = UInt32(truncatingIfNeeded: level.stateComponents)
-      return Registers(eax: components, ebx: size, ecx: size)
+      let standard = size(compacted: false)
+      return Registers(eax: UInt32(truncatingIfNeeded: components), ebx: standard, ecx: standard)
     case 1:
       var eax = FeatureWord(level)
-      eax.add(.xsaveopt, 0, from: .maximum)
-      eax.add(.xsavec, 1, from: .maximum)
+      eax.add(.xsaveopt, 0, from: .extended)
+      eax.add(.xsavec, 1, from: .extended)
       // XGETBV with ECX = 1
-      eax.add(.xsave, 2, from: .maximum)
-      return Registers(eax: eax.bits, ebx: level == .maximum ? size : 0)
-    case 2: return Registers(eax: 256, ebx: UInt32(truncatingIfNeeded: ExtendedState.avxOffset))
+      eax.add(.xsave, 2, from: .extended)
+      return Registers(eax: eax.bits, ebx: eax.bits != 0 ? size(compacted: true) : 0)
+    case 2...63:
+      guard let component = ExtendedState.component(Int(subleaf)), components & component.bit != 0 else {
+        return Registers()
+      }
+      return Registers(
+        eax: UInt32(truncatingIfNeeded: component.size), ebx: UInt32(truncatingIfNeeded: component.offset))
     default: return Registers()
     }
   }

@@ -1,11 +1,15 @@
-// The memory images of processor state: the 512 bytes of FXSAVE, and the XSAVE area (header and AVX component) in its
-// standard format. Used by the XSAVE family and by signal frames. Owns nothing; works on raw pointers that the caller has
-// checked. Layout (SDM volume 1, sections 10.5.1 and 13.4):
+// The memory images of processor state: the 512 bytes of FXSAVE, and the XSAVE area in its standard and compacted
+// formats. Used by the XSAVE family and by signal frames. Owns nothing; works on raw pointers that the caller has checked.
+// Layout (SDM volume 1, sections 10.5.1, 13.4 and 13.5), at the offsets that Intel's processors report:
 //
 //        0  FCW FSW FTW(8) — FOP   8  FIP   16  FDP   24  MXCSR   28  MXCSR_MASK
 //       32  ST0…ST7, 16 bytes each           160  XMM0…XMM15
 //      512  XSTATE_BV   520  XCOMP_BV   528  48 reserved bytes
-//      576  upper halves of YMM0…YMM15       832  end
+//      576  AVX: bits 255:128 of YMM0…YMM15                       832  end without AVX-512
+//     1088  opmask: K0…K7   1152  ZMM_Hi256: bits 511:256 of ZMM0…ZMM15
+//     1664  Hi16_ZMM: ZMM16…ZMM31           2688  end
+//
+// In the compacted format the components that XCOMP_BV names follow each other from 576 on.
 
 import CHost
 
@@ -15,16 +19,79 @@ public enum ExtendedState {
   public static let x87: UInt64 = 1
   public static let sse: UInt64 = 2
   public static let avx: UInt64 = 4
-  /// Everything that this CPU has.
-  public static let all: UInt64 = 7
+  /// Opmask, ZMM_Hi256 and Hi16_ZMM: XCR0 has all three or none.
+  public static let avx512: UInt64 = 0xe0
 
   public static let legacySize = 512
-  public static let headerSize = 64
-  public static let avxOffset = 576
-  /// Bytes of an area with all components.
-  public static let size = 832
+  /// Where the header ends and the first component behind it may begin.
+  public static let headerEnd = 576
+  /// Bytes of the largest area: all components, standard format.
+  public static let largestSize = 2688
   /// Writable bits of MXCSR.
   public static let mxcsrMask: UInt32 = 0xffff
+  /// Bit 63 of XCOMP_BV: the area is compacted.
+  static let compactedFormat: UInt64 = 1 &<< 63
+
+  // MARK: Components
+
+  /// A component that is nothing but registers: where its image lies in the standard format, and of which bytes of which
+  /// registers it consists.
+  public struct Component {
+    /// Its bit in XCR0.
+    public let bit: UInt64
+    /// In the standard format, from the area's start.
+    public let offset: Int
+    let registers: Range<Int>
+    /// Bytes of each register.
+    let bytes: Range<Int>
+
+    public var size: Int { registers.count &* bytes.count }
+  }
+
+  /// Numbers of the components that `component` may know.
+  public static let componentNumbers = 1..<8
+
+  /// The component at bit `number` of XCR0; nil for the x87 unit, which has a layout of its own, and where there is none.
+  public static func component(_ number: Int) -> Component? {
+    switch number {
+    case 1: Component(bit: sse, offset: 160, registers: 0..<16, bytes: 0..<16)
+    case 2: Component(bit: avx, offset: 576, registers: 0..<16, bytes: 16..<32)
+    // The opmask registers lie behind the 32 vector registers, in the place of one more (state.c pins this).
+    case 5: Component(bit: 1 &<< 5, offset: 1088, registers: 32..<33, bytes: 0..<64)
+    case 6: Component(bit: 1 &<< 6, offset: 1152, registers: 0..<16, bytes: 32..<64)
+    case 7: Component(bit: 1 &<< 7, offset: 1664, registers: 16..<32, bytes: 0..<64)
+    default: nil
+    }
+  }
+
+  /// Where `component` lies in an area whose XCOMP_BV is `format`.
+  static func offset(of component: Component, format: UInt64) -> Int {
+    if format & compactedFormat == 0 || component.bit == sse { return component.offset }
+    return size(format & (component.bit &- 1), compacted: true)
+  }
+
+  /// Bytes of an area with `components`, header included.
+  public static func size(_ components: UInt64, compacted: Bool) -> Int {
+    var end = headerEnd
+    for number in componentNumbers {
+      guard let component = component(number), component.bit != sse, components & component.bit != 0 else {
+        continue
+      }
+      end = compacted ? end &+ component.size : component.offset &+ component.size
+    }
+    return end
+  }
+
+  /// Bytes that XRSTOR of `components` reads from an area whose XCOMP_BV is `format`.
+  static func sizeToRestore(_ components: UInt64, format: UInt64) -> Int {
+    if format & compactedFormat == 0 { return size(components, compacted: false) }
+    var end = headerEnd
+    for number in componentNumbers {
+      guard let component = component(number), components & format & component.bit != 0 else { continue }
+      end = max(end, offset(of: component, format: format) &+ component.size)
+    }
+    return end
+  }
 
   // MARK: Saving
 
@@ -34,7 +101,7 @@ public enum ExtendedState {
   ) {
     saveX87(cpu, to: area, wide: wide)
     saveMXCSR(cpu, to: area)
-    saveXMM(cpu, to: area)
+    copyRegisters(1, of: cpu, to: area, format: 0)
   }
 
   /// XSAVE (`compacted` false) or XSAVEC of the components in `requested`.
@@ -48,18 +115,13 @@ public enum ExtendedState {
     let written = compacted ? components & inUse : components
     if written & x87 != 0 { saveX87(cpu, to: area, wide: wide) }
     if (compacted ? written & sse : components & (sse | avx)) != 0 { saveMXCSR(cpu, to: area) }
-    if written & sse != 0 { saveXMM(cpu, to: area) }
-    if written & avx != 0 {
-      for number in 0..<16 {
-        let upper = vector(cpu, number) + 16
-        (area + (avxOffset &+ number &* 16)).copyMemory(from: upper, byteCount: 16)
-      }
+    let format = compacted ? components | compactedFormat : 0
+    for number in componentNumbers where written &>> UInt64(number) & 1 != 0 {
+      copyRegisters(number, of: cpu, to: area, format: format)
     }
     let old = compacted ? 0 : area.load(fromByteOffset: 512, as: UInt64.self) & ~components
     area.storeBytes(of: old | (components & inUse), toByteOffset: 512, as: UInt64.self)
-    if compacted {
-      area.storeBytes(of: components | (1 &<< 63), toByteOffset: 520, as: UInt64.self)
-    }
+    if compacted { area.storeBytes(of: format, toByteOffset: 520, as: UInt64.self) }
   }
 
   /// Components that are not in their initial state.
@@ -67,16 +129,18 @@ public enum ExtendedState {
     var result: UInt64 = 0
     let control = cpu.pointee.x87_control != 0x37f || cpu.pointee.x87_status != 0
     if control || cpu.pointee.x87_tags != 0 || cpu.pointee.x87_top != 0 { result |= x87 }
-    var low: UInt64 = 0
-    var high: UInt64 = 0
-    for number in 0..<16 {
-      let register = vector(cpu, number)
-      low |= register.load(as: UInt64.self) | register.load(fromByteOffset: 8, as: UInt64.self)
-      high |= register.load(fromByteOffset: 16, as: UInt64.self)
-      high |= register.load(fromByteOffset: 24, as: UInt64.self)
+    if cpu.pointee.mxcsr != 0x1f80 { result |= sse }
+    for number in componentNumbers {
+      guard let component = component(number), cpu.pointee.xcr0 & component.bit != 0 else { continue }
+      var bits: UInt64 = 0
+      for register in component.registers {
+        let place = vector(cpu, register)
+        for offset in stride(from: component.bytes.lowerBound, to: component.bytes.upperBound, by: 8) {
+          bits |= place.load(fromByteOffset: offset, as: UInt64.self)
+        }
+      }
+      if bits != 0 { result |= component.bit }
     }
-    if low != 0 || cpu.pointee.mxcsr != 0x1f80 { result |= sse }
-    if high != 0 { result |= avx }
     return result
   }
 
@@ -107,9 +171,15 @@ public enum ExtendedState {
     area.storeBytes(of: mxcsrMask, toByteOffset: 28, as: UInt32.self)
   }
 
-  private static func saveXMM(_ cpu: UnsafePointer<CPUState>, to area: UnsafeMutableRawPointer) {
-    for number in 0..<16 {
-      (area + (160 &+ number &* 16)).copyMemory(from: vector(cpu, number), byteCount: 16)
+  private static func copyRegisters(
+    _ number: Int, of cpu: UnsafePointer<CPUState>, to area: UnsafeMutableRawPointer, format: UInt64
+  ) {
+    guard let component = component(number) else { return }
+    var place = area + offset(of: component, format: format)
+    for register in component.registers {
+      place.copyMemory(
+        from: vector(cpu, register) + component.bytes.lowerBound, byteCount: component.bytes.count)
+      place += component.bytes.count
     }
   }
 
@@ -123,7 +193,7 @@ public enum ExtendedState {
     guard mxcsr & ~mxcsrMask == 0 else { return false }
     cpu.pointee.mxcsr = mxcsr
     restoreX87(cpu, from: area, wide: wide)
-    restoreXMM(cpu, from: area)
+    restoreRegisters(1, of: cpu, from: area, format: 0)
     return true
   }
 
@@ -134,7 +204,7 @@ public enum ExtendedState {
     let components = requested & cpu.pointee.xcr0
     let present = area.loadUnaligned(fromByteOffset: 512, as: UInt64.self)
     let format = area.loadUnaligned(fromByteOffset: 520, as: UInt64.self)
-    let compacted = format &>> 63 != 0
+    let compacted = format & compactedFormat != 0
     guard headerIsValid(area, present, format, xcr0: cpu.pointee.xcr0) else { return false }
     let loads = components & present
     var mxcsr = cpu.pointee.mxcsr
@@ -147,18 +217,10 @@ public enum ExtendedState {
     }
     guard mxcsr & ~mxcsrMask == 0 else { return false }
     cpu.pointee.mxcsr = mxcsr
-    if components & x87 != 0 {
-      if loads & x87 != 0 { restoreX87(cpu, from: area, wide: wide) } else { initializeX87(cpu) }
-    }
-    if components & sse != 0 {
-      if loads & sse != 0 { restoreXMM(cpu, from: area) } else { zeroVectors(cpu, half: 0) }
-    }
-    if components & avx != 0 {
-      if loads & avx == 0 { zeroVectors(cpu, half: 16) }
-      for number in 0..<16 where loads & avx != 0 {
-        vector(cpu, number).advanced(by: 16)
-          .copyMemory(from: area + (avxOffset &+ number &* 16), byteCount: 16)
-      }
+    initialize(cpu, components & ~present)
+    if loads & x87 != 0 { restoreX87(cpu, from: area, wide: wide) }
+    for number in componentNumbers where loads &>> UInt64(number) & 1 != 0 {
+      restoreRegisters(number, of: cpu, from: area, format: format)
     }
     return true
   }
@@ -166,7 +228,7 @@ public enum ExtendedState {
   private static func headerIsValid(
     _ area: UnsafeRawPointer, _ present: UInt64, _ format: UInt64, xcr0: UInt64
   ) -> Bool {
-    if format &>> 63 == 0 {
+    if format & compactedFormat == 0 {
       let reserved = area.loadUnaligned(fromByteOffset: 528, as: UInt64.self)
       return present & ~xcr0 == 0 && format == 0 && reserved == 0
     }
@@ -174,7 +236,7 @@ public enum ExtendedState {
     for offset in stride(from: 528, to: 576, by: 8) {
       reserved |= area.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
     }
-    let laidOut = format & ~(1 &<< 63)
+    let laidOut = format & ~compactedFormat
     return laidOut & ~xcr0 == 0 && present & ~laidOut == 0 && reserved == 0
   }
 
@@ -202,6 +264,14 @@ public enum ExtendedState {
     }
   }
 
+  /// Brings `components` into the state that they have after reset.
+  public static func initialize(_ cpu: UnsafeMutablePointer<CPUState>, _ components: UInt64) {
+    if components & x87 != 0 { initializeX87(cpu) }
+    for number in componentNumbers where components &>> UInt64(number) & 1 != 0 {
+      initializeRegisters(number, of: cpu)
+    }
+  }
+
   private static func initializeX87(_ cpu: UnsafeMutablePointer<CPUState>) {
     cpu.pointee.x87_control = 0x37f
     cpu.pointee.x87_status = 0
@@ -215,15 +285,23 @@ public enum ExtendedState {
     }
   }
 
-  private static func restoreXMM(_ cpu: UnsafeMutablePointer<CPUState>, from area: UnsafeRawPointer) {
-    for number in 0..<16 {
-      vector(cpu, number).copyMemory(from: area + (160 &+ number &* 16), byteCount: 16)
+  private static func restoreRegisters(
+    _ number: Int, of cpu: UnsafeMutablePointer<CPUState>, from area: UnsafeRawPointer, format: UInt64
+  ) {
+    guard let component = component(number) else { return }
+    var place = area + offset(of: component, format: format)
+    for register in component.registers {
+      (vector(cpu, register) + component.bytes.lowerBound)
+        .copyMemory(from: place, byteCount: component.bytes.count)
+      place += component.bytes.count
     }
   }
 
-  private static func zeroVectors(_ cpu: UnsafeMutablePointer<CPUState>, half: Int) {
-    for number in 0..<16 {
-      vector(cpu, number).advanced(by: half).initializeMemory(as: UInt8.self, repeating: 0, count: 16)
+  private static func initializeRegisters(_ number: Int, of cpu: UnsafeMutablePointer<CPUState>) {
+    guard let component = component(number) else { return }
+    for register in component.registers {
+      (vector(cpu, register) + component.bytes.lowerBound)
+        .initializeMemory(as: UInt8.self, repeating: 0, count: component.bytes.count)
     }
   }
 

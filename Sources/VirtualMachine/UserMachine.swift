@@ -59,9 +59,6 @@ public final class UserMachine {
 
   /// Loads the program and runs it to its end.
   public func run() -> Termination {
-    guard let level = CPUID.Level(name: configuration.cpuLevel) else {
-      return .failed("unknown CPU level: \(configuration.cpuLevel)")
-    }
     let memory: AddressSpace
     do {
       memory = try AddressSpace()
@@ -70,6 +67,14 @@ public final class UserMachine {
     }
     guard let engine = InterpreterEngine(memory: memory) else {
       return .failed("cannot install the handlers for guest faults")
+    }
+    let name = configuration.cpuLevel
+    guard let level = CPUID.Level(name: name, vectors512: engine.executesVectors512) else {
+      return .failed("unknown CPU level: \(name)")
+    }
+    if level.needsVectors512, !engine.executesVectors512 {
+      let reason = CPUID.hostHasVectors512 ? "the \(configuration.engine) cannot execute" : "this host lacks"
+      return .failed("the CPU level \(name) needs AVX-512, which \(reason)")
     }
     cpu.pointee.cpu_level = level.rawValue
     cpu.pointee.xcr0 = level.stateComponents
@@ -131,16 +136,31 @@ public final class UserMachine {
 
   private static func saveState(_ cpu: UnsafeMutablePointer<CPUState>, _ area: UnsafeMutableRawPointer) -> Int
   {
-    area.initializeMemory(as: UInt8.self, repeating: 0, count: ExtendedState.size)
+    let size = ExtendedState.size(cpu.pointee.xcr0, compacted: false)
+    area.initializeMemory(as: UInt8.self, repeating: 0, count: size)
     ExtendedState.save(cpu, to: area, requested: cpu.pointee.xcr0, wide: true, compacted: false)
-    return cpu.pointee.xcr0 & ExtendedState.avx != 0 ? ExtendedState.size : ExtendedState.avxOffset
+    return size
   }
 
   private static func restoreState(
     _ cpu: UnsafeMutablePointer<CPUState>, _ area: UnsafeRawPointer, _ size: Int
   ) -> Bool {
-    if size < ExtendedState.avxOffset { return ExtendedState.restoreLegacy(cpu, from: area, wide: true) }
-    return ExtendedState.restore(cpu, from: area, requested: cpu.pointee.xcr0, wide: true)
+    let existing = cpu.pointee.xcr0
+    // As the kernel: a size that cannot be means that only the legacy region counts, else the frame says which components
+    // it holds; all others return to their initial state.
+    let isLegacy = size < ExtendedState.headerEnd || size > ExtendedState.size(existing, compacted: false)
+    let held = isLegacy ? ExtendedState.x87 | ExtendedState.sse : frameComponents(area) & existing
+    let restored =
+      isLegacy
+      ? ExtendedState.restoreLegacy(cpu, from: area, wide: true)
+      : ExtendedState.restore(cpu, from: area, requested: held, wide: true)
+    if restored { ExtendedState.initialize(cpu, existing & ~held) }
+    return restored
+  }
+
+  /// `xfeatures` of the kernel's `struct _fpx_sw_bytes`.
+  private static func frameComponents(_ area: UnsafeRawPointer) -> UInt64 {
+    area.load(fromByteOffset: 472, as: UInt64.self)
   }
 
   // MARK: The run loop

@@ -60,8 +60,8 @@ enum RunCommand {
       configuration.engine = name
     case "--cpu":
       let name = try reader.text(of: option)
-      guard ["v1", "v2", "v3", "max"].contains(name) else {
-        throw UsageError("unknown CPU level: \(shown(name)) (there are: v1, v2, v3, max)")
+      guard ["v1", "v2", "v3", "v4", "max"].contains(name) else {
+        throw UsageError("unknown CPU level: \(shown(name)) (there are: v1, v2, v3, v4, max)")
       }
       configuration.cpuLevel = name
     case "--trace":

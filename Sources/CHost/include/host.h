@@ -1,4 +1,4 @@
-// What instructions ask of the world: time and randomness. The one place where they enter the engine, so that a recorder
+// What instructions ask of the world: time, randomness, the host's processor. The one place where they enter the engine, so that a recorder
 // can stand in for them.
 #ifndef CHOST_HOST_H
 #define CHOST_HOST_H
@@ -8,4 +8,8 @@
 uint64_t vt_host_time_stamp(void);
 /// 64 random bits from the kernel.
 uint64_t vt_host_random(void);
+/// What the host's CPUID says: EAX EBX ECX EDX; zeros on hosts that are not x86-64, and for leaves beyond the last.
+void vt_host_identify(uint32_t leaf, uint32_t subleaf, uint32_t registers[4]);
+/// The host's XCR0: the state components that programs may use; 0 without XSAVE.
+uint64_t vt_host_components(void);
 #endif

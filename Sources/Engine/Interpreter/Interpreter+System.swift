@@ -55,7 +55,7 @@ extension Interpreter {
     let leaf = UInt32(truncatingIfNeeded: readRegister(W32.self, GeneralOffset.rax))
     let subleaf = UInt32(truncatingIfNeeded: readRegister(W32.self, GeneralOffset.rcx))
     let result = CPUID.registers(
-      level: CPUID.Level(rawValue: cpu.pointee.cpu_level) ?? .maximum, leaf: leaf, subleaf: subleaf)
+      level: CPUID.Level(rawValue: cpu.pointee.cpu_level) ?? .extended, leaf: leaf, subleaf: subleaf)
     writeRegister(W32.self, GeneralOffset.rax, UInt64(result.eax))
     writeRegister(W32.self, GeneralOffset.rbx, UInt64(result.ebx))
     writeRegister(W32.self, GeneralOffset.rcx, UInt64(result.ecx))
@@ -99,7 +99,8 @@ extension Interpreter {
 
   public func saveExtendedState(_ address: UInt64, wide: Bool, compacted: Bool) {
     checkAlignment(address, bytes: 64)
-    probeWrite(address, count: extendedSize)
+    let components = requestedComponents & cpu.pointee.xcr0
+    probeWrite(address, count: ExtendedState.size(components, compacted: compacted))
     vt_probe_write(host(address))
     collectMXCSR()
     ExtendedState.save(
@@ -109,9 +110,12 @@ extension Interpreter {
 
   public func restoreExtendedState(_ address: UInt64, wide: Bool) {
     checkAlignment(address, bytes: 64)
-    probeArea(address, count: extendedSize)
-    collectMXCSR()
+    probeArea(address, count: ExtendedState.headerEnd)
     let area = UnsafeRawPointer(host(address))
+    let format = area.load(fromByteOffset: 520, as: UInt64.self)
+    let components = requestedComponents & cpu.pointee.xcr0
+    probeArea(address, count: ExtendedState.sizeToRestore(components, format: format))
+    collectMXCSR()
     if !ExtendedState.restore(cpu, from: area, requested: requestedComponents, wide: wide) {
       raise(.generalProtection)
     }
@@ -129,12 +133,6 @@ extension Interpreter {
   /// EDX:EAX.
   private var requestedComponents: UInt64 {
     readRegister(W32.self, GeneralOffset.rax) | readRegister(W32.self, GeneralOffset.rdx) &<< 32
-  }
-
-  /// Bytes that an area with the requested components has.
-  private var extendedSize: Int {
-    let hasAVX = requestedComponents & cpu.pointee.xcr0 & ExtendedState.avx != 0
-    return hasAVX ? ExtendedState.size : ExtendedState.avxOffset
   }
 
   /// On x86-64 hosts the guest's MXCSR is in the host's register while handlers run; an image needs it in the state.

@@ -11,11 +11,20 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+// A state component behind the legacy region: its place in the host's signal frame and in `native_state.extended`.
+typedef struct {
+  uint32_t number, size, host_offset, offset;
+} component;
+
+static component components[] = {
+    {2, 256, 0, NATIVE_YMM_HIGH}, {5, 64, 0, NATIVE_OPMASK}, {6, 512, 0, NATIVE_ZMM_HIGH}, {7, 1024, 0, NATIVE_HIGH_16}};
+enum { COMPONENT_COUNT = sizeof components / sizeof *components };
+
 static native_state *running;
 static native_result *running_result;
 static int entering;
 static ucontext_t saved_context;
-static uint8_t saved_extended[4096];
+static uint8_t saved_extended[16384];
 static uint32_t extended_size;
 static struct sigaction previous_actions[32];
 
@@ -23,16 +32,30 @@ static struct sigaction previous_actions[32];
 static const int greg_of[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                 REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
 
+static int is_zero(const uint8_t *bytes, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (bytes[i] != 0) return 0;
+  return 1;
+}
+
 static void load(ucontext_t *context) {
   for (int i = 0; i < 16; i++) context->uc_mcontext.gregs[greg_of[i]] = (greg_t)running->general[i];
   context->uc_mcontext.gregs[REG_RIP] = (greg_t)running->rip;
   context->uc_mcontext.gregs[REG_EFL] = (greg_t)running->rflags;
   uint8_t *area = (uint8_t *)context->uc_mcontext.fpregs;
+  const uint8_t *image = (const uint8_t *)running->extended;
   // Bytes 464–511 of the image tell the kernel the frame's layout and stay.
-  memcpy(area, running->extended, 464);
-  uint64_t *header = (uint64_t *)(area + 512);
-  header[0] |= 7;
-  memcpy(area + 576, running->extended + 576, 256);
+  memcpy(area, image, 464);
+  uint64_t *header = (uint64_t *)(area + NATIVE_HEADER);
+  header[0] |= 3;
+  for (int i = 0; i < COMPONENT_COUNT; i++) {
+    const component *part = &components[i];
+    if (part->host_offset == 0) continue;
+    memcpy(area + part->host_offset, image + part->offset, part->size);
+    // A component that is zero is in its initial state.
+    const uint64_t bit = (uint64_t)1 << part->number;
+    header[0] = is_zero(image + part->offset, part->size) ? header[0] & ~bit : header[0] | bit;
+  }
 }
 
 static void store(const ucontext_t *context) {
@@ -40,18 +63,22 @@ static void store(const ucontext_t *context) {
   running->rip = (uint64_t)context->uc_mcontext.gregs[REG_RIP];
   running->rflags = (uint64_t)context->uc_mcontext.gregs[REG_EFL];
   const uint8_t *area = (const uint8_t *)context->uc_mcontext.fpregs;
-  memcpy(running->extended, area, 464);
-  const uint64_t present = *(const uint64_t *)(area + 512);
-  if (present & 4)
-    memcpy(running->extended + 576, area + 576, 256);
-  else
-    memset(running->extended + 576, 0, 256);
-  if (!(present & 2)) memset(running->extended + 160, 0, 256);
+  uint8_t *image = (uint8_t *)running->extended;
+  memcpy(image, area, 464);
+  const uint64_t present = *(const uint64_t *)(area + NATIVE_HEADER);
+  for (int i = 0; i < COMPONENT_COUNT; i++) {
+    const component *part = &components[i];
+    if (part->host_offset != 0 && (present >> part->number & 1))
+      memcpy(image + part->offset, area + part->host_offset, part->size);
+    else
+      memset(image + part->offset, 0, part->size);
+  }
+  if (!(present & 2)) memset(image + NATIVE_XMM, 0, 256);
   if (!(present & 1)) {
-    memset(running->extended, 0, 24);
-    running->extended[0] = 0x7f;
-    running->extended[1] = 3;
-    memset(running->extended + 32, 0, 128);
+    memset(image, 0, 24);
+    image[0] = 0x7f;
+    image[1] = 3;
+    memset(image + 32, 0, 128);
   }
 }
 
@@ -89,12 +116,18 @@ static void on_signal(int signal, siginfo_t *info, void *pointer) {
 }
 
 int native_install(void) {
-  static uint8_t stack[1 << 16] __attribute__((aligned(64)));
+  static uint8_t stack[1 << 17] __attribute__((aligned(64)));
   stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
   if (sigaltstack(&alternate, NULL) != 0) return -errno;
   uint32_t a, b, c, d;
   __cpuid_count(0xd, 0, a, b, c, d);
   extended_size = b < sizeof saved_extended ? b : sizeof saved_extended;
+  const uint64_t present = native_components();
+  for (int i = 0; i < COMPONENT_COUNT; i++) {
+    if (!(present >> components[i].number & 1)) continue;
+    __cpuid_count(0xd, components[i].number, a, b, c, d);
+    if (a == components[i].size && b + a <= sizeof saved_extended) components[i].host_offset = b;
+  }
   static const int signals[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
   struct sigaction action;
   memset(&action, 0, sizeof action);
@@ -104,6 +137,16 @@ int native_install(void) {
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
     if (sigaction(signals[i], &action, &previous_actions[signals[i]]) != 0) return -errno;
   return 0;
+}
+
+uint64_t native_components(void) {
+  uint32_t a, b, c, d;
+  __cpuid(1, a, b, c, d);
+  // OSXSAVE
+  if (!(c >> 27 & 1)) return 3;
+  uint32_t low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (uint64_t)high << 32 | low;
 }
 
 __attribute__((noinline)) void native_run(native_state *state, native_result *result) {

@@ -1,4 +1,4 @@
-// The interpreter's side of the oracle: an address space with the same code and data pages, a CPU, an engine.
+// The guest's side of the oracle: an address space with the same code and data pages, a CPU, an engine.
 
 import CHost
 import CNative
@@ -60,15 +60,17 @@ enum Ending: Equatable, CustomStringConvertible {
   }
 }
 
+/// An address space with the oracle's pages, a CPU, and the engine that is compared with silicon.
 final class Guest {
   let space: AddressSpace
-  let engine: InterpreterEngine
+  let engine: any GuestEngine
   let cpu: UnsafeMutablePointer<CPUState>
   let code: UnsafeMutableRawPointer
   let data: UnsafeMutableRawPointer
 
-  init?() {
-    guard let space = try? AddressSpace(), let engine = InterpreterEngine(memory: space) else { return nil }
+  /// `makeEngine` makes the engine under test for an address space.
+  init?(engine makeEngine: Engines.Factory) {
+    guard let space = try? AddressSpace(), let engine = makeEngine(space) else { return nil }
     let readWrite: Permissions = [.read, .write]
     guard
       (try? space.mapAnonymous(at: Layout.code, size: Layout.codeSize, permissions: [.read, .execute]))
@@ -83,8 +85,9 @@ final class Guest {
       byteCount: CPUState.allocationSize, alignment: CPUState.allocationAlignment
     ).bindMemory(to: CPUState.self, capacity: 1)
     CPUState.initialize(cpu)
-    cpu.pointee.cpu_level = CPUID.Level.maximum.rawValue
-    cpu.pointee.xcr0 = CPUID.Level.maximum.stateComponents
+    let level = CPUID.Level.maximum(vectors512: engine.executesVectors512)
+    cpu.pointee.cpu_level = level.rawValue
+    cpu.pointee.xcr0 = level.stateComponents
   }
 
   /// Writes code behind the back of the page protections; the caller flushes the engine.
@@ -108,16 +111,12 @@ final class Guest {
     }
     cpu.pointee.rip = state.rip
     cpu.pointee.lazyFlags = LazyFlags(rflags: state.rflags)
-    withUnsafeBytes(of: state.extended) { area in
+    var image = state
+    withUnsafeMutableBytes(of: &image.extended) { area in
       guard let base = area.baseAddress else { return }
-      var image = [UInt8](UnsafeRawBufferPointer(start: base, count: 832))
-      image.withUnsafeMutableBytes { bytes in
-        for offset in 512..<576 { bytes[offset] = 0 }
-        bytes[512] = 7
-        if let start = bytes.baseAddress {
-          _ = ExtendedState.restore(cpu, from: start, requested: 7, wide: true)
-        }
-      }
+      for offset in Int(NATIVE_HEADER)..<Int(NATIVE_YMM_HIGH) { area[offset] = 0 }
+      area.storeBytes(of: cpu.pointee.xcr0, toByteOffset: Int(NATIVE_HEADER), as: UInt64.self)
+      _ = ExtendedState.restore(cpu, from: base, requested: ~0, wide: true)
     }
   }
 
@@ -129,7 +128,7 @@ final class Guest {
     state.rflags = cpu.pointee.lazyFlags.rflags
     withUnsafeMutableBytes(of: &state.extended) { area in
       guard let base = area.baseAddress else { return }
-      ExtendedState.save(cpu, to: base, requested: 7, wide: true, compacted: false)
+      ExtendedState.save(cpu, to: base, requested: ~0, wide: true, compacted: false)
     }
   }
 }

@@ -9,6 +9,7 @@ struct Oracle {
   private var filter: String?
   private var show = 3
   private var folder = "ISA"
+  private var engine = "interpreter"
 
   /// `--capture`: where to write vectors; `--replay`: check against these alone.
   private var capture: String?
@@ -33,6 +34,7 @@ struct Oracle {
       case "--row": oracle.filter = value
       case "--show": oracle.show = Int(value) ?? oracle.show
       case "--isa": oracle.folder = value
+      case "--engine": oracle.engine = value
       case "--capture": oracle.capture = value
       case "--replay": oracle.replay = value
       default: return usage()
@@ -43,13 +45,15 @@ struct Oracle {
 
   private static func usage() -> Int32 {
     print(
-      "usage: oracle [--states N] [--seed S] [--row MNEMONIC|FILE.isa[:LINE]] [--show N] [--isa DIRECTORY]\n       [--capture FILE | --replay FILE]"
+      "usage: oracle [--states N] [--seed S] [--row MNEMONIC|FILE.isa[:LINE]] [--show N] [--isa DIRECTORY]\n       [--engine \(Engines.names)] [--capture FILE | --replay FILE]"
     )
     return 2
   }
 
   private mutating func run() -> Int32 {
-    guard let rows = readRows(), let guest = Guest(), native_install() == 0, prepareNative() else {
+    guard let makeEngine = Engines.named(engine) else { return Oracle.usage() }
+    guard let rows = readRows(), let guest = Guest(engine: makeEngine), native_install() == 0, prepareNative()
+    else {
       print("oracle: cannot set up")
       return 2
     }

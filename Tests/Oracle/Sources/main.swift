@@ -1,7 +1,7 @@
-// The silicon oracle: every executable row in every operand form, random and edge states, natively and by the interpreter.
+// The silicon oracle: every executable row in every operand form, random and edge states, natively and by an engine.
 //
 //     oracle [--states N] [--seed S] [--row MNEMONIC|FILE.isa[:LINE]] [--show N] [--isa DIRECTORY]
-//            [--capture FILE | --replay FILE]
+//            [--engine NAME] [--capture FILE | --replay FILE]
 
 import Glibc
 

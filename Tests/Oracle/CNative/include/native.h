@@ -4,13 +4,26 @@
 #define NATIVE_H
 #include <stdint.h>
 
+enum {
+  /// Offsets in `native_state.extended`: the FXSAVE image's vector registers, the XSAVE header, AVX (high halves of
+  /// YMM0–15), opmask registers, ZMM_Hi256 (high halves of ZMM0–15), Hi16_ZMM (ZMM16–31), the end.
+  NATIVE_XMM = 160,
+  NATIVE_HEADER = 512,
+  NATIVE_YMM_HIGH = 576,
+  NATIVE_OPMASK = 1088,
+  NATIVE_ZMM_HIGH = 1152,
+  NATIVE_HIGH_16 = 1664,
+  NATIVE_EXTENDED_SIZE = 2688,
+};
+
 /// The state before or after: general registers in the order rax rcx rdx rbx rsp rbp rsi rdi r8 … r15, RIP, RFLAGS, and the
-/// extended state in XSAVE's standard format: FXSAVE image (512), header (64), high halves of YMM0–15 (256).
+/// extended state in XSAVE's standard format at the offsets that Intel's processors use, which are the guest's too,
+/// whatever the host's are. What the host does not have is zero; the header means nothing.
 typedef struct {
   uint64_t general[16];
   uint64_t rip;
   uint64_t rflags;
-  uint8_t extended[832] __attribute__((aligned(16)));
+  uint64_t extended[NATIVE_EXTENDED_SIZE / 8] __attribute__((aligned(16)));
 } native_state;
 
 /// How the run ended: signal 5 (SIGTRAP) on an int3 behind the code, or a fault.
@@ -24,6 +37,8 @@ typedef struct {
 
 /// Installs the handlers; call once, from one thread. Returns 0 or -errno.
 int native_install(void);
+/// XCR0: the state components of the host that a run loads and stores.
+uint64_t native_components(void);
 /// Runs from `state->rip` until a signal; `*state` becomes what the signal frame says.
 void native_run(native_state *state, native_result *result);
 /// Maps `size` bytes at exactly `address` (read, write, and execute when asked). Returns 0 or -errno.

@@ -1,0 +1,18 @@
+// The engines that the oracle can compare with silicon, by the names of the option `--engine`.
+
+import Engine
+import GuestMemory
+
+enum Engines {
+  /// Makes an engine for an address space; nil when the host refuses what it needs.
+  typealias Factory = (AddressSpace) -> (any GuestEngine)?
+
+  static let names = "interpreter"
+
+  static func named(_ name: String) -> Factory? {
+    switch name {
+    case "interpreter": return { InterpreterEngine(memory: $0) }
+    default: return nil
+    }
+  }
+}
