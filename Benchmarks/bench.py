@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """Measures Vitrine side by side with native and qemu-x86_64, all in one session, and prints ratios.
 
-    Benchmarks/bench.py                   kernels, programs, start-up, size, cost per instruction, allocations
-    Benchmarks/bench.py calls lua         only these benchmarks
+    Benchmarks/bench.py                   kernels, programs, and all sections
+    Benchmarks/bench.py calls lua         only these benchmarks and sections
+    Benchmarks/bench.py program           a group: kernel, program
+    Benchmarks/bench.py translation       a section: start-up, size, growth, allocations, translation
+    Benchmarks/bench.py --engines translator,unguarded,interpreter,counting,qemu
     Benchmarks/bench.py --quick           two runs each of smaller sizes, for CI; prints, asserts nothing
     Benchmarks/bench.py --json FILE       the numbers for a program
 
 Runs alternate: native, vitrine, qemu, native, … A ratio is the median of the ratios of runs that stood next to each
 other, of processor time (user + system) of the whole process tree unless `--wall` is given, so that a busy machine
-disturbs it little. The environment variable VITRINE names another engine than `.build/release/vitrine run`."""
+disturbs it little. The environment variable VITRINE names another command than `.build/release/vitrine run`; engines other
+than `vitrine`, which is whatever that command does by itself, add their options to it."""
 
 import argparse
 import json
@@ -20,8 +24,10 @@ from pathlib import Path
 
 import measure
 import sections
+import translation
 
 FOLDER = Path(__file__).resolve().parent
+SECTIONS = ["start-up", "size", "growth", "allocations", "translation"]
 
 
 def geometric_mean(values):
@@ -29,16 +35,54 @@ def geometric_mean(values):
 
 
 def compare(benchmark, engines, options, start_up):
-    """Runs one benchmark in all engines in turn. Returns engine → list of seconds, and what each printed."""
+    """Runs one benchmark in all engines in turn. Returns engine → list of seconds, and what each printed. An engine that
+    has had its share of time runs no more."""
     seconds = {name: [] for name in engines}
     outputs = {}
     for _ in range(options.runs):
         for name, prefix in engines.items():
+            if sum(seconds[name]) > options.most:
+                continue
             result = measure.run(prefix + benchmark.words, benchmark.input)
             spent = result.wall if options.wall else result.processor
             seconds[name].append(max(spent - start_up.get(name, 0), 1e-5))
             outputs[name] = (result.status, result.digest)
     return seconds, outputs
+
+
+def ratio(mine, others):
+    """The median of the ratios of neighbouring runs; lists may differ in length, they begin together."""
+    return statistics.median(a / b for a, b in zip(mine, others))
+
+
+def rival(engines):
+    """The engine whose factor against qemu is printed: the translator, else the first of Vitrine's."""
+    mine = [name for name in engines if name in measure.VARIANTS]
+    if "qemu" not in engines or not mine:
+        return None
+    return "translator" if "translator" in mine else mine[0]
+
+
+def print_group(group, rows, others, champion):
+    """Means and worst of one group, and how it stands against qemu. Returns the same as numbers."""
+    of_group = [row for row in rows if row["group"] == group]
+    ratios = {name: [row[name]["ratio"] for row in of_group if row[name]["same"]] for name in others}
+    means = {name: geometric_mean(ratios[name]) for name in others}
+    worst = {name: max(ratios[name], default=float("nan")) for name in others}
+    factors = [(row["faster than qemu"], row["name"]) for row in of_group if "faster than qemu" in row]
+    mean_factor = geometric_mean([factor for factor, _ in factors])
+    end = f"{mean_factor:10.2f} ×" if factors else ""
+    print(f"{'mean ' + group:23}" + "".join(f"{means[name]:11.2f} ×" for name in others) + end)
+    end = f"{min(factors)[0]:10.2f} ×" if factors else ""
+    print(f"{'worst ' + group:23}" + "".join(f"{worst[name]:11.2f} ×" for name in others) + end)
+    report = {"group": group, "mean": means, "worst": worst}
+    if factors:
+        faster = sum(factor > 1 for factor, _ in factors)
+        least, name = min(factors)
+        print(f"{champion} is faster than qemu on {faster} of {len(factors)} {group}s: "
+              f"{mean_factor:.2f} × on the mean, {least:.2f} × at least ({name})")
+        report |= {"faster than qemu": faster, "of": len(factors), "mean factor": mean_factor, "least factor": least}
+    return report
 
 
 def table(benchmarks, engines, options):
@@ -48,60 +92,79 @@ def table(benchmarks, engines, options):
         null = measure.Benchmark("null", "kernel", [str(measure.KERNELS), "null", "0"], None)
         start_up = {name: statistics.median(times) for name, times in compare(null, engines, options, {})[0].items()}
     others = [name for name in engines if name != "native"]
-    print(f"{'':12}{'native':>10}" + "".join(f"{name:>12}" for name in others))
-    ratios = {}
-    report = []
+    champion = rival(engines)
+    heading = "".join(f"{name:>13}" for name in others) + (f"{'faster':>12}" if champion else "")
+    print(f"{'':13}{'native':>10}{heading}")
+    rows = []
     for benchmark in benchmarks:
         seconds, outputs = compare(benchmark, engines, options, start_up)
-        line = f"{benchmark.name:12}{statistics.median(seconds['native']) * 1000:8.1f} ms"
-        row = {"name": benchmark.name, "group": benchmark.group, "native": statistics.median(seconds["native"])}
+        native = statistics.median(seconds["native"])
+        line = f"{benchmark.name:13}{native * 1000:7.0f} ms"
+        row = {"name": benchmark.name, "group": benchmark.group, "native": native}
         for name in others:
-            ratio = statistics.median(mine / native for mine, native in zip(seconds[name], seconds["native"]))
-            same = outputs[name] == outputs["native"]
-            line += f"{ratio:10.2f} ×" + ("" if same else " (other result!)")
-            row[name] = {"ratio": ratio, "same": same}
-            if same:
-                ratios.setdefault((benchmark.group, name), []).append(ratio)
-        report.append(row)
-        print(line, flush=True)
-    for group in dict.fromkeys(benchmark.group for benchmark in benchmarks):
-        means = {name: geometric_mean(ratios.get((group, name), [])) for name in others}
-        worst = {name: max(ratios.get((group, name), [float("nan")])) for name in others}
-        print(f"{'mean ' + group:22}" + "".join(f"{means[name]:10.2f} ×" for name in others))
-        print(f"{'worst ' + group:22}" + "".join(f"{worst[name]:10.2f} ×" for name in others))
-        report.append({"group": group, "mean": means, "worst": worst})
-    return report
+            value, same = ratio(seconds[name], seconds["native"]), outputs[name] == outputs["native"]
+            line += f"{value:11.2f} {'×' if same else '!'}"
+            row[name] = {"ratio": value, "same": same, "seconds": seconds[name]}
+        if champion and row[champion]["same"] and row["qemu"]["same"]:
+            row["faster than qemu"] = ratio(seconds["qemu"], seconds[champion])
+            line += f"{row['faster than qemu']:10.2f} ×"
+        wrong = [name for name in others if not row[name]["same"]]
+        print(line + (f"   other result than native: {', '.join(wrong)}" if wrong else ""), flush=True)
+        rows.append(row)
+    groups = dict.fromkeys(benchmark.group for benchmark in benchmarks)
+    return rows + [print_group(group, rows, others, champion) for group in groups]
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="benchmarks to run; all when none is given")
+    parser.add_argument("names", nargs="*", help="benchmarks, groups and sections; everything when none is given")
     parser.add_argument("--quick", action="store_true", help="few runs of smaller sizes")
     parser.add_argument("--runs", type=int, help="runs of each benchmark in each engine (default 5, quick 2)")
+    parser.add_argument(
+        "--most", type=float, help="seconds after which an engine is not run again on a benchmark (default 8, quick 0.5)")
     parser.add_argument("--wall", action="store_true", help="wall-clock time instead of processor time")
     parser.add_argument("--subtract", action="store_true", help="subtract each engine's start-up time")
-    parser.add_argument("--engines", default="native,vitrine,qemu", help="default: %(default)s")
+    parser.add_argument(
+        "--engines", default="vitrine,qemu", help=f"of {', '.join(measure.VARIANTS)}, qemu; default: %(default)s")
     parser.add_argument("--json", metavar="FILE", help="write the numbers to FILE")
     options = parser.parse_args()
     options.runs = options.runs or (2 if options.quick else 5)
+    options.most = options.most or (0.5 if options.quick else 8)
     return options
+
+
+def chosen(options):
+    """The benchmarks and sections that were named; all without names."""
+    benchmarks = measure.load(FOLDER / "benchmarks.toml", options.quick)
+    if not options.names:
+        return benchmarks, SECTIONS
+    known = set(SECTIONS).union(*({benchmark.name, benchmark.group} for benchmark in benchmarks))
+    unknown = [name for name in options.names if name not in known]
+    if unknown:
+        sys.exit(f"there is no {unknown[0]}; there are {', '.join(sorted(known))}")
+    picked = [benchmark for benchmark in benchmarks if {benchmark.name, benchmark.group} & set(options.names)]
+    return picked, [name for name in SECTIONS if name in options.names]
 
 
 def main():
     options = parse()
-    engines = measure.engines(options.engines.split(","))
     measure.prepare()
-    benchmarks = [
-        benchmark for benchmark in measure.load(FOLDER / "benchmarks.toml", options.quick)
-        if not options.names or benchmark.name in options.names]
-    report = {"table": table(benchmarks, engines, options)}
-    if not options.names:
+    benchmarks, parts = chosen(options)
+    engines = measure.engines(options.engines.split(","))
+    report = {}
+    if benchmarks:
+        report["table"] = table(benchmarks, engines, options)
+    vitrine = next((engines[name] for name in measure.VARIANTS if name in engines), None)
+    if "start-up" in parts:
         report["start-up"] = sections.start_up(engines, 60 if options.quick else 300)
-        vitrine = engines.get("vitrine")
-        if vitrine:
-            report["size"] = sections.size(vitrine)
-            report["growth"] = sections.growth(vitrine, (7, 8) if options.quick else (7, 8, 9))
-            report["allocations"] = sections.allocations(vitrine)
+    if "translation" in parts:
+        report["translation"] = translation.measured(engines, options.quick)
+    if vitrine and "size" in parts:
+        report["size"] = sections.size(vitrine)
+    if vitrine and "growth" in parts:
+        report["growth"] = sections.growth(vitrine, (7, 8) if options.quick else (7, 8, 9))
+    if vitrine and "allocations" in parts:
+        report["allocations"] = sections.allocations(vitrine)
     if options.json:
         Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
 

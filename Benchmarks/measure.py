@@ -54,19 +54,82 @@ def run(words, input=None, keep_errors=False):
         hashlib.sha256(output.read_bytes()).hexdigest(), errors.read_text(errors="replace") if keep_errors else "")
 
 
+def compile_launcher():
+    launch = OUT / "launch"
+    source = FOLDER / "launch.c"
+    if not launch.exists() or launch.stat().st_mtime < source.stat().st_mtime:
+        subprocess.run(["gcc", "-O2", "-static", "-o", launch, source], check=True)
+    return launch
+
+
+@dataclass
+class Launch:
+    least: float  # seconds from spawn to end
+    median: float
+    peak: float  # MiB of resident memory
+    processor: float  # median seconds, user and system
+    output: bytes
+
+
+def launch(words, runs=1):
+    """Runs a command by the launcher, which also measures its memory. None when a run fails."""
+    output = OUT / "launched"
+    answer = subprocess.run([compile_launcher(), str(runs), output] + words, capture_output=True, text=True)
+    if answer.returncode:
+        return None
+    least, median, peak, processor = (int(word) for word in answer.stdout.split())
+    return Launch(least / 1e9, median / 1e9, peak / 1024, processor / 1e9, output.read_bytes())
+
+
+VARIANTS = {  # of Vitrine: the words after `vitrine run`
+    "vitrine": [],
+    "translator": ["--engine", "translator"],
+    "unguarded": ["--engine", "translator", "--unguarded"],
+    "counting": ["--engine", "translator", "--count"],
+    "interpreter": ["--engine", "interpreter"],
+}
+
+
+def obstacle(words):
+    """Why an engine cannot run even an empty kernel, in its own words; "" when it can."""
+    result = run(words + [str(KERNELS), "null", "0"], keep_errors=True)
+    native = run([str(KERNELS), "null", "0"])
+    if (result.status, result.digest) == (native.status, native.digest):
+        return ""
+    first = next(iter(result.errors.strip().splitlines()), "")
+    return first or f"an empty kernel ended with status {result.status}"
+
+
 def engines(names):
-    """The words before a command for each engine that is there."""
+    """The words before a command for each engine that is there and knows its options; says which are left out and why."""
     prefix = shlex.split(os.environ.get("VITRINE", "")) or [str(ROOT / ".build/release/vitrine"), "run"]
-    known = {"native": [], "vitrine": prefix, "qemu": ["qemu-x86_64", "-cpu", "max"]}
+    known = {"native": [], "qemu": ["qemu-x86_64", "-cpu", "max"]}
+    known |= {name: prefix + words for name, words in VARIANTS.items()}
     found = {}
     for name in dict.fromkeys(["native"] + names):
+        if name not in known:
+            sys.exit(f"there is no engine {name}; there are {', '.join(known)}")
         words = known[name]
         program = shutil.which(words[0]) if words else None
         if words and not program:
             print(f"{name} is left out: {words[0]} is missing", file=sys.stderr)
             continue
-        found[name] = [os.path.abspath(program)] + words[1:] if words else []
+        words = [os.path.abspath(program)] + words[1:] if words else []
+        reason = obstacle(words) if words else ""
+        if reason:
+            print(f"{name} is left out: `{shlex.join(words)}` says: {reason}", file=sys.stderr)
+        else:
+            found[name] = words
     return found
+
+
+def compile_guests():
+    """The programs and inputs of Tests/Guests that are missing or older than their source."""
+    words = [ROOT / "Tests/Guests/build.py", "lua", "sqlite", "workload", "real-", "worst-"]
+    answer = subprocess.run(words, capture_output=True, text=True)
+    for line in answer.stdout.splitlines():
+        if line.startswith(("failed", "skipped")):
+            print(line, file=sys.stderr)
 
 
 def prepare():
@@ -76,15 +139,16 @@ def prepare():
     if not KERNELS.exists() or any(path.stat().st_mtime > KERNELS.stat().st_mtime for path in sources):
         command = ["gcc", "-O2", "-static", "-o", KERNELS] + [path for path in sources if path.suffix == ".c"] + ["-lm"]
         subprocess.run(command, check=True)
-    if not (GUESTS / "lua").exists():
-        subprocess.run([ROOT / "Tests/Guests/build.py", "lua", "sqlite", "workload"], check=True)
-    dice = random.Random(1)
-    text, noise = OUT / "text", OUT / "noise"
-    if not text.exists():
-        words = ["glass", "case", "window", "pane", "light", "shadow", "mirror", "prism", "quartz", "kiln"]
-        text.write_text("".join(f"{i} {' '.join(dice.choices(words, k=6))}\n" for i in range(30000)))
-    if not noise.exists():
-        noise.write_bytes(dice.randbytes(8 << 20))
+    compile_guests()
+    words = ["glass", "case", "window", "pane", "light", "shadow", "mirror", "prism", "quartz", "kiln"]
+    for name, lines in {"text": 30000, "text-full": 300000}.items():
+        dice = random.Random(1)
+        if not (OUT / name).exists():
+            text = "".join(f"{i} {' '.join(dice.choices(words, k=6))}\n" for i in range(lines))
+            (OUT / name).write_text(text)
+    for name, mebibytes in {"noise": 8, "noise-full": 64}.items():
+        if not (OUT / name).exists():
+            (OUT / name).write_bytes(random.Random(1).randbytes(mebibytes << 20))
 
 
 def located(word):
@@ -102,19 +166,19 @@ def host_flags():
 
 
 def load(path, quick):
-    """The benchmarks of the table that this machine can run. Quick sizes are a fifth; `calls` and `matrix`, `insertion`
-    grow faster than their size."""
+    """The benchmarks of the table that this machine can run, in their full or their quick sizes."""
     flags = host_flags()
+    size_kind = "quick" if quick else "full"
     found = []
     for row in tomllib.loads(path.read_text())["benchmark"]:
-        sizes = row.get("sizes") or {row["name"]: 0}
-        for name, size in sizes.items():
-            if set(row.get("cpu", {}).get(name, [])) - flags:
-                continue
-            if quick:
-                size = {"calls": size - 3, "matrix": size * 3 // 5, "insertion": size // 2}.get(name, size // 5)
+        for name, size in row[size_kind].items():
+            lacking = set(row.get("cpu", {}).get(name, [])) - flags
             words = [located(word) for word in shlex.split(row["command"])]
             words = [word.replace("{name}", name).replace("{size}", str(size)) for word in words]
-            input = Path(located(row["input"])) if "input" in row else None
+            if lacking or not Path(words[0]).exists():
+                reason = f"this processor lacks {' '.join(lacking)}" if lacking else f"{words[0]} is missing"
+                print(f"{name} is left out: {reason}", file=sys.stderr)
+                continue
+            input = Path(located(row["input"][size_kind])) if "input" in row else None
             found.append(Benchmark(name, row["group"], words, input))
     return found

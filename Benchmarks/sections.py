@@ -16,26 +16,25 @@ def start_up(engines, runs):
     if not hello.exists():
         source = '#include <stdio.h>\nint main(void) { puts("hello"); }\n'
         subprocess.run(["gcc", "-O2", "-static", "-x", "c", "-", "-o", hello], input=source, text=True, check=True)
-    launch = measure.OUT / "launch"
-    subprocess.run(["gcc", "-O2", "-static", "-o", launch, measure.FOLDER / "launch.c"], check=True)
     rounds = {name: [] for name in engines}
     for _ in range(10):
         for name, prefix in engines.items():
-            words = [str(launch), str(max(1, runs // 10))] + prefix + [str(hello)]
-            answer = subprocess.run(words, capture_output=True, text=True)
-            if answer.returncode == 0:
-                rounds[name].append([int(word) for word in answer.stdout.split()])
+            launched = measure.launch(prefix + [str(hello)], max(1, runs // 10))
+            if launched:
+                rounds[name].append(launched)
     print(f"\nstart-up of a static hello world, {runs} runs")
     report = {}
     for name, figures in rounds.items():
         if not figures:
             print(f"{name:12}failed")
             continue
-        low = min(least for least, _, _ in figures) / 1e6
-        middle = statistics.median(median for _, median, _ in figures) / 1e6
-        peak = max(kibibytes for _, _, kibibytes in figures) / 1024
-        print(f"{name:12}min {low:7.2f} ms   median {middle:7.2f} ms   peak {peak:6.1f} MiB")
-        report[name] = {"min": low, "median": middle, "peak": peak}
+        low = min(figure.least for figure in figures) * 1e3
+        middle = statistics.median(figure.median for figure in figures) * 1e3
+        over = statistics.median(
+            (mine.median - native.median) * 1e3 for mine, native in zip(figures, rounds["native"]))
+        peak = max(figure.peak for figure in figures)
+        print(f"{name:12}min {low:7.2f} ms   median {middle:7.2f} ms   native + {over:6.2f} ms   peak {peak:6.1f} MiB")
+        report[name] = {"min": low, "median": middle, "over native": over, "peak": peak}
     return report
 
 

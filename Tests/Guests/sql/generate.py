@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes an SQL script of about three thousand statements: tables, indices, joins, aggregates, window functions, recursive
-queries, transactions, triggers, views, full-text search, JSON and errors."""
+queries, transactions, triggers, views, full-text search, JSON and errors: `generate.py FILE [STATEMENTS]`, with another
+number of statements in the middle part than 1200."""
 
 import random
 import sys
@@ -38,7 +39,7 @@ say("CREATE INDEX piece_price ON piece (price) WHERE price > 100")
 say("CREATE VIEW dear AS SELECT p.id, m.name, p.price FROM piece p JOIN maker m ON m.id = p.maker WHERE p.price > 900")
 say("ANALYZE")
 say("BEGIN")
-for number in range(1200):
+for number in range(int(sys.argv[2]) if len(sys.argv) > 2 else 1200):
     kind = number % 12
     a, b, word = dice.randrange(1, 900), dice.randrange(1, 900), dice.choice(WORDS)
     say([
