@@ -18,7 +18,11 @@ struct Comparison {
   /// FXSAVE and its family, whose areas processors probe in an order of their own.
   let hasLargeArea: Bool
 
+  /// The host has the row's features, and all its encodings are valid: #UD is the encoder's mistake.
+  let mustBeDefined: Bool
+
   init(row: Row) {
+    mustBeDefined = row.isVectors512
     hasLargeArea = SaveArea.concerns(row)
     let isNarrowMOVSXD = row.mnemonic == "MOVSXD" && row.operands.first?.width == 16
     mayFaultEarly = row.semantic?.name == "maskedStoreBytes" || isNarrowMOVSXD
@@ -31,7 +35,8 @@ struct Comparison {
   /// Flags that are compared. RF (bit 16) is the debug trap's business; ID (bit 21) is not among what sigreturn restores.
   var flagMask: UInt64 { 0x40dd5 & ~undefinedFlags }
 
-  /// Bytes of the extended state that are compared always: control words, registers without their padding.
+  /// Bytes of the extended state, without what AVX-512 adds, that are compared always: control words, registers without
+  /// their padding. Digests are made of these.
   static let comparedExtended: [Int] =
     Array(0..<6) + Array(24..<28) + (0..<8).flatMap { Array(32 + $0 * 16..<42 + $0 * 16) } + Array(160..<416)
     + Array(576..<832)
@@ -57,6 +62,7 @@ struct Comparison {
       lines.append("rflags: native \(hex(native.rflags & flagMask)), guest \(hex(guest.rflags & flagMask))")
     }
     lines += extendedDifferences(native, guest)
+    lines += vectors512Differences(native, guest)
     return lines
   }
 
@@ -91,6 +97,20 @@ struct Comparison {
     return lines
   }
 
+  private func vectors512Differences(_ native: native_state, _ guest: native_state) -> [String] {
+    var lines: [String] = []
+    withUnsafeBytes(of: native.extended) { left in
+      withUnsafeBytes(of: guest.extended) { right in
+        for offset in stride(from: Int(NATIVE_OPMASK), to: Int(NATIVE_EXTENDED_SIZE), by: 8) {
+          let a = left.load(fromByteOffset: offset, as: UInt64.self)
+          let b = right.load(fromByteOffset: offset, as: UInt64.self)
+          if a != b { lines.append("\(place(offset)): native \(hex(a)), guest \(hex(b))") }
+        }
+      }
+    }
+    return lines
+  }
+
   private func place(_ offset: Int) -> String {
     switch offset {
     case 0: return "fcw"
@@ -103,6 +123,9 @@ struct Comparison {
     case 32..<160: return "st\((offset - 32) / 16)\((offset - 32) % 16 == 0 ? "" : " exponent")"
     case 160..<416: return "xmm\((offset - 160) / 16)[\((offset - 160) % 16 / 8)]"
     case 576..<832: return "ymm\((offset - 576) / 16)[\((offset - 576) % 16 / 8 + 2)]"
+    case 1088..<1152: return "k\((offset - 1088) / 8)"
+    case 1152..<1664: return "zmm\((offset - 1152) / 32)[\((offset - 1152) % 32 / 8 + 4)]"
+    case 1664..<2688: return "zmm\((offset - 1664) / 64 + 16)[\((offset - 1664) % 64 / 8)]"
     default: return "extended+\(offset)"
     }
   }

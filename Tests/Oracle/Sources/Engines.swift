@@ -7,11 +7,13 @@ enum Engines {
   /// Makes an engine for an address space; nil when the host refuses what it needs.
   typealias Factory = (AddressSpace) -> (any GuestEngine)?
 
-  static let names = "interpreter"
+  static let names = "interpreter|silicon"
 
   static func named(_ name: String) -> Factory? {
     switch name {
     case "interpreter": return { InterpreterEngine(memory: $0) }
+    // The oracle tests itself.
+    case "silicon": return { SiliconEngine(memory: $0) }
     default: return nil
     }
   }

@@ -12,7 +12,15 @@ enum HostFeatures {
     "RDPID": (7, 2, 22), "LZCNT": (0x8000_0001, 2, 5),
   ]
 
+  private static let vectors512: [String: (subleaf: UInt32, register: Int32, bit: Int32)] = [
+    "AVX512F": (0, 1, 16), "AVX512DQ": (0, 1, 17), "AVX512_IFMA": (0, 1, 21), "AVX512CD": (0, 1, 28),
+    "AVX512BW": (0, 1, 30), "AVX512VL": (0, 1, 31), "AVX512_VBMI": (0, 2, 1), "AVX512_VBMI2": (0, 2, 6),
+    "AVX512_VNNI": (0, 2, 11), "AVX512_BITALG": (0, 2, 12), "AVX512_VPOPCNTDQ": (0, 2, 14),
+    "AVX512_BF16": (1, 0, 5),
+  ]
+
   static func has(_ feature: String) -> Bool {
+    if let bit = vectors512[feature] { return native_has(7, bit.subleaf, bit.register, bit.bit) != 0 }
     guard let bit = bits[feature] else { return true }
     return native_has(bit.leaf, 0, bit.register, bit.bit) != 0
   }

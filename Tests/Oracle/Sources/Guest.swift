@@ -99,36 +99,9 @@ final class Guest {
   }
 
   func run(_ state: inout native_state) -> Ending {
-    load(state)
+    state.load(into: cpu)
     let ending = Ending(engine.run(cpu, budget: 1_000_000))
-    store(&state)
+    state.take(from: cpu)
     return ending
-  }
-
-  private func load(_ state: native_state) {
-    withUnsafeBytes(of: state.general) {
-      UnsafeMutableRawPointer(cpu).copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(cpu), byteCount: 128)
-    }
-    cpu.pointee.rip = state.rip
-    cpu.pointee.lazyFlags = LazyFlags(rflags: state.rflags)
-    var image = state
-    withUnsafeMutableBytes(of: &image.extended) { area in
-      guard let base = area.baseAddress else { return }
-      for offset in Int(NATIVE_HEADER)..<Int(NATIVE_YMM_HIGH) { area[offset] = 0 }
-      area.storeBytes(of: cpu.pointee.xcr0, toByteOffset: Int(NATIVE_HEADER), as: UInt64.self)
-      _ = ExtendedState.restore(cpu, from: base, requested: ~0, wide: true)
-    }
-  }
-
-  private func store(_ state: inout native_state) {
-    withUnsafeMutableBytes(of: &state.general) {
-      $0.copyMemory(from: UnsafeRawBufferPointer(start: UnsafeRawPointer(cpu), count: 128))
-    }
-    state.rip = cpu.pointee.rip
-    state.rflags = cpu.pointee.lazyFlags.rflags
-    withUnsafeMutableBytes(of: &state.extended) { area in
-      guard let base = area.baseAddress else { return }
-      ExtendedState.save(cpu, to: base, requested: ~0, wide: true, compacted: false)
-    }
   }
 }

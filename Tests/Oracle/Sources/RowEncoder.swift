@@ -23,16 +23,19 @@ struct EncodedInstruction {
 
 struct RowEncoder {
   let row: Row
-  private var modRMReg = 0
+  var modRMReg = 0
   private var modRMRm = 0
   private var modRMMod = 3
   private var sib: UInt8?
   private var displacementBytes: [UInt8] = []
-  private var vvvv = 0
+  var vvvv = 0
   private var is4 = 0
   private var opcodeRegister = 0
-  private var rexB = false, rexX = false, rexR = false, forceRex = false
-  private var result = EncodedInstruction()
+  var rexB = false, rexX = false, rexR = false
+  private var forceRex = false
+  /// What only EVEX has; see RowEncoder+EVEX.swift.
+  var evex = EVEXFields()
+  var result = EncodedInstruction()
 
   /// Whether the row can be encoded in 64-bit mode in this form.
   static func allows(_ row: Row, _ form: TestForm) -> Bool {
@@ -65,6 +68,7 @@ struct RowEncoder {
     let usesMemory =
       form == .memory || form == .locked
       || (row.operands.contains { $0.letter == .modRM && !$0.allowsRegister })
+    if row.encoding.space == .evex { chooseEVEX(usesMemory: usesMemory, &random) }
     for operand in row.operands {
       let number = registerNumber(operand, &random)
       switch operand.letter {
@@ -98,7 +102,8 @@ struct RowEncoder {
   /// Gathers need three different registers.
   private mutating func distinctGatherRegisters(_ random: inout RandomSource) {
     guard let index = result.vectorIndex else { return }
-    while modRMReg == index { modRMReg = random.below(16) }
+    while modRMReg == index { modRMReg = random.below(vectorRegisters) }
+    if row.encoding.space == .evex { return }
     while vvvv == index || vvvv == modRMReg { vvvv = random.below(16) }
   }
 
@@ -106,9 +111,12 @@ struct RowEncoder {
     switch operand.kind {
     case .mmx, .x87, .mask: return random.below(8)
     case .segment: return random.pick([0, 3, 4, 5])
+    case .xmm, .ymm, .zmm: return random.below(vectorRegisters)
     default: return random.below(16)
     }
   }
+
+  private var vectorRegisters: Int { row.encoding.space == .evex ? 32 : 16 }
 
   private mutating func chooseAddress(_ operand: Operand, _ random: inout RandomSource) {
     result.usesGS = random.oneIn(12)
@@ -134,8 +142,9 @@ struct RowEncoder {
     rexB = base >= 8
     modRMMod = random.below(2) + 1
     let spread = modRMMod == 1 ? 100 : 300
-    result.displacement = Int64(random.below(2 * spread)) - Int64(spread)
-    displacementBytes = RowEncoder.little(UInt64(bitPattern: result.displacement), modRMMod == 1 ? 1 : 4)
+    let displacement = Int64(random.below(2 * spread)) - Int64(spread)
+    displacementBytes = RowEncoder.little(UInt64(bitPattern: displacement), modRMMod == 1 ? 1 : 4)
+    result.displacement = modRMMod == 1 ? displacement * displacementScale(operand) : displacement
     if isVector || base & 7 == 4 || random.oneIn(3) {
       chooseIndex(isVector, base, &random)
     } else {
@@ -146,14 +155,14 @@ struct RowEncoder {
   private mutating func chooseIndex(_ isVector: Bool, _ base: Int, _ random: inout RandomSource) {
     modRMRm = 4
     result.scale = random.below(4)
-    var index = random.below(16)
+    var index = random.below(isVector ? vectorRegisters : 16)
     if isVector {
       result.vectorIndex = index
     } else {
       while index == base { index = random.below(16) }
       if index == 4 { result.scale = 0 } else { result.index = index }
     }
-    rexX = index >= 8
+    rexX = index & 8 != 0
     sib = UInt8(result.scale << 6 | (index & 7) << 3 | (base & 7))
   }
 
@@ -169,12 +178,17 @@ struct RowEncoder {
     if form == .repeatedNotEqual { bytes.append(0xf2) }
     if result.usesGS { bytes.append(0x65) }
     if result.is32BitAddress || encoding.addressSize == 32 { bytes.append(0x67) }
-    rexR = modRMReg >= 8
-    if modRMMod == 3 { rexB = modRMRm >= 8 }
+    rexR = modRMReg & 8 != 0
+    if modRMMod == 3 {
+      rexB = modRMRm & 8 != 0
+      // EVEX extends the register in ModRM.rm by X, since no index is there.
+      rexX = modRMRm & 16 != 0
+    }
     if encoding.opcodeHoldsRegister { rexB = opcodeRegister >= 8 }
     switch encoding.space {
     case .legacy: bytes += legacyOpcode()
-    case .vex, .evex, .xop: bytes += vexOpcode(&random)
+    case .evex: bytes += evexOpcode(&random)
+    case .vex, .xop: bytes += vexOpcode(&random)
     }
     if encoding.modRM != .absent {
       bytes.append(UInt8(modRMMod << 6 | (modRMReg & 7) << 3 | (modRMRm & 7)))
@@ -217,6 +231,16 @@ struct RowEncoder {
     return bytes
   }
 
+  /// VEX.pp and EVEX.pp
+  var prefixField: Int {
+    switch row.encoding.prefix {
+    case .p66: 1
+    case .pF3: 2
+    case .pF2: 3
+    default: 0
+    }
+  }
+
   private func vexOpcode(_ random: inout RandomSource) -> [UInt8] {
     let encoding = row.encoding
     let length: Int
@@ -225,17 +249,10 @@ struct RowEncoder {
     case .ignored: length = random.below(2)
     default: length = 0
     }
-    let prefix: Int
-    switch encoding.prefix {
-    case .p66: prefix = 1
-    case .pF3: prefix = 2
-    case .pF2: prefix = 3
-    default: prefix = 0
-    }
     let usesV = row.operands.contains { $0.letter == .vvvv }
     let v = usesV ? ~vvvv & 15 : 15
     let w = encoding.w == true ? 1 : (encoding.w == nil ? random.below(2) : 0)
-    let low = v << 3 | length << 2 | prefix
+    let low = v << 3 | length << 2 | prefixField
     if encoding.map == .map0F, w == 0, !rexX, !rexB, random.oneIn(2) {
       return [0xc5, UInt8((rexR ? 0 : 0x80) | low), UInt8(encoding.opcode)]
     }

@@ -5,6 +5,8 @@ import CNative
 
 struct StateGenerator {
   var random: RandomSource
+  /// Fill the registers that AVX-512 adds; else they are zero.
+  var hasVectors512 = false
 
   /// A state in which `instruction` of `row` has its operands in reach, most of the time.
   mutating func state(for row: Row, _ instruction: EncodedInstruction, rip: UInt64) -> native_state {
@@ -18,7 +20,10 @@ struct StateGenerator {
       pointers(row, general)
       address(instruction, general)
     }
-    withUnsafeMutableBytes(of: &state.extended) { extended(row, $0, instruction) }
+    withUnsafeMutableBytes(of: &state.extended) {
+      extended(row, $0, instruction)
+      if hasVectors512 { vectors512(row, $0, instruction) }
+    }
     return state
   }
 
@@ -89,7 +94,7 @@ struct StateGenerator {
     let isNarrow = random.oneIn(2)
     for offset in stride(from: 160, to: 416, by: 8) { store(lane(isNarrow), offset) }
     for offset in stride(from: 576, to: 832, by: 8) { store(lane(isNarrow), offset) }
-    if let index = instruction.vectorIndex { gatherIndices(area, index) }
+    if let index = instruction.vectorIndex, !row.isVectors512 { gatherIndices(area, index) }
     if row.file == "x87.isa" { x87State(area) }
   }
 
@@ -102,7 +107,7 @@ struct StateGenerator {
   }
 
   /// Eight bytes of a vector register.
-  private mutating func lane(_ isNarrow: Bool) -> UInt64 {
+  mutating func lane(_ isNarrow: Bool) -> UInt64 {
     switch random.below(6) {
     case 0: return double()
     case 1: return UInt64(float()) | UInt64(float()) << 32
