@@ -59,18 +59,31 @@ def with_stats(vitrine, size):
     return result, instructions(result.errors)
 
 
+def per_turn(vitrine):
+    """Guest instructions of a turn of `mixing`, and of all around the turns, by an engine that counts: the one that is measured,
+    the translator when it counts, or the interpreter. None when there is none."""
+    for words in (vitrine, vitrine[:2] + ["--engine", "translator", "--count"], vitrine[:2] + ["--engine", "interpreter"]):
+        _, short = with_stats(words, 1000)
+        _, long = with_stats(words, 101000)
+        if short and long and long > short:
+            each = (long - short) / 100000
+            return each, short - 1000 * each
+    return None
+
+
 def growth(vitrine, powers):
     """Time per guest instruction of one loop at 10⁷, 10⁸ and 10⁹ instructions."""
     print("\ncost per guest instruction")
-    _, short = with_stats(vitrine, 1000)
-    _, long = with_stats(vitrine, 101000)
-    if not short or not long:
-        print("not measured: the engine does not count instructions (--stats)")
+    counts = per_turn(vitrine)
+    if not counts:
+        print("not measured: no engine counts instructions (--stats)")
         return None
-    per_turn = (long - short) / 100000
+    each, around = counts
     report = {}
     for power in powers:
-        result, count = with_stats(vitrine, int(10**power / per_turn))
+        turns = int(10**power / each)
+        result = measure.run(vitrine + [str(measure.KERNELS), "mixing", str(turns)])
+        count = int(turns * each + around)
         nanoseconds = result.processor / count * 1e9
         print(f"{count:14,} instructions {result.processor:8.3f} s {nanoseconds:8.3f} ns each")
         report[power] = {"instructions": count, "seconds": result.processor, "nanoseconds": nanoseconds}
@@ -102,7 +115,7 @@ int __wrap_posix_memalign(void **p, size_t a, size_t n) { ++*counter; return __r
 
 def counting_product():
     """The product linked once more from its object files, with an allocator that counts. None when they are not there."""
-    modules = ["CHost", "X86", "GuestMemory", "Engine", "LinuxABI", "Linux", "VirtualMachine", "vitrine"]
+    modules = ["CHost", "X86", "GuestMemory", "Engine", "Translator", "LinuxABI", "Linux", "VirtualMachine", "vitrine"]
     objects = [path for name in modules for path in Path(measure.ROOT, f".build/release/{name}.build").rglob("*.o")]
     if not objects:
         return None
@@ -133,13 +146,13 @@ def allocations(vitrine):
     if os.environ.get("VITRINE"):
         return None
     product = counting_product()
-    _, short = with_stats(vitrine, 100000)
-    _, long = with_stats(vitrine, 10000000)
-    if not product or not short or not long:
+    counts = per_turn(vitrine)
+    if not product or not counts:
         print("\nallocations: not measured")
         return None
     first, second = counted(product, 100000), counted(product, 10000000)
-    rate = (second - first) / ((long - short) / 1e6)
-    print(f"\nallocations: {first} at start-up, then {second - first} in {(long - short) / 1e6:.0f} million guest instructions"
+    millions = 9900000 * counts[0] / 1e6
+    rate = (second - first) / millions
+    print(f"\nallocations: {first} at start-up, then {second - first} in {millions:.0f} million guest instructions"
           f" ({rate:.4f} per million)")
     return {"start-up": first, "per million": rate}

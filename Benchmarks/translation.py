@@ -7,7 +7,7 @@ import statistics
 import measure
 
 CHAINS = ["through", "next", "same", "skip", "back", "scattered", "both"]
-FOREVER = ["open", "toggle", "twin", "fresh"]
+FOREVER = ["open", "toggle", "twin", "fresh", "beside"]
 PIECE = 71441  # bytes of one piece of `worst-cold straight`; a few percent more or less do not matter
 
 
@@ -91,7 +91,7 @@ def forever(engines, counts, report):
         for count in counts:
             found = row(f"new code {kind} {count}", program("forever", kind, count), engines, report)
             rates |= {name: (count / max(launched.processor, 1e-4)) for name, launched in found.items()}
-        print("  functions a second: " + ", ".join(f"{name} {rate:,.0f}" for name, rate in rates.items()))
+        print("  a second: " + ", ".join(f"{name} {rate:,.0f}" for name, rate in rates.items()))
 
 
 def measured(engines, quick):

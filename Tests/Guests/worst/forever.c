@@ -1,7 +1,8 @@
 // A program that makes code for ever, as a just-in-time compiler does: `forever KIND COUNT` writes COUNT functions one after
 // the other into 64 KiB that are used again and again, calls each once and checks what it computed. Kinds: `open`, memory that
 // is writable and executable; `toggle`, made writable and then executable again by mprotect; `twin`, two mappings of one memfd, one to
-// write, one to run; `fresh`, a new mapping for every function. Prints only what is the same in every run.
+// write, one to run; `fresh`, a new mapping for every function; `beside`, one function, which counts in a word of its own page.
+// Prints only what is the same in every run.
 #define _GNU_SOURCE
 #include <string.h>
 #include <sys/mman.h>
@@ -40,10 +41,28 @@ static void *mapping(int protection, int file) {
   return at;
 }
 
+// Code that is also written as data: a function counts its calls in the page in which it lies.
+static int beside(size_t count) {
+  static const unsigned char pattern[] = {
+      0xff, 0x05, 0x3a, 0, 0, 0,  // inc dword [rip + 58]: 64 bytes after the function's begin
+      0x8b, 0x05, 0x34, 0, 0, 0,  // mov eax, [rip + 52]
+      0xc3};
+  unsigned char *at = mapping(PROT_READ | PROT_WRITE | PROT_EXEC, -1);
+  memcpy(at, pattern, sizeof pattern);
+  for (size_t i = 0; i < count; i++)
+    if (((function *)(void *)at)(0) != (uint32_t)i + 1) {
+      printf("wrong count at %zu\n", i);
+      return 1;
+    }
+  printf("beside: %zu calls\n", count);
+  return 0;
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 3);
   const char *kind = argv[1];
   size_t count = strtoul(argv[2], NULL, 10);
+  if (!strcmp(kind, "beside")) return beside(count);
   int toggle = !strcmp(kind, "toggle"), twin = !strcmp(kind, "twin"), fresh = !strcmp(kind, "fresh");
   unsigned char *write, *run;
   if (twin) {
