@@ -1,6 +1,7 @@
 """Running a command and measuring it, and the table of what is measured. Owns Benchmarks/.out, where kernels and input
-files are made."""
+files are made, and a directory of its own for what programs write."""
 
+import atexit
 import hashlib
 import os
 import random
@@ -8,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ ROOT = FOLDER.parent
 OUT = FOLDER / ".out"
 KERNELS = OUT / "kernels"
 GUESTS = ROOT / "Tests/Guests/.out"
+PRIVATE = Path(tempfile.mkdtemp(prefix="vitrine-bench-"))  # what measured programs write; two sessions may run at once
+atexit.register(shutil.rmtree, PRIVATE, ignore_errors=True)
 
 
 @dataclass
@@ -39,7 +43,7 @@ class Result:
 
 def run(words, input=None, keep_errors=False):
     """Runs a command; its standard output is only digested."""
-    output, errors = OUT / "stdout", OUT / "stderr"
+    output, errors = PRIVATE / "stdout", PRIVATE / "stderr"
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, str(input or "/dev/null"), os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, str(output), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
@@ -73,7 +77,7 @@ class Launch:
 
 def launch(words, runs=1):
     """Runs a command by the launcher, which also measures its memory. None when a run fails."""
-    output = OUT / "launched"
+    output = PRIVATE / "launched"
     answer = subprocess.run([compile_launcher(), str(runs), output] + words, capture_output=True, text=True)
     if answer.returncode:
         return None
@@ -152,7 +156,7 @@ def prepare():
 
 
 def located(word):
-    places = {"{kernels}": KERNELS, "{guests}": GUESTS, "{data}": OUT, "{here}": FOLDER}
+    places = {"{kernels}": KERNELS, "{guests}": GUESTS, "{data}": OUT, "{private}": PRIVATE, "{here}": FOLDER}
     for name, path in places.items():
         word = word.replace(name, str(path))
     return word
