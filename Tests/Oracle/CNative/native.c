@@ -7,7 +7,9 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -27,6 +29,23 @@ static ucontext_t saved_context;
 static uint8_t saved_extended[16384];
 static uint32_t extended_size;
 static struct sigaction previous_actions[32];
+
+// Segment bases of a run; 0 in `uses_bases`: the host's own stay. While a run's FS base is in force, nothing here may use
+// thread-local variables, which is why the handler puts the host's back first of all.
+static int uses_bases;
+static uint64_t run_bases[2], host_bases[2];
+static volatile uint32_t run_number;
+static uint32_t seen_number;
+
+__attribute__((target("fsgsbase"))) static void write_bases(const uint64_t bases[2]) {
+  __builtin_ia32_wrfsbase64(bases[0]);
+  __builtin_ia32_wrgsbase64(bases[1]);
+}
+
+__attribute__((target("fsgsbase"))) static void read_bases(uint64_t bases[2]) {
+  bases[0] = __builtin_ia32_rdfsbase64();
+  bases[1] = __builtin_ia32_rdgsbase64();
+}
 
 // Register numbers of the instruction set in the order of gregs.
 static const int greg_of[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -83,14 +102,22 @@ static void store(const ucontext_t *context) {
 }
 
 static void on_signal(int signal, siginfo_t *info, void *pointer) {
-  // The kernel leaves AC as the interrupted code had it, and POPF may have set it.
-  __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~0x40000ULL);
+  if (uses_bases && running != NULL && !entering) {
+    read_bases(run_bases);
+    write_bases(host_bases);
+  }
+  // The kernel leaves AC, ID and NT as the interrupted code had them, and POPF may have set them.
+  __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~0x244000ULL);
   ucontext_t *context = pointer;
   if (entering) {
     entering = 0;
     saved_context = *context;
     memcpy(saved_extended, context->uc_mcontext.fpregs, extended_size);
     load(context);
+    if (uses_bases) {
+      read_bases(host_bases);
+      write_bases(run_bases);
+    }
     return;
   }
   if (running == NULL) {
@@ -113,6 +140,40 @@ static void on_signal(int signal, siginfo_t *info, void *pointer) {
   // Keep the frame's own place for the extended state, bring back everything else.
   memcpy(context->uc_mcontext.fpregs, saved_extended, extended_size);
   memcpy(context->uc_mcontext.gregs, saved_context.uc_mcontext.gregs, sizeof saved_context.uc_mcontext.gregs);
+}
+
+// A run that lasts from one tick to the next but one will not end by itself.
+static void on_tick(int signal, siginfo_t *info, void *pointer) {
+  if (running == NULL || entering) return;
+  if (seen_number != run_number) {
+    seen_number = run_number;
+    return;
+  }
+  on_signal(signal, info, pointer);
+}
+
+int native_limit_time(void) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_sigaction = on_tick;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+  sigfillset(&action.sa_mask);
+  if (sigaction(SIGALRM, &action, NULL) != 0) return -errno;
+  const struct itimerval interval = {.it_interval = {.tv_usec = 300000}, .it_value = {.tv_usec = 300000}};
+  return setitimer(ITIMER_REAL, &interval, NULL) == 0 ? 0 : -errno;
+}
+
+int native_has_bases(void) { return (getauxval(AT_HWCAP2) & 2) != 0; }
+
+void native_set_bases(const uint64_t bases[2]) {
+  run_bases[0] = bases[0];
+  run_bases[1] = bases[1];
+  uses_bases = 1;
+}
+
+void native_get_bases(uint64_t bases[2]) {
+  bases[0] = run_bases[0];
+  bases[1] = run_bases[1];
 }
 
 int native_install(void) {
@@ -152,6 +213,7 @@ uint64_t native_components(void) {
 __attribute__((noinline)) void native_run(native_state *state, native_result *result) {
   running_result = result;
   running = state;
+  run_number++;
   entering = 1;
   __asm__ volatile("int3" : : : "memory");
 }

@@ -1,6 +1,7 @@
 // What must be equal after an instruction: everything but what the manual leaves undefined.
 
 import CNative
+import Glibc
 
 struct Comparison {
   /// RFLAGS bits that the row leaves undefined.
@@ -31,6 +32,33 @@ struct Comparison {
     let hasOperand = row.operands.contains { $0.letter == .modRM && $0.allowsMemory }
     pointers = !hasPointers ? [] : Set(6..<16).union(hasOperand ? 16..<24 : 0..<0)
   }
+
+  /// For states behind many instructions: only these flags are left out, and the x87 unit's pointers.
+  init(undefinedFlags: UInt64) {
+    self.undefinedFlags = undefinedFlags
+    (hasLargeArea, mayFaultEarly, mustBeDefined, pointers) = (false, false, false, [])
+  }
+
+  /// Quickly, whether `differences` would find nothing.
+  func isEqual(_ native: native_state, _ guest: native_state) -> Bool {
+    guard native.rip == guest.rip, (native.rflags ^ guest.rflags) & flagMask == 0 else { return false }
+    return withUnsafeBytes(of: native) { left in
+      withUnsafeBytes(of: guest) { right in
+        guard let a = left.baseAddress, let b = right.baseAddress,
+          let extended = MemoryLayout<native_state>.offset(of: \native_state.extended)
+        else { return false }
+        return memcmp(a, b, 128) == 0
+          && Comparison.comparedRanges.allSatisfy {
+            memcmp(a + extended + $0.lowerBound, b + extended + $0.lowerBound, $0.count) == 0
+          }
+      }
+    }
+  }
+
+  /// `comparedExtended` as ranges, with what AVX-512 adds.
+  private static let comparedRanges: [Range<Int>] =
+    [0..<6, 24..<28] + (0..<8).map { 32 + $0 * 16..<42 + $0 * 16 }
+    + [160..<416, 576..<832, Int(NATIVE_OPMASK)..<Int(NATIVE_EXTENDED_SIZE)]
 
   /// Flags that are compared. RF (bit 16) is the debug trap's business; ID (bit 21) is not among what sigreturn restores.
   var flagMask: UInt64 { 0x40dd5 & ~undefinedFlags }

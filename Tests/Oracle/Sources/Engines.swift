@@ -7,6 +7,9 @@ enum Engines {
   /// Makes an engine for an address space; nil when the host refuses what it needs.
   typealias Factory = (AddressSpace) -> (any GuestEngine)?
 
+  /// What the tests compare with silicon.
+  static let tested = ["interpreter"]
+
   static let names = "interpreter|silicon"
 
   static func named(_ name: String) -> Factory? {

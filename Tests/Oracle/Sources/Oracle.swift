@@ -10,6 +10,8 @@ struct Oracle {
   private var show = 3
   private var folder = "ISA"
   private var engine = "interpreter"
+  /// `--blocks`: random blocks instead of single instructions.
+  private var blocks = BlockOptions()
 
   /// `--capture`: where to write vectors; `--replay`: check against these alone.
   private var capture: String?
@@ -27,6 +29,15 @@ struct Oracle {
     var oracle = Oracle()
     var rest = arguments[...]
     while let option = rest.popFirst() {
+      switch option {
+      case "--list-engines":
+        for name in Engines.tested { print(name) }
+        return 0
+      case "--faults":
+        oracle.blocks.faults = true
+        continue
+      default: break
+      }
       guard let value = rest.popFirst() else { return usage() }
       switch option {
       case "--states": oracle.states = Int(value) ?? oracle.states
@@ -35,6 +46,10 @@ struct Oracle {
       case "--show": oracle.show = Int(value) ?? oracle.show
       case "--isa": oracle.folder = value
       case "--engine": oracle.engine = value
+      case "--blocks": oracle.blocks.count = Int(value) ?? 0
+      case "--only": oracle.blocks.only = UInt64(value)
+      case "--length":
+        guard oracle.blocks.setLength(value) else { return usage() }
       case "--capture": oracle.capture = value
       case "--replay": oracle.replay = value
       default: return usage()
@@ -45,7 +60,7 @@ struct Oracle {
 
   private static func usage() -> Int32 {
     print(
-      "usage: oracle [--states N] [--seed S] [--row MNEMONIC|FILE.isa[:LINE]] [--show N] [--isa DIRECTORY]\n       [--engine \(Engines.names)] [--capture FILE | --replay FILE]"
+      "usage: oracle [--states N] [--seed S] [--row MNEMONIC|FILE.isa[:LINE]] [--show N] [--isa DIRECTORY]\n       [--engine \(Engines.names)] [--capture FILE | --replay FILE]\n       oracle --blocks N [--seed S] [--engine NAME] [--faults] [--length MIN-MAX] [--only SEED]\n       oracle --list-engines"
     )
     return 2
   }
@@ -56,6 +71,14 @@ struct Oracle {
     else {
       print("oracle: cannot set up")
       return 2
+    }
+    if blocks.count > 0 || blocks.only != nil {
+      blocks.seed = seed
+      guard var command = BlockCommand(blocks, rows: rows, guest: guest) else {
+        print("oracle: cannot set up blocks")
+        return 2
+      }
+      return command.run()
     }
     let path = replay ?? "Tests/Oracle/vectors.txt"
     if capture == nil, let known = Vectors(path: path) { vectors = known }

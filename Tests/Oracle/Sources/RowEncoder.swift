@@ -33,6 +33,7 @@ struct RowEncoder {
   private var opcodeRegister = 0
   var rexB = false, rexX = false, rexR = false
   private var forceRex = false
+  private var allForms = false
   /// What only EVEX has; see RowEncoder+EVEX.swift.
   var evex = EVEXFields()
   var result = EncodedInstruction()
@@ -52,10 +53,12 @@ struct RowEncoder {
     }
   }
 
-  static func encode(_ row: Row, _ form: TestForm, _ random: inout RandomSource, codeAddress: UInt64)
-    -> EncodedInstruction
-  {
+  /// `allForms`: also addresses without a base or a displacement, and far displacements, which only random blocks prepare.
+  static func encode(
+    _ row: Row, _ form: TestForm, _ random: inout RandomSource, codeAddress: UInt64, allForms: Bool = false
+  ) -> EncodedInstruction {
     var encoder = RowEncoder(row: row)
+    encoder.allForms = allForms
     encoder.chooseOperands(form, &random)
     return encoder.assemble(form, &random, codeAddress: codeAddress)
   }
@@ -123,6 +126,7 @@ struct RowEncoder {
     result.is32BitAddress =
       row.encoding.addressSize == 32 || (row.encoding.addressSize == nil && random.oneIn(12))
     let isVector = operand.kind == .vectorMemory
+    if allForms, !isVector, chooseRareAddress(&random) { return }
     let kind = isVector ? 2 : random.below(8)
     if kind == 0 {  // RIP-relative; the displacement is fixed up at the end
       modRMMod = 0
@@ -150,6 +154,35 @@ struct RowEncoder {
     } else {
       modRMRm = base & 7
     }
+  }
+
+  /// Now and then: base without displacement, with or without index; index without base; base with a far displacement.
+  private mutating func chooseRareAddress(_ random: inout RandomSource) -> Bool {
+    let kind = random.below(12)
+    if kind > 3 { return false }
+    let base = random.below(16)
+    let index = random.below(16)
+    if kind < 2 && base & 7 == 5 { return false }
+    if kind > 0 && kind < 3 && (index == 4 || index == base) { return false }
+    modRMMod = kind == 3 ? 2 : 0
+    modRMRm = base & 7
+    if kind == 1 || kind == 2 || base & 7 == 4 {
+      modRMRm = 4
+      result.scale = kind == 0 || kind == 3 ? 0 : random.below(4)
+      let number = kind == 0 || kind == 3 ? 4 : index
+      rexX = number >= 8
+      sib = UInt8(result.scale << 6 | (number & 7) << 3 | (kind == 2 ? 5 : base & 7))
+      if number != 4 { result.index = number }
+    }
+    if kind != 2 {
+      result.base = base
+      rexB = base >= 8
+    }
+    if kind >= 2 {
+      result.displacement = Int64(Int32(truncatingIfNeeded: random.edge()))
+      displacementBytes = RowEncoder.little(UInt64(bitPattern: result.displacement), 4)
+    }
+    return true
   }
 
   private mutating func chooseIndex(_ isVector: Bool, _ base: Int, _ random: inout RandomSource) {

@@ -8,35 +8,36 @@ import GuestMemory
 
 final class SiliconEngine: GuestEngine {
   private let memory: AddressSpace
-  private let aside: UnsafeMutableRawPointer
   private(set) var instructionCount: InstructionCount = 0
 
-  init(memory: AddressSpace) {
-    self.memory = memory
-    aside = .allocate(byteCount: Int(Layout.dataSize), alignment: 64)
-  }
-
-  deinit { aside.deallocate() }
+  init(memory: AddressSpace) { self.memory = memory }
 
   var executesVectors512: Bool { CPUID.hostHasVectors512 }
 
   func flush() {}
 
   func run(_ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount) -> Exit {
-    guard let native = UnsafeMutableRawPointer(bitPattern: UInt(Layout.data)) else { return .budget }
-    let guest = memory.base + Int(Layout.data)
-    let size = Int(Layout.dataSize)
-    aside.copyMemory(from: native, byteCount: size)
-    native.copyMemory(from: guest, byteCount: size)
+    let areas = memory.regions().filter { $0.permissions.contains(.write) }
+    exchange(areas)
     var state = native_state()
     var result = native_result()
     state.take(from: cpu)
     native_run(&state, &result)
     state.load(into: cpu)
-    guest.copyMemory(from: native, byteCount: size)
-    native.copyMemory(from: aside, byteCount: size)
+    exchange(areas)
     instructionCount += 1
     return SiliconEngine.exit(result)
+  }
+
+  /// Exchanges what the guest may write with the native side's pages at the same addresses.
+  private func exchange(_ areas: [Region]) {
+    for area in areas {
+      guard let native = UnsafeMutableRawPointer(bitPattern: UInt(area.start)) else { continue }
+      let words = Int(area.end - area.start) / 8
+      let left = native.bindMemory(to: UInt64.self, capacity: words)
+      let right = (memory.base + Int(area.start)).bindMemory(to: UInt64.self, capacity: words)
+      for word in 0..<words { (left[word], right[word]) = (right[word], left[word]) }
+    }
   }
 
   private static func exit(_ result: native_result) -> Exit {

@@ -48,6 +48,14 @@ int native_protect(uint64_t address, uint64_t size, int protection);
 int native_is_mapped(uint64_t address);
 /// Sets the host's GS base (free in this process).
 void native_set_gs_base(uint64_t base);
+/// 1 when programs may set the bases of FS and GS themselves.
+int native_has_bases(void);
+/// Runs from now on start with these bases of FS and GS; the host's own come back at their end.
+void native_set_bases(const uint64_t bases[2]);
+/// The bases at the end of the last run.
+void native_get_bases(uint64_t bases[2]);
+/// From now on a run that does not end within a second ends with SIGALRM.
+int native_limit_time(void);
 /// 1 when the host has the CPUID bit: leaf, subleaf, register 0…3 (eax ebx ecx edx), bit.
 int native_has(uint32_t leaf, uint32_t subleaf, int reg, int bit);
 #endif

@@ -1,0 +1,135 @@
+// Runs a block natively and twice by an engine, and says what differs.
+
+import CHost
+import CNative
+import Engine
+import GuestMemory
+import X86
+
+/// What came of one block.
+struct BlockOutcome {
+  var lines: [String] = []
+  var ending = Ending.completed
+  var start = native_state()
+  /// Both sides agree only because this process has something mapped where the guest faults.
+  var isExcused = false
+}
+
+final class BlockRunner {
+  let guest: Guest
+  let memory: BlockMemory
+  let options: BlockOptions
+  private let anyRow: Row
+  private let cpu: UnsafeMutablePointer<CPUState>
+
+  init?(_ guest: Guest, _ options: BlockOptions, anyRow: Row) {
+    guard let memory = BlockMemory(guest), native_limit_time() == 0 else { return nil }
+    self.guest = guest
+    self.memory = memory
+    self.options = options
+    self.anyRow = anyRow
+    cpu = guest.cpu
+  }
+
+  /// Runs a block whose code is in place.
+  func run(_ program: BlockProgram, _ block: AssembledBlock) -> BlockOutcome {
+    var outcome = BlockOutcome()
+    outcome.start = state(program, block)
+    memory.prepare(program, block)
+    let first = runGuest(program, outcome.start)
+    if case .pageFault(let address) = first.ending, !BlockLayout.isOurs(address),
+      native_is_mapped(address) != 0
+    {
+      outcome.isExcused = true
+      outcome.ending = first.ending
+      return outcome
+    }
+    let native = runNative(program, outcome.start)
+    outcome.ending = native.ending
+    if case .otherSignal(14) = native.ending {
+      outcome.isExcused = first.ending == .otherSignal(-2)
+      if outcome.isExcused { return outcome }
+    }
+    let mask = flagMask(program, block, native)
+    outcome.lines = compare(native, first, mask)
+    if outcome.lines.isEmpty {
+      let second = runGuest(program, outcome.start)
+      outcome.lines = compare(native, second, mask)
+      if !outcome.lines.isEmpty { outcome.lines.insert("only the second run differs", at: 0) }
+    }
+    return outcome
+  }
+
+  private struct Side {
+    var state: native_state
+    var ending: Ending
+    var bases: [UInt64]
+  }
+
+  private func runNative(_ program: BlockProgram, _ start: native_state) -> Side {
+    memory.restore(native: true)
+    var bases = [program.fsBase, program.gsBase]
+    if options.hasBases { native_set_bases(bases) }
+    var state = start
+    var result = native_result()
+    native_run(&state, &result)
+    if options.hasBases { native_get_bases(&bases) }
+    return Side(state: state, ending: Ending(result), bases: bases)
+  }
+
+  private func runGuest(_ program: BlockProgram, _ start: native_state) -> Side {
+    memory.restore(native: false)
+    // For the engine that is silicon itself.
+    if options.hasBases { native_set_bases([program.fsBase, program.gsBase]) }
+    cpu.pointee.fs_base = program.fsBase
+    cpu.pointee.gs_base = program.gsBase
+    var state = start
+    let ending = guest.run(&state)
+    return Side(state: state, ending: ending, bases: [cpu.pointee.fs_base, cpu.pointee.gs_base])
+  }
+
+  private func state(_ program: BlockProgram, _ block: AssembledBlock) -> native_state {
+    var generator = StateGenerator(random: RandomSource(seed: program.seed))
+    generator.hasVectors512 = guest.engine.executesVectors512
+    var state = generator.state(for: anyRow, EncodedInstruction(), rip: block.address)
+    withUnsafeMutableBytes(of: &state.general) { raw in
+      for number in 0..<16 {
+        raw.storeBytes(of: program.registers[number], toByteOffset: number * 8, as: UInt64.self)
+      }
+    }
+    return state
+  }
+
+  // MARK: Comparing
+
+  /// Flags that are defined where the block ended. INT3 leaves RIP behind itself. In the middle of an instruction, or
+  /// outside of the block, none is compared.
+  private func flagMask(_ program: BlockProgram, _ block: AssembledBlock, _ native: Side) -> UInt32 {
+    let analysis = FlagAnalysis(program.items)
+    let isTrap = native.ending == .completed
+    for (index, item) in program.items.enumerated() where item.label == nil {
+      if isTrap
+        ? item.bytes == [0xcc] && block.places[index] + 1 == native.state.rip
+        : block.places[index] == native.state.rip
+      {
+        return analysis.before[index]
+      }
+    }
+    return 0
+  }
+
+  private func compare(_ native: Side, _ guest: Side, _ flags: UInt32) -> [String] {
+    var lines: [String] = []
+    if native.ending != guest.ending {
+      lines.append("ending: native \(native.ending), guest \(guest.ending)")
+    }
+    let comparison = Comparison(undefinedFlags: UInt64(~flags & FlagAnalysis.status))
+    if !comparison.isEqual(native.state, guest.state) {
+      lines += comparison.differences(native.state, guest.state)
+    }
+    if options.hasBases && native.bases != guest.bases {
+      lines.append("fs, gs base: native \(native.bases), guest \(guest.bases)")
+    }
+    return lines + memory.differences()
+  }
+}
