@@ -4,7 +4,7 @@
 
 # Writes the Generated/ folders from the rows in ISA/.
 gen:
-	@rm -rf Sources/X86/Generated Sources/Engine/Generated
+	@rm -rf Sources/X86/Generated Sources/Engine/Generated Sources/Translator/Generated
 	@swift build --package-path Tools/isagen --quiet
 	@Tools/isagen/.build/debug/isagen
 

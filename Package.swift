@@ -32,10 +32,13 @@ let package = Package(
     .target(name: "X86", swiftSettings: core),
     .target(name: "GuestMemory", dependencies: ["CHost"], swiftSettings: core),
     .target(name: "Engine", dependencies: ["X86", "GuestMemory", "CHost"], swiftSettings: core),
+    .target(
+      name: "Translator", dependencies: ["Engine", "X86", "GuestMemory", "CHost"], swiftSettings: core),
     .target(name: "LinuxABI", swiftSettings: core),
     .target(name: "Linux", dependencies: ["LinuxABI", "X86", "GuestMemory", "CHost"], swiftSettings: core),
     .target(
-      name: "VirtualMachine", dependencies: ["Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost"],
+      name: "VirtualMachine",
+      dependencies: ["Engine", "Translator", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost"],
       swiftSettings: core),
     .executableTarget(
       name: "vitrine", dependencies: ["VirtualMachine", "Linux", "X86"],
@@ -45,7 +48,7 @@ let package = Package(
     // The silicon oracle (Docs/testing.md).
     .target(name: "CNative", path: "Tests/Oracle/CNative", cSettings: [.unsafeFlags(["-O2"])]),
     .executableTarget(
-      name: "oracle", dependencies: ["CNative", "Engine", "GuestMemory", "X86", "CHost"],
+      name: "oracle", dependencies: ["CNative", "Engine", "Translator", "GuestMemory", "X86", "CHost"],
       path: "Tests/Oracle/Sources", swiftSettings: [.unsafeFlags(["-static-executable"])],
       linkerSettings: staticExecutable),
 

@@ -25,7 +25,11 @@ static __thread vt_frame *current_frame;
 static void on_fault(int signal, siginfo_t *info, void *context_pointer) {
   ucontext_t *context = context_pointer;
   vt_frame *frame = current_frame;
-  if (info->si_code <= 0 && vt_signal_forward(signal, info)) return;  // sent by a process, and the guest catches it
+  if (info->si_code > 0 && vt_translated_fault(context_pointer)) return;
+  if (info->si_code <= 0 && vt_signal_forward(signal, info)) {  // sent by a process, and the guest catches it
+    vt_translated_interrupt(context_pointer);
+    return;
+  }
   if (frame == NULL || info->si_code == SI_USER || info->si_code == SI_TKILL || info->si_code == SI_QUEUE) {
     struct sigaction default_action = {.sa_handler = SIG_DFL};
     sigaction(signal, &default_action, NULL);
@@ -67,7 +71,7 @@ static int install_stack(void) {
 }
 
 int vt_guard_install(void) {
-  static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE};
+  static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
   int failure = install_stack();
   if (failure != 0) return failure;
   struct sigaction action;
@@ -76,7 +80,7 @@ int vt_guard_install(void) {
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
     if (sigaction(signals[i], &action, NULL) != 0) return -errno;
-  return 0;
+  return vt_translated_install();
 }
 
 /// Saves the callee-saved registers, records the frame, calls, and returns 0; a fault lands on the recovery label, which

@@ -31,7 +31,7 @@ static struct {
   uint8_t information[INFORMATION];
 } queue[QUEUE];
 static volatile uint32_t queue_length;
-static volatile uint64_t caught;  // signals whose guest disposition is a handler
+static volatile uint64_t caught, ignored;  // signals whose guest disposition is a handler, or to be ignored
 
 void vt_signal_restorer(void);
 extern char vt_signal_call_begin[], vt_signal_call_end[], vt_signal_call_refused[];
@@ -100,6 +100,7 @@ static void on_signal(int signal, siginfo_t *info, void *context_pointer) {
   uint64_t rip = (uint64_t)context->uc_mcontext.gregs[REG_RIP];
   if (rip >= (uint64_t)vt_signal_call_begin && rip < (uint64_t)vt_signal_call_end)
     context->uc_mcontext.gregs[REG_RIP] = (greg_t)vt_signal_call_refused;
+  vt_translated_interrupt(context_pointer);
 }
 
 static uint64_t block_all(void) {
@@ -114,12 +115,15 @@ static void set_mask(uint64_t mask) {
 
 void vt_signal_attach(volatile uint32_t *attention) { attention_word = attention ? attention : &no_attention; }
 
-static int is_guarded(int32_t signal) { return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE; }
+static int is_guarded(int32_t signal) {
+  return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL || signal == SIGTRAP;
+}
 
 int64_t vt_signal_set(int32_t signal, int32_t disposition, uint64_t flags) {
   if (signal < 1 || signal > 64) return -22;
   uint64_t bit = 1ull << (signal - 1);
   if (disposition == VT_SIGNAL_CATCH) caught |= bit; else caught &= ~bit;
+  if (disposition == VT_SIGNAL_IGNORE) ignored |= bit; else ignored &= ~bit;
   if (is_guarded(signal)) return 0;
   kernel_action action = {SIG_DFL, (flags & (SA_NOCLDSTOP | SA_NOCLDWAIT)) | RESTORER, vt_signal_restorer, 0};
   if (disposition == VT_SIGNAL_IGNORE) action.handler = SIG_IGN;
@@ -180,6 +184,7 @@ void vt_signal_forget(void) {
 }
 
 int32_t vt_signal_forward(int32_t signal, const void *information) {
+  if (ignored >> (signal - 1) & 1) return 1;
   if (!(caught >> (signal - 1) & 1)) return 0;
   vt_signal_record(signal, information);
   return 1;

@@ -240,7 +240,8 @@ public enum ExtendedState {
     return laidOut & ~xcr0 == 0 && present & ~laidOut == 0 && reserved == 0
   }
 
-  private static func restoreX87(
+  /// The x87 part of FXRSTOR.
+  public static func restoreX87(
     _ cpu: UnsafeMutablePointer<CPUState>, from area: UnsafeRawPointer, wide: Bool
   ) {
     let status = area.loadUnaligned(fromByteOffset: 2, as: UInt16.self)

@@ -5,6 +5,7 @@ import CHost
 import Engine
 import GuestMemory
 import Linux
+import Translator
 
 /// What to run and how.
 public struct UserMachineConfiguration: Sendable {
@@ -14,7 +15,11 @@ public struct UserMachineConfiguration: Sendable {
   public var program: [UInt8] = []
   public var arguments: [[UInt8]] = []
   public var environment: [[UInt8]] = []
-  public var engine = "interpreter"
+  /// What executes the guest: the translator where the host has what it needs, else the interpreter.
+  public enum Engine: String, Sendable { case automatic = "auto", translator, interpreter }
+
+  public var engine = Engine.automatic
+  public var translator = TranslatorOptions()
   public var cpuLevel = "max"
   public var trace = Trace.none
   public var wantsStatistics = false
@@ -65,8 +70,8 @@ public final class UserMachine {
     } catch {
       return .failed("cannot reserve the guest's address space (errno \(error.number))")
     }
-    guard let engine = InterpreterEngine(memory: memory) else {
-      return .failed("cannot install the handlers for guest faults")
+    guard let engine = makeEngine(memory) else {
+      return .failed("cannot start the engine: the host lacks BMI2, memory, or refuses signal handlers")
     }
     let name = configuration.cpuLevel
     guard let level = CPUID.Level(name: name, vectors512: engine.executesVectors512) else {
@@ -84,6 +89,17 @@ public final class UserMachine {
       let termination = loop(engine, process)
       if configuration.wantsStatistics { writeStatistics(engine, process) }
       return termination
+    }
+  }
+
+  private func makeEngine(_ memory: AddressSpace) -> (any GuestEngine)? {
+    var options = configuration.translator
+    if configuration.budget != nil { options.countsInstructions = true }
+    switch configuration.engine {
+    case .interpreter: return InterpreterEngine(memory: memory)
+    case .translator: return TranslatorEngine(memory: memory, options: options)
+    case .automatic:
+      return TranslatorEngine(memory: memory, options: options) ?? InterpreterEngine(memory: memory)
     }
   }
 
@@ -165,7 +181,7 @@ public final class UserMachine {
 
   // MARK: The run loop
 
-  private func loop(_ engine: InterpreterEngine, _ process: LinuxProcess) -> Termination {
+  private func loop(_ engine: any GuestEngine, _ process: LinuxProcess) -> Termination {
     var remaining: InstructionCount = configuration.budget ?? InstructionCount.max / 2
     while true {
       let before = engine.instructionCount
@@ -213,17 +229,31 @@ public final class UserMachine {
     process.writeDiagnostic(report.text())
   }
 
-  private func writeStatistics(_ engine: InterpreterEngine, _ process: LinuxProcess) {
-    let statistics = engine.statistics
-    let text = """
-      vitrine: engine \(configuration.engine)
-      vitrine: instructions \(engine.instructionCount)
-      vitrine: blocks \(statistics.blocks)
-      vitrine: operations \(statistics.operations)
-      vitrine: flushes \(statistics.flushes)
-      vitrine: invalidations \(statistics.invalidations)
-
-      """
+  private func writeStatistics(_ engine: any GuestEngine, _ process: LinuxProcess) {
+    var lines: [(String, Int)] = []
+    var name = "interpreter"
+    if let engine = engine as? InterpreterEngine {
+      let statistics = engine.statistics
+      lines = [
+        ("instructions", Int(engine.instructionCount)), ("blocks", statistics.blocks),
+        ("operations", statistics.operations), ("flushes", statistics.flushes),
+        ("invalidations", statistics.invalidations),
+      ]
+    } else if let engine = engine as? TranslatorEngine {
+      name = "translator"
+      let statistics = engine.statistics
+      if engine.countsInstructions { lines = [("instructions", Int(engine.instructionCount))] }
+      lines += [
+        ("blocks", statistics.blocks), ("translated instructions", statistics.instructions),
+        ("guest bytes", statistics.guestBytes), ("host bytes", statistics.hostBytes),
+        ("links", statistics.links), ("unlinks", statistics.unlinks),
+        ("indirect misses", statistics.indirectMisses), ("exits", statistics.exits),
+        ("interpreted instructions", statistics.interpreted), ("faults", statistics.faults),
+        ("flushes", statistics.flushes), ("invalidations", statistics.invalidations),
+      ]
+    }
+    var text = "vitrine: engine \(name)\n"
+    for (label, value) in lines { text += "vitrine: \(label) \(value)\n" }
     process.writeDiagnostic(text)
   }
 }

@@ -54,10 +54,23 @@ enum RunCommand {
     switch option.name {
     case "--engine":
       let name = try reader.text(of: option)
-      guard name == "interpreter" else {
-        throw UsageError("unknown engine: \(shown(name)) (there is: interpreter)")
+      guard let engine = UserMachineConfiguration.Engine(rawValue: name) else {
+        throw UsageError("unknown engine: \(shown(name)) (there are: auto, translator, interpreter)")
       }
-      configuration.engine = name
+      configuration.engine = engine
+    case "--unguarded":
+      try reader.requireNoValue(option)
+      configuration.translator.isGuarded = false
+    case "--count":
+      try reader.requireNoValue(option)
+      configuration.translator.countsInstructions = true
+    case "--translation-cache":
+      configuration.translator.cacheSize = Int(try number(of: option, &reader, 1...(1 << 20)) << 10)
+    case "--no-links":
+      try reader.requireNoValue(option)
+      configuration.translator.linksBlocks = false
+    case "--flush-after":
+      configuration.translator.flushInterval = Int(try number(of: option, &reader, 1...UInt64(Int32.max)))
     case "--cpu":
       let name = try reader.text(of: option)
       guard ["v1", "v2", "v3", "v4", "max"].contains(name) else {
@@ -87,6 +100,16 @@ enum RunCommand {
       configuration.reportVectors = true
     default: throw UsageError("unknown option: \(shown(option.name))")
     }
+  }
+
+  private static func number(
+    of option: Option, _ reader: inout WordReader, _ range: ClosedRange<UInt64>
+  ) throws(UsageError) -> UInt64 {
+    let text = try reader.text(of: option)
+    guard let number = parseNumber(text), range.contains(number) else {
+      throw UsageError("\(option.name) needs a number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
   }
 
   private static func setVariable(_ assignment: [UInt8], in environment: inout [[UInt8]]) throws(UsageError) {

@@ -4,6 +4,7 @@
 #define CHOST_H
 #include "state.h"
 #include "guard.h"
+#include "translated.h"
 #include "signals.h"
 #include "memory.h"
 #include "host.h"

@@ -22,7 +22,7 @@ int32_t vt_signal_take(uint64_t blocked, void *information);
 uint64_t vt_signal_waiting(void);
 /// Forgets all waiting signals: a forked child has none.
 void vt_signal_forget(void);
-/// Called by the fault handler for a synchronous signal that a process sent: 1 when the guest catches it.
+/// Called by the fault handler for a synchronous signal that a process sent: 1 when the guest catches or ignores it.
 int32_t vt_signal_forward(int32_t signal, const void *information);
 /// A system call that returns -EINTR as soon as a caught signal arrives, and VT_NOT_STARTED when one already waits.
 int64_t vt_signal_call(

@@ -12,6 +12,39 @@ typedef struct {
   uint16_t padding[3];
 } vt_x87_register;
 
+/// The part of the state that only the translator uses. Its first members are within reach of an 8-bit displacement.
+typedef struct {
+  /// Which exit of translated code was taken: a site's number, or VT_EXIT_….
+  uint32_t site;
+  uint32_t reserved;
+  /// Guest address that an indirect branch or return goes to.
+  uint64_t target;
+  /// FS and GS bases of the guest, guarded.
+  uint64_t fs_base;
+  uint64_t gs_base;
+  /// Instructions that may still be executed, when they are counted.
+  int64_t remaining;
+  /// RFLAGS of the guest, in hardware form.
+  uint64_t rflags;
+  /// Host stack pointers: of the run loop, and of the shadow stack of return addresses.
+  uint64_t host_rsp;
+  uint64_t shadow_rsp;
+  /// Where to enter; where a fault or signal interrupted, in the code cache.
+  uint64_t entry;
+  uint64_t host_rip;
+  /// The host's RCX when translated code was left.
+  uint64_t scratch;
+  /// Host address of guest address 0, and its negative.
+  uint64_t window;
+  uint64_t negative_window;
+  /// FXSAVE image of the guest's x87 state; used when `uses_x87` is not 0.
+  void *x87_area;
+  uint32_t uses_x87;
+  /// 0: YMM registers (XMM without AVX), 1: ZMM and opmask registers as well.
+  uint32_t uses_zmm;
+  uint32_t has_avx;
+} vt_translated_state;
+
 /// The architectural state of one guest CPU.
 ///
 ///     offset
@@ -20,9 +53,10 @@ typedef struct {
 ///      136  effective        scratch: an address computed by a preceding address operation
 ///      144  fs_base, gs_base
 ///      160  rip
-///      168  flags_result     lazy flags, see Engine/Flags.swift
-///      176  flags_carries
-///      184  flags_other      DF, TF, AC, ID … in their RFLAGS positions
+///      168  translated       what translated code and its run loop tell each other
+///           flags_result     lazy flags, see X86/LazyFlags.swift
+///           flags_carries
+///           flags_other      DF, TF, AC, ID … in their RFLAGS positions
 typedef struct {
   uint64_t general[16];
   uint64_t zero;
@@ -30,6 +64,7 @@ typedef struct {
   uint64_t fs_base;
   uint64_t gs_base;
   uint64_t rip;
+  vt_translated_state translated;
   uint64_t flags_result;
   uint64_t flags_carries;
   uint64_t flags_other;
@@ -102,6 +137,7 @@ typedef struct {
 enum {
   VT_OFFSET_VECTOR = offsetof(vt_cpu_state, vector),
   VT_OFFSET_X87 = offsetof(vt_cpu_state, x87),
+  VT_OFFSET_TRANSLATED = offsetof(vt_cpu_state, translated),
   /// Sizes: the vector registers with the opmask registers behind them, the x87 registers.
   VT_SIZE_VECTOR = offsetof(vt_cpu_state, mxcsr) - offsetof(vt_cpu_state, vector),
   VT_SIZE_X87 = sizeof(((vt_cpu_state *)0)->x87),

@@ -106,6 +106,7 @@ public struct Decoder {
     instruction = Instruction()
     instruction.mode = mode
     var byte = readPrefixes()
+    instruction.opcodeOffset = UInt8(truncatingIfNeeded: position &- 1)
     var table = 0
     if byte == 0x0f {
       (table, byte) = readEscape()
@@ -123,6 +124,7 @@ public struct Decoder {
     if entry &>> 24 & 1 != 0 {
       let modRM = next()
       instruction.modRM = modRM
+      instruction.modRMOffset = UInt8(truncatingIfNeeded: position &- 1)
       let isRegister = modRM >= 0xc0 || entry &>> 25 & 1 != 0
       context |= (isRegister ? 1 : 0) &<< ContextField.isRegisterForm
       context |=
@@ -158,6 +160,7 @@ public struct Decoder {
     } else if let override = Segment(rawValue: segment) {
       instruction.segment = override
     }
+    instruction.immediateOffset = UInt8(truncatingIfNeeded: position)
     if row.immediateCode != 0 { readImmediates(&instruction, row) }
     instruction.prefixes.formUnion(prefixes)
     if !prefixes.isDisjoint(with: [.vex, .evex]) {

@@ -68,6 +68,11 @@
   public var roundingControl: UInt8 = 0
   /// EVEX.aaa
   public var opmask: UInt8 = 0
+  /// Offsets in bytes: behind legacy prefixes and REX (the opcode, its escape, or VEX, EVEX, XOP); ModRM, 0 when there is
+  /// none; behind the memory operand (the immediates).
+  public var opcodeOffset: UInt8 = 0
+  public var modRMOffset: UInt8 = 0
+  public var immediateOffset: UInt8 = 0
 
   @inlinable public init() {}
 

@@ -38,7 +38,10 @@ struct GeneratedFile {
     var tables = TableEmitter(instructionSet)
     let semantics = HandlerEmitter.semantics(in: root + "/Sources/Engine/Semantics")
     let handlers = HandlerEmitter(instructionSet, semantics: semantics)
-    let files = tables.emit() + handlers.emit() + [FeatureEmitter.emit(instructionSet)]
+    let files =
+      tables.emit() + handlers.emit() + [
+        FeatureEmitter.emit(instructionSet), PlanEmitter.emit(instructionSet),
+      ]
     let problems = parser.problems + tables.problems + handlers.problems
     for problem in problems.prefix(40) { Files.complain(problem.description) }
     if !problems.isEmpty {

@@ -1,0 +1,81 @@
+// Entering and leaving translated code, and finding the guest instruction that a host address belongs to.
+#ifndef CHOST_TRANSLATED_H
+#define CHOST_TRANSLATED_H
+#include <stddef.h>
+#include <stdint.h>
+#include "state.h"
+
+/// Values of `vt_translated_state.site` that are no site's number.
+enum {
+  VT_EXIT_ATTENTION = 0x7ffffff0,    // a signal was waiting at the entry
+  VT_EXIT_INDIRECT = 0x7ffffff1,     // no block is known for `target`
+  VT_EXIT_FAULT = 0x7ffffff2,        // a host fault at `host_rip`
+  VT_EXIT_INTERRUPTED = 0x7ffffff3,  // a signal; `host_rip` is at the border of two guest instructions
+};
+
+/// The pinned register is the state's address plus this; its low six bits are the guard's shift count.
+enum { VT_STATE_BIAS = 60 };
+
+/// One translated block: where its host code is in the cache and where its guest code was.
+typedef struct {
+  uint64_t guest;
+  uint32_t host, host_end;
+  /// Its entries in the array of all blocks' entries.
+  uint32_t first_entry;
+  uint16_t entry_count;
+  /// Bytes of guest code.
+  uint16_t guest_size;
+} vt_translated_block;
+
+/// Where one guest instruction begins: bytes from the block's beginning, on both sides.
+typedef struct {
+  uint16_t host;
+  /// Bits 0–11: guest offset; bits 12–15: VT_ENTRY_….
+  uint16_t guest;
+} vt_translated_entry;
+
+/// Kinds of entries: 0, or a set of what differs from the guest's state there.
+enum {
+  VT_ENTRY_INSTRUCTION = 0,
+  /// Within a string instruction: RSI, RDI hold host addresses; the host's RCX holds the guest's.
+  VT_ENTRY_SOURCE = 1,
+  VT_ENTRY_DESTINATION = 2,
+  VT_ENTRY_COUNTER = 4,
+  /// Not a border of two instructions.
+  VT_ENTRY_INSIDE = 8,
+};
+
+/// What signal handlers need to know of a code cache. Blocks are in the order of their host addresses.
+typedef struct {
+  uint64_t start, end;
+  const vt_translated_block *blocks;
+  const vt_translated_entry *entries;
+  uint32_t block_count;
+} vt_translation;
+
+/// Runs translated code at `cpu->translated.entry` until it leaves; `cpu->translated.site` says why.
+void vt_translated_run(vt_cpu_state *cpu, const vt_translation *translation);
+/// The code that translated code jumps to in order to leave.
+const void *vt_translated_exit_address(void);
+/// The last entry at or before the host offset `host`, counted from the cache's start; NULL when there is none.
+const vt_translated_entry *vt_translated_find(
+    const vt_translation *translation, uint32_t host, const vt_translated_block **block);
+
+/// For the signal handlers of this module: a fault in translated code (1: taken care of), and an asynchronous signal.
+int vt_translated_fault(void *context);
+void vt_translated_interrupt(void *context);
+/// Installs the handler of the single steps that `vt_translated_interrupt` makes. 0 or -errno.
+int vt_translated_install(void);
+/// The calling thread's GS base: sets it unless it is that already. 0 or -errno.
+int64_t vt_set_gs_base(uint64_t base);
+/// 1 when the host has BMI2 (SHRX, RORX).
+int vt_host_has_bmi2(void);
+
+/// Two mappings of the same `size` bytes: one writable, one executable, below 2 GiB where possible. When `*writable` and
+/// `*executable` are not NULL, new memory replaces what is mapped there. 0 or -errno.
+int64_t vt_map_code(size_t size, void **writable, void **executable);
+/// A page that holds 1, and 0 in a forked child. NULL when there is no memory.
+uint32_t *vt_map_fork_marker(void);
+/// `size` bytes of zeros below 2 GiB. 0 or -errno.
+int64_t vt_map_low(size_t size, void **memory);
+#endif

@@ -1,0 +1,281 @@
+// The border between the run loop and translated code, and what signal handlers do when they interrupt translated code.
+//
+// While translated code runs, RBP holds the CPU state's address plus VT_STATE_BIAS, RSP is the shadow stack, every guest
+// register is where Translator/X64/RegisterMap.swift says, and RFLAGS are the guest's. A fault and an asynchronous signal
+// leave by the same exit as everything else, so that no register has to be looked up in a signal frame.
+#define _GNU_SOURCE
+#include "CHost.h"
+
+#if defined(__linux__) && defined(__x86_64__)
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+static __thread const vt_translation *current_translation;
+static __thread int is_stepping;
+/// FSGSBASE: user code may read and write segment bases itself.
+static int has_base_instructions;
+
+enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
+
+#define FIELD(name) [name] "i"(offsetof(vt_cpu_state, translated.name))
+
+#define VECTORS(operation, prefix, size) \
+  operation(0, prefix) operation(1, prefix) operation(2, prefix) operation(3, prefix) \
+  operation(4, prefix) operation(5, prefix) operation(6, prefix) operation(7, prefix) \
+  operation(8, prefix) operation(9, prefix) operation(10, prefix) operation(11, prefix) \
+  operation(12, prefix) operation(13, prefix) operation(14, prefix) operation(15, prefix)
+#define HIGH_VECTORS(operation) \
+  operation(16, zmm) operation(17, zmm) operation(18, zmm) operation(19, zmm) \
+  operation(20, zmm) operation(21, zmm) operation(22, zmm) operation(23, zmm) \
+  operation(24, zmm) operation(25, zmm) operation(26, zmm) operation(27, zmm) \
+  operation(28, zmm) operation(29, zmm) operation(30, zmm) operation(31, zmm)
+#define LOAD_XMM(n, name) "movups %c[vector]+64*" #n "(%%rdi), %%" #name #n "\n"
+#define LOAD_YMM(n, name) "vmovups %c[vector]+64*" #n "(%%rdi), %%" #name #n "\n"
+#define SAVE_XMM(n, name) "movups %%" #name #n ", %c[vector]-60+64*" #n "(%%rbp)\n"
+#define SAVE_YMM(n, name) "vmovups %%" #name #n ", %c[vector]-60+64*" #n "(%%rbp)\n"
+#define LOAD_MASK(n) "kmovq %c[mask]+8*" #n "(%%rdi), %%k" #n "\n"
+#define SAVE_MASK(n) "kmovq %%k" #n ", %c[mask]-60+8*" #n "(%%rbp)\n"
+#define MASKS(operation) \
+  operation(0) operation(1) operation(2) operation(3) operation(4) operation(5) operation(6) operation(7)
+
+extern const char vt_translated_checked[], vt_translated_entered[];
+
+/// (RDI: state). Everything but RFLAGS is loaded first: no instruction behind POPFQ changes a flag. The attention word is
+/// looked at last: whoever sets it later finds RIP behind `vt_translated_checked`.
+__attribute__((naked)) static void enter(vt_cpu_state *cpu __attribute__((unused))) {
+  __asm__ volatile(
+      "push %%rbp\n push %%rbx\n push %%r12\n push %%r13\n push %%r14\n push %%r15\n"
+      "mov %%rsp, %c[host_rsp](%%rdi)\n"
+      "lea 60(%%rdi), %%rbp\n"
+      "cmpl $0, %c[uses_x87](%%rdi)\n"
+      "je 1f\n"
+      "mov %c[x87_area](%%rdi), %%rax\n"
+      "fxrstor64 (%%rax)\n"
+      "1:\n"
+      "cmpl $0, %c[uses_zmm](%%rdi)\n"
+      "jne 3f\n"
+      "cmpl $0, %c[has_avx](%%rdi)\n"
+      "je 2f\n"
+      VECTORS(LOAD_YMM, ymm, 32)
+      "jmp 4f\n"
+      "2:\n"
+      VECTORS(LOAD_XMM, xmm, 16)
+      "jmp 4f\n"
+      "3:\n"
+      VECTORS(LOAD_YMM, zmm, 64) HIGH_VECTORS(LOAD_YMM) MASKS(LOAD_MASK)
+      "4:\n"
+      "ldmxcsr %c[mxcsr](%%rdi)\n"
+      "push %c[rflags](%%rdi)\n"
+      "popfq\n"
+      "mov %c[shadow_rsp](%%rdi), %%rsp\n"
+      "mov 0(%%rdi), %%rax\n mov 8(%%rdi), %%r13\n mov 16(%%rdi), %%rdx\n mov 24(%%rdi), %%rbx\n"
+      "mov 32(%%rdi), %%r15\n mov 40(%%rdi), %%r14\n mov 48(%%rdi), %%rsi\n"
+      "mov 64(%%rdi), %%r8\n mov 72(%%rdi), %%r9\n mov 80(%%rdi), %%r10\n mov 88(%%rdi), %%r11\n"
+      "mov 56(%%rdi), %%rdi\n"
+      "mov %c[attention]-60(%%rbp), %%ecx\n"
+      ".globl vt_translated_checked\nvt_translated_checked:\n"
+      "jrcxz 5f\n"
+      "movl %[attention_exit], %c[site]-60(%%rbp)\n"
+      "jmp vt_translated_leave\n"
+      "5: jmp *%c[entry]-60(%%rbp)\n"
+      ".globl vt_translated_entered\nvt_translated_entered:\n"
+      ".globl vt_translated_leave\nvt_translated_leave:\n"
+      "mov %%rax, -60(%%rbp)\n mov %%r13, 8-60(%%rbp)\n mov %%rdx, 16-60(%%rbp)\n mov %%rbx, 24-60(%%rbp)\n"
+      "mov %%r15, 32-60(%%rbp)\n mov %%r14, 40-60(%%rbp)\n mov %%rsi, 48-60(%%rbp)\n mov %%rdi, 56-60(%%rbp)\n"
+      "mov %%r8, 64-60(%%rbp)\n mov %%r9, 72-60(%%rbp)\n mov %%r10, 80-60(%%rbp)\n mov %%r11, 88-60(%%rbp)\n"
+      "mov %%rcx, %c[scratch]-60(%%rbp)\n"
+      "mov %%rsp, %c[shadow_rsp]-60(%%rbp)\n"
+      "mov %c[host_rsp]-60(%%rbp), %%rsp\n"
+      "pushfq\n"
+      "pop %c[rflags]-60(%%rbp)\n"
+      "cld\n"
+      "testl %[alignment], %c[rflags]-60(%%rbp)\n"
+      "je 6f\n"
+      "push $0x202\n popfq\n"
+      "6:\n"
+      "stmxcsr %c[mxcsr]-60(%%rbp)\n"
+      "ldmxcsr vt_standard_mxcsr(%%rip)\n"
+      "cmpl $0, %c[uses_zmm]-60(%%rbp)\n"
+      "jne 8f\n"
+      "cmpl $0, %c[has_avx]-60(%%rbp)\n"
+      "je 7f\n"
+      VECTORS(SAVE_YMM, ymm, 32)
+      "vzeroupper\n"
+      "jmp 9f\n"
+      "7:\n"
+      VECTORS(SAVE_XMM, xmm, 16)
+      "jmp 9f\n"
+      "8:\n"
+      VECTORS(SAVE_YMM, zmm, 64) HIGH_VECTORS(SAVE_YMM) MASKS(SAVE_MASK)
+      "vzeroupper\n"
+      "9:\n"
+      "cmpl $0, %c[uses_x87]-60(%%rbp)\n"
+      "je 1f\n"
+      "mov %c[x87_area]-60(%%rbp), %%rax\n"
+      "fxsave64 (%%rax)\n"
+      "fninit\n"
+      "1:\n"
+      "pop %%r15\n pop %%r14\n pop %%r13\n pop %%r12\n pop %%rbx\n pop %%rbp\n"
+      "ret\n"
+      ".p2align 2\n"
+      "vt_standard_mxcsr: .long 0x1f80\n"
+      :
+      : FIELD(host_rsp), FIELD(shadow_rsp), FIELD(rflags), FIELD(uses_x87), FIELD(uses_zmm), FIELD(has_avx),
+        FIELD(x87_area), FIELD(scratch), FIELD(entry), FIELD(site), [vector] "i"(offsetof(vt_cpu_state, vector)),
+        [mask] "i"(offsetof(vt_cpu_state, mask)), [mxcsr] "i"(offsetof(vt_cpu_state, mxcsr)),
+        [attention] "i"(offsetof(vt_cpu_state, attention)), [attention_exit] "i"(VT_EXIT_ATTENTION),
+        [alignment] "i"(ALIGNMENT_FLAG));
+}
+
+extern const char vt_translated_leave[];
+
+const void *vt_translated_exit_address(void) { return vt_translated_leave; }
+
+void vt_translated_run(vt_cpu_state *cpu, const vt_translation *translation) {
+  current_translation = translation;
+  __asm__ volatile("" ::: "memory");
+  enter(cpu);
+  __asm__ volatile("" ::: "memory");
+  current_translation = NULL;
+}
+
+const vt_translated_entry *vt_translated_find(
+    const vt_translation *translation, uint32_t host, const vt_translated_block **found) {
+  uint32_t low = 0, high = translation->block_count;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (translation->blocks[middle].host <= host) low = middle + 1; else high = middle;
+  }
+  if (low == 0) return NULL;
+  const vt_translated_block *block = &translation->blocks[low - 1];
+  if (host >= block->host_end) return NULL;
+  const vt_translated_entry *entries = translation->entries + block->first_entry;
+  uint32_t offset = host - block->host;
+  low = 0;
+  high = block->entry_count;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (entries[middle].host <= offset) low = middle + 1; else high = middle;
+  }
+  if (low == 0) return NULL;
+  *found = block;
+  return &entries[low - 1];
+}
+
+static int is_translated(const greg_t *registers) {
+  uint64_t rip = (uint64_t)registers[REG_RIP];
+  return current_translation != NULL && rip >= current_translation->start && rip < current_translation->end;
+}
+
+static void leave(greg_t *registers, uint32_t site) {
+  vt_cpu_state *cpu = (vt_cpu_state *)(registers[REG_RBP] - VT_STATE_BIAS);
+  cpu->translated.site = site;
+  cpu->translated.host_rip = (uint64_t)registers[REG_RIP];
+  registers[REG_RIP] = (greg_t)vt_translated_leave;
+  registers[REG_EFL] &= ~TRAP_FLAG;
+  is_stepping = 0;
+}
+
+int vt_translated_fault(void *context_pointer) {
+  greg_t *registers = ((ucontext_t *)context_pointer)->uc_mcontext.gregs;
+  if (!is_translated(registers)) return 0;
+  leave(registers, VT_EXIT_FAULT);
+  return 1;
+}
+
+void vt_translated_interrupt(void *context_pointer) {
+  greg_t *registers = ((ucontext_t *)context_pointer)->uc_mcontext.gregs;
+  uint64_t rip = (uint64_t)registers[REG_RIP];
+  if (is_translated(registers)) {
+    const vt_translated_block *block;
+    uint32_t host = (uint32_t)(rip - current_translation->start);
+    const vt_translated_entry *entry = vt_translated_find(current_translation, host, &block);
+    if (entry != NULL && block->host + entry->host == host && !(entry->guest >> 12 & VT_ENTRY_INSIDE))
+      return leave(registers, VT_EXIT_INTERRUPTED);
+  } else if (current_translation == NULL || rip < (uint64_t)vt_translated_checked
+             || rip >= (uint64_t)vt_translated_entered) {
+    registers[REG_EFL] &= ~TRAP_FLAG;
+    is_stepping = 0;
+    return;
+  }
+  registers[REG_EFL] |= TRAP_FLAG;
+  is_stepping = 1;
+}
+
+static void on_trap(int signal, siginfo_t *info, void *context_pointer) {
+  if (is_stepping && info->si_code > 0) return vt_translated_interrupt(context_pointer);
+  if (info->si_code <= 0 && vt_signal_forward(signal, info)) {
+    vt_translated_interrupt(context_pointer);
+    return;
+  }
+  struct sigaction action = {.sa_handler = SIG_DFL};
+  sigaction(signal, &action, NULL);
+  vt_syscall6(SYS_tgkill, vt_syscall6(SYS_getpid, 0, 0, 0, 0, 0, 0), vt_syscall6(SYS_gettid, 0, 0, 0, 0, 0, 0), signal,
+              0, 0, 0);
+}
+
+int vt_translated_install(void) {
+  enum { FSGSBASE = 2 };
+  has_base_instructions = (getauxval(AT_HWCAP2) & FSGSBASE) != 0;
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_sigaction = on_trap;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  return sigaction(SIGTRAP, &action, NULL) == 0 ? 0 : -errno;
+}
+
+int64_t vt_set_gs_base(uint64_t base) {
+  enum { ARCH_SET_GS = 0x1001 };
+  if (has_base_instructions) {
+    uint64_t now;
+    __asm__("rdgsbase %0" : "=r"(now));
+    if (now != base) __asm__ volatile("wrgsbase %0" : : "r"(base));
+    return 0;
+  }
+  return vt_syscall6(SYS_arch_prctl, ARCH_SET_GS, (int64_t)base, 0, 0, 0, 0);
+}
+
+int vt_host_has_bmi2(void) {
+  uint32_t eax = 7, ebx, ecx = 0, edx;
+  __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+  return ebx >> 8 & 1;
+}
+
+int64_t vt_map_code(size_t size, void **writable, void **executable) {
+  int file = memfd_create("vitrine-code", MFD_CLOEXEC);
+  if (file < 0) return -errno;
+  int64_t result = 0;
+  if (ftruncate(file, (off_t)size) != 0) result = -errno;
+  if (result == 0) {
+    int fixed = *writable != NULL ? MAP_FIXED : 0;
+    int low = *executable == NULL ? MAP_32BIT : 0;
+    void *first = mmap(*writable, size, PROT_READ | PROT_WRITE, MAP_SHARED | fixed, file, 0);
+    void *second = mmap(*executable, size, PROT_READ | PROT_EXEC, MAP_SHARED | fixed | low, file, 0);
+    if (second == MAP_FAILED && !fixed) second = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0);
+    if (first == MAP_FAILED || second == MAP_FAILED) result = -ENOMEM;
+    *writable = first;
+    *executable = second;
+  }
+  close(file);
+  return result;
+}
+
+uint32_t *vt_map_fork_marker(void) {
+  uint32_t *marker = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (marker == MAP_FAILED) return NULL;
+  madvise(marker, 4096, MADV_WIPEONFORK);
+  *marker = 1;
+  return marker;
+}
+
+int64_t vt_map_low(size_t size, void **memory) {
+  *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+  return *memory == MAP_FAILED ? -ENOMEM : 0;
+}
+#endif

@@ -1,0 +1,227 @@
+// Translates one block: decodes guest code from its head over conditional branches to the first unconditional transfer,
+// lets the templates in X64/ write host code, and records where each guest instruction begins. One pass, nothing is
+// revisited, so the time is linear in the guest code. Writes only into the room that the code cache gave.
+
+import CHost
+import Engine
+import GuestMemory
+import X86
+
+/// A block under construction.
+struct BlockTranslator {
+  let cache: CodeCache
+  let options: TranslatorOptions
+  let start: UInt64
+  var assembler: Assembler
+  /// What the scratch register holds besides: a guarded address that following accesses may use.
+  var guarded = GuardedAddress.none
+  /// The guest's stack pointer was moved by a constant and has not been used since (X64/StackTemplates.swift).
+  var isStackUnproven = false
+  /// Instructions begun, the address of the one being translated, and the address behind it.
+  var count = 0
+  var address: UInt64
+  var next: UInt64
+  var isEnded = false
+  var usesX87 = false
+  var isWide = false
+  /// Addresses whose memory operands need their displacement guarded as well.
+  let exactAddresses: Set<UInt64>
+  /// First site of this block.
+  let firstSite: Int
+  /// Where the number of the block's instructions has to be filled in (counting only).
+  private var charge: UnsafeMutablePointer<UInt8>?
+
+  init(
+    cache: CodeCache, options: TranslatorOptions, start: UInt64, exactAddresses: Set<UInt64>
+  ) {
+    self.cache = cache
+    self.options = options
+    self.start = start
+    self.exactAddresses = exactAddresses
+    assembler = Assembler(cache.writable + cache.used)
+    address = start
+    next = start
+    firstSite = cache.siteCount
+  }
+
+  /// Offset in the cache of the byte written next.
+  var host: UInt32 { offset(assembler.cursor) }
+
+  func offset(_ place: UnsafeMutablePointer<UInt8>) -> UInt32 {
+    UInt32(truncatingIfNeeded: place - cache.writable)
+  }
+
+  // MARK: The block
+
+  /// Translates from `start`. Nil when not even the first instruction can be fetched.
+  mutating func translate(_ code: CodeReader) -> Int? {
+    let begin = host
+    let firstEntry = cache.entryCount
+    beginCounting()
+    code.begin(start)
+    var instruction = Instruction()
+    while !isEnded {
+      address = next
+      let status = code.decode(address, into: &instruction)
+      if status == .needsMoreBytes {
+        if count == 0 { return nil }
+        leave(to: address)
+        break
+      }
+      addEntry(begin, kind: VT_ENTRY_INSTRUCTION)
+      count &+= 1
+      next = address &+ UInt64(max(instruction.length, 1))
+      if status == .valid {
+        translate(instruction, code.bytes(at: address), begin)
+      } else {
+        interpret()
+      }
+      if !isEnded && count >= options.longestBlock { leave(to: next) }
+    }
+    finishCounting()
+    writeStubs()
+    return finish(begin, firstEntry)
+  }
+
+  private mutating func finish(_ begin: UInt32, _ firstEntry: Int) -> Int {
+    cache.used = (Int(host) &+ 15) & ~15
+    cache.statistics.blocks &+= 1
+    cache.statistics.instructions &+= count
+    cache.statistics.guestBytes &+= Int(truncatingIfNeeded: next &- start)
+    cache.statistics.hostBytes &+= Int(host &- begin)
+    for number in firstSite..<cache.siteCount {
+      cache.sites[number].block = UInt32(truncatingIfNeeded: cache.blockCount)
+    }
+    return cache.add(
+      vt_translated_block(
+        guest: start, host: begin, host_end: host, first_entry: UInt32(truncatingIfNeeded: firstEntry),
+        entry_count: UInt16(truncatingIfNeeded: cache.entryCount &- firstEntry),
+        guest_size: UInt16(truncatingIfNeeded: next &- start)),
+      instructions: count)
+  }
+
+  /// Notes that the current guest instruction's code goes on here.
+  mutating func addEntry(_ begin: UInt32, kind: Int) {
+    let guest = UInt16(truncatingIfNeeded: address &- start) | UInt16(truncatingIfNeeded: kind) &<< 12
+    cache.entries[cache.entryCount] = vt_translated_entry(
+      host: UInt16(truncatingIfNeeded: host &- begin), guest: guest)
+    cache.entryCount &+= 1
+  }
+
+  private mutating func translate(_ instruction: Instruction, _ bytes: UnsafePointer<UInt8>, _ begin: UInt32)
+  {
+    let plan = RowPlan(row: instruction.row)
+    if plan.usesX87 { usesX87 = true }
+    if plan.isWide { isWide = true }
+    switch plan.template {
+    case .interpret: interpret()
+    case .copy: copy(instruction, plan, bytes)
+    case .nothing: break
+    case .effectiveAddress: effectiveAddress(instruction, plan, bytes)
+    case .jumpIf: branch(if: plan.condition, to: next &+ UInt64(bitPattern: instruction.immediate))
+    case .jump: jump(instruction)
+    case .call: call(instruction, begin)
+    case .ret: ret(instruction)
+    case .loop, .loopIfEqual, .loopIfNotEqual, .jumpIfCounterZero: loop(instruction, plan.template)
+    case .systemCall: systemCall()
+    case .push: push(instruction)
+    case .pop: pop(instruction)
+    case .leave: leaveFrame(instruction)
+    case .string: string(instruction, bytes, begin)
+    }
+  }
+
+  // MARK: Leaving
+
+  /// The interpreter executes the current instruction, and the run loop goes on behind it.
+  mutating func interpret() {
+    proveStack()
+    let number = addSite(.interpret, target: address, executed: count &- 1)
+    jump(to: number)
+    isEnded = true
+  }
+
+  /// The block ends; execution goes on at `target`.
+  mutating func leave(to target: UInt64) {
+    if isStackUnproven { guardStack(goingOnAt: target, executed: count) }
+    refund(count)
+    branch(to: target)
+    isEnded = true
+  }
+
+  mutating func addSite(_ kind: Site.Kind, target: UInt64, executed: Int) -> Int {
+    cache.addSite(Site(target: target, executed: UInt16(truncatingIfNeeded: executed), kind: kind))
+  }
+
+  /// An unconditional jump to what `number`'s stub says, patched when the site is linked.
+  mutating func jump(to number: Int) {
+    alignPatch(1)
+    let place = assembler.jump()
+    cache.sites[number].patch = offset(place)
+  }
+
+  /// Fills up so that the 32-bit distance that begins `lead` bytes further does not cross a cache line.
+  mutating func alignPatch(_ lead: Int) {
+    while (Int(bitPattern: assembler.cursor) &+ lead) & 63 > 60 { assembler.nop() }
+  }
+
+  /// The code that leaves: one stub for each site, which says its number. Branches to blocks that exist are linked.
+  private mutating func writeStubs() {
+    for number in firstSite..<cache.siteCount {
+      cache.sites[number].stub = host
+      assembler.byte(0xc7)
+      assembler.operands(0, .memory(.state(StateOffset.site)))
+      assembler.word32(Int32(truncatingIfNeeded: number))
+      let place = assembler.jump()
+      cache.patch(offset(place), to: 0)
+      if cache.sites[number].patch == 0 { continue }
+      cache.patch(cache.sites[number].patch, to: cache.sites[number].stub)
+      guard cache.sites[number].kind == .branch, options.linksBlocks else { continue }
+      if let block = cache.lookup(cache.sites[number].target) { cache.link(number, to: block) }
+    }
+  }
+
+  // MARK: Counting
+
+  /// At the block's entry: takes all its instructions from the budget, or leaves when it does not reach. RCX is free.
+  private mutating func beginCounting() {
+    guard options.countsInstructions else { return }
+    assembler.loadState(HostRegister.scratch, StateOffset.remaining)
+    assembler.wide(
+      0x8d, HostRegister.scratch,
+      .memory(HostAddress(base: HostRegister.scratch, displacement: 0x1000, isGuest: false)))
+    charge = assembler.cursor - 4
+    assembler.storeState(HostRegister.scratch, StateOffset.remaining)
+    assembler.shiftRight(HostRegister.scratch, HostRegister.scratch, by: HostRegister.state)
+    let enough = assembler.jumpIfScratchZero()
+    jump(to: addSite(.budget, target: start, executed: 0))
+    assembler.completeShort(enough)
+  }
+
+  private mutating func finishCounting() {
+    guard let charge else { return }
+    UnsafeMutableRawPointer(charge).storeBytes(of: Int32(truncatingIfNeeded: 0 &- count), as: Int32.self)
+    for refund in refunds {
+      let left = Int32(truncatingIfNeeded: count &- refund.executed)
+      UnsafeMutableRawPointer(refund.place).storeBytes(of: left, as: Int32.self)
+    }
+  }
+
+  private struct Refund {
+    var place: UnsafeMutablePointer<UInt8>
+    var executed: Int
+  }
+  private var refunds: [Refund] = []
+
+  /// Gives back what the block will not execute when it leaves here after `executed` instructions.
+  mutating func refund(_ executed: Int) {
+    guard options.countsInstructions else { return }
+    guarded = .none
+    assembler.loadState(HostRegister.scratch, StateOffset.remaining)
+    assembler.wide(
+      0x8d, HostRegister.scratch,
+      .memory(HostAddress(base: HostRegister.scratch, displacement: 0x1000, isGuest: false)))
+    refunds.append(Refund(place: assembler.cursor - 4, executed: executed))
+    assembler.storeState(HostRegister.scratch, StateOffset.remaining)
+  }
+}

@@ -1,0 +1,293 @@
+// Where translated code lives: host code in one bump-allocated mapping that is visible twice, writable and executable, and
+// beside it the tables of blocks, of their instructions' places and of the sites where blocks leave. Owns all that memory.
+// When anything is full, everything is forgotten at once, so nothing has to be compacted and memory stays bounded.
+
+import CHost
+
+/// A place where translated code leaves its block.
+struct Site {
+  enum Kind: UInt8 {
+    /// Goes on at `target`; linked to the target's block once that exists.
+    case branch
+    /// The interpreter has to execute the instruction at `target`.
+    case interpret
+    /// SYSCALL; `target` is behind it.
+    case systemCall
+    /// The guest's stack pointer left the window; goes on at `target`.
+    case wildStack
+    /// The budget does not reach over the block that begins at `target`.
+    case budget
+  }
+  /// Guest address.
+  var target: UInt64
+  /// Offsets in the cache: the 32-bit distance to patch, and the code that leaves.
+  var patch: UInt32 = 0
+  var stub: UInt32 = 0
+  /// Next site linked to the same block; index + 1.
+  var next: UInt32 = 0
+  /// The block it belongs to.
+  var block: UInt32 = 0
+  /// Instructions of the block executed when it leaves here.
+  var executed: UInt16 = 0
+  var kind: Kind
+  var isLinked = false
+}
+
+/// What the cache knows of a block beside its C part.
+struct BlockRecord {
+  /// Sites linked to it; index + 1.
+  var incoming: UInt32 = 0
+  /// Where indirect branches enter, and the distance of its jump to the block; 0: not yet.
+  var indirectEntry: UInt32 = 0
+  var indirectPatch: UInt32 = 0
+  var instructions: UInt16
+  var isAlive = true
+}
+
+/// A mapping and its tables.
+final class CodeCache {
+  /// Bytes that one block may take at most, stubs included.
+  static let blockRoom = 32 << 10
+  /// Entries of the table that indirect branches look up, by the low 16 bits of the guest address.
+  static let jumpCount = 1 << 16
+
+  let capacity: Int
+  // SAFETY: mapped in init, unmapped in deinit. `writable` and `executable` are the same pages.
+  let writable: UnsafeMutablePointer<UInt8>
+  let executable: UInt64
+  /// Host addresses of indirect entries; 0: none. Lies below 2 GiB, so that code can address it absolutely.
+  let jumps: UnsafeMutablePointer<UInt64>
+  let blocks: UnsafeMutablePointer<vt_translated_block>
+  let records: UnsafeMutablePointer<BlockRecord>
+  let entries: UnsafeMutablePointer<vt_translated_entry>
+  let sites: UnsafeMutablePointer<Site>
+  let blockCapacity: Int
+  let entryCapacity: Int
+  let siteCapacity: Int
+  private let forkMarker: UnsafeMutablePointer<UInt32>
+  /// Open addressing: block index + 1 by guest address.
+  private let table: UnsafeMutablePointer<UInt32>
+  private let tableCapacity: Int
+
+  /// Bytes of code; common code comes first and is never forgotten.
+  var used = 0
+  private var commonSize = 0
+  private(set) var blockCount = 0
+  var entryCount = 0
+  private(set) var siteCount = 0
+  /// Made when code is invalidated for the first time: most programs never do.
+  private var blocksByPage: [UInt64: [Int32]]?
+  /// Offset of the code that reports an indirect branch without a block.
+  var missStub: UInt32 = 0
+  var statistics = TranslatorStatistics()
+  /// Blocks added since everything was forgotten.
+  var blocksSinceFlush: Int { blockCount }
+
+  /// Nil when the host refuses memory.
+  init?(capacity wanted: Int) {
+    capacity = max(wanted, 2 &* CodeCache.blockRoom)
+    var writable: UnsafeMutableRawPointer?
+    var executable: UnsafeMutableRawPointer?
+    var jumps: UnsafeMutableRawPointer?
+    guard vt_map_code(capacity, &writable, &executable) == 0, let writable, let executable,
+      vt_map_low(CodeCache.jumpCount &* 8, &jumps) == 0, let jumps
+    else { return nil }
+    self.writable = writable.assumingMemoryBound(to: UInt8.self)
+    self.executable = UInt64(UInt(bitPattern: executable))
+    self.jumps = jumps.bindMemory(to: UInt64.self, capacity: CodeCache.jumpCount)
+    blockCapacity = capacity / 64
+    entryCapacity = capacity / 8
+    siteCapacity = capacity / 32
+    var size = 1024
+    while size < blockCapacity &* 2 { size &*= 2 }
+    tableCapacity = size
+    guard let blocks = CodeCache.array(vt_translated_block.self, blockCapacity),
+      let records = CodeCache.array(BlockRecord.self, blockCapacity),
+      let entries = CodeCache.array(vt_translated_entry.self, entryCapacity),
+      let sites = CodeCache.array(Site.self, siteCapacity), let marker = vt_map_fork_marker(),
+      let table = CodeCache.array(UInt32.self, tableCapacity)
+    else { return nil }
+    forkMarker = marker
+    (self.blocks, self.records, self.entries, self.sites, self.table) = (
+      blocks, records, entries, sites, table
+    )
+  }
+
+  /// In a forked child the mapping is shared with the parent: replaces it by an empty one, where code is written anew by
+  /// `fill`. True when that happened.
+  func separateAfterFork(_ fill: (CodeCache) -> Void) -> Bool {
+    if forkMarker.pointee == 1 { return false }
+    forkMarker.pointee = 1
+    var first: UnsafeMutableRawPointer? = UnsafeMutableRawPointer(writable)
+    var second = UnsafeMutableRawPointer(bitPattern: UInt(executable))
+    _ = vt_map_code(capacity, &first, &second)
+    flush()
+    fill(self)
+    return true
+  }
+
+  deinit {
+    vt_release(forkMarker, 4096)
+    vt_release(writable, capacity)
+    vt_release(UnsafeMutableRawPointer(bitPattern: UInt(executable)), capacity)
+    vt_release(jumps, CodeCache.jumpCount &* 8)
+    vt_release(blocks, blockCapacity &* MemoryLayout<vt_translated_block>.stride)
+    vt_release(records, blockCapacity &* MemoryLayout<BlockRecord>.stride)
+    vt_release(entries, entryCapacity &* MemoryLayout<vt_translated_entry>.stride)
+    vt_release(sites, siteCapacity &* MemoryLayout<Site>.stride)
+    vt_release(table, tableCapacity &* 4)
+  }
+
+  /// Zeros that take no memory before they are touched.
+  private static func array<T>(_ type: T.Type, _ count: Int) -> UnsafeMutablePointer<T>? {
+    vt_allocate_zeroed(count &* MemoryLayout<T>.stride)?.bindMemory(to: T.self, capacity: count)
+  }
+
+  /// What signal handlers look at.
+  var translation: vt_translation {
+    vt_translation(
+      start: executable, end: executable &+ UInt64(used), blocks: blocks, entries: entries,
+      block_count: UInt32(blockCount))
+  }
+
+  func isInside(_ host: UInt64) -> Bool { host >= executable && host < executable &+ UInt64(used) }
+
+  /// Everything written so far stays for ever.
+  func keepCommonCode() { commonSize = used }
+
+  // MARK: Adding
+
+  /// Whether another block certainly fits.
+  var hasRoom: Bool {
+    used &+ CodeCache.blockRoom <= capacity && blockCount < blockCapacity && entryCount &+ 256 < entryCapacity
+      && siteCount &+ 256 < siteCapacity
+  }
+
+  func addSite(_ site: Site) -> Int {
+    sites[siteCount] = site
+    siteCount &+= 1
+    return siteCount &- 1
+  }
+
+  /// Makes `block` findable. Its entries have been written from `first_entry` on.
+  func add(_ block: vt_translated_block, instructions: Int) -> Int {
+    let index = blockCount
+    blocks[index] = block
+    records[index] = BlockRecord(instructions: UInt16(truncatingIfNeeded: instructions))
+    blockCount &+= 1
+    insert(block.guest, UInt32(truncatingIfNeeded: index &+ 1))
+    if blocksByPage != nil { addToPages(index) }
+    return index
+  }
+
+  // MARK: Looking up
+
+  private func slot(_ guest: UInt64) -> Int {
+    Int(truncatingIfNeeded: (guest &* 0x9e37_79b9_7f4a_7c15) &>> 36) & (tableCapacity &- 1)
+  }
+
+  /// The index of the live block at guest address `guest`.
+  func lookup(_ guest: UInt64) -> Int? {
+    var place = slot(guest)
+    while table[place] != 0 {
+      let index = Int(table[place]) &- 1
+      if blocks[index].guest == guest { return records[index].isAlive ? index : nil }
+      place = (place &+ 1) & (tableCapacity &- 1)
+    }
+    return nil
+  }
+
+  private func insert(_ guest: UInt64, _ number: UInt32) {
+    var place = slot(guest)
+    while table[place] != 0, blocks[Int(table[place]) &- 1].guest != guest {
+      place = (place &+ 1) & (tableCapacity &- 1)
+    }
+    table[place] = number
+  }
+
+  /// Host address of a block's code.
+  func hostAddress(_ block: Int) -> UInt64 { executable &+ UInt64(blocks[block].host) }
+
+  // MARK: Linking
+
+  /// Sends the branch of `site` directly to `block`.
+  func link(_ site: Int, to block: Int) {
+    if sites[site].isLinked { return }
+    sites[site].isLinked = true
+    sites[site].next = records[block].incoming
+    records[block].incoming = UInt32(truncatingIfNeeded: site &+ 1)
+    patch(sites[site].patch, to: blocks[block].host)
+    statistics.links &+= 1
+  }
+
+  /// Writes the distance of a jump; the four bytes never cross a cache line, so another thread sees the old or the new.
+  func patch(_ place: UInt32, to target: UInt32) {
+    UnsafeMutableRawPointer(writable + Int(place)).storeBytes(of: target &- place &- 4, as: UInt32.self)
+  }
+
+  // MARK: Removing
+
+  /// Kills every block that has bytes in these pages.
+  func invalidate(pages: Range<UInt64>) {
+    if blockCount == 0 { return }
+    if blocksByPage == nil {
+      blocksByPage = [:]
+      for index in 0..<blockCount { addToPages(index) }
+    }
+    if pages.count <= blocksByPage?.count ?? 0 {
+      for page in pages { invalidate(page: page) }
+    } else {
+      for page in (blocksByPage?.keys.filter(pages.contains) ?? []) { invalidate(page: page) }
+    }
+  }
+
+  private func addToPages(_ index: Int) {
+    let block = blocks[index]
+    let last = block.guest &+ UInt64(max(block.guest_size, 1)) &- 1
+    for page in (block.guest &>> 12)...(last &>> 12) {
+      blocksByPage?[page, default: []].append(Int32(truncatingIfNeeded: index))
+    }
+  }
+
+  private func invalidate(page: UInt64) {
+    guard let indices = blocksByPage?.removeValue(forKey: page) else { return }
+    for index in indices where records[Int(index)].isAlive { kill(Int(index)) }
+  }
+
+  private func kill(_ block: Int) {
+    records[block].isAlive = false
+    statistics.invalidations &+= 1
+    var number = records[block].incoming
+    while number != 0 {
+      let site = Int(number) &- 1
+      number = sites[site].next
+      sites[site].isLinked = false
+      patch(sites[site].patch, to: sites[site].stub)
+      statistics.unlinks &+= 1
+    }
+    records[block].incoming = 0
+    // Whoever still has the address of the indirect entry is sent to the run loop.
+    if records[block].indirectEntry != 0 { patch(records[block].indirectPatch, to: missStub) }
+    let jump = Int(truncatingIfNeeded: blocks[block].guest & 0xffff)
+    jumps[jump] = 0
+  }
+
+  /// Forgets everything.
+  func flush() {
+    if blockCount == 0 { return }
+    clear(jumps, CodeCache.jumpCount &* 8)
+    clear(table, tableCapacity &* 4)
+    blockCount = 0
+    entryCount = 0
+    siteCount = 0
+    used = commonSize
+    blocksByPage = nil
+    statistics.flushes &+= 1
+  }
+
+  /// Zeros, by giving the pages back.
+  private func clear(_ memory: UnsafeMutableRawPointer, _ size: Int) {
+    // madvise(MADV_DONTNEED)
+    _ = vt_syscall6(28, Int64(Int(bitPattern: memory)), Int64(size), 4, 0, 0, 0)
+  }
+}

@@ -1,0 +1,319 @@
+// The translator as an engine: finds or makes the block at RIP, enters it, and handles whatever made translated code leave.
+// Owns the code cache of its address space, and an interpreter for single instructions: those that have no host form, and
+// those that faulted, whose exact effect the interpreter then has.
+
+import CHost
+import Engine
+import GuestMemory
+import X86
+
+/// Runs guest code by translating it to the host's instructions. Needs a host with BMI2.
+public final class TranslatorEngine: GuestEngine {
+  let memory: AddressSpace
+  let options: TranslatorOptions
+  let cache: CodeCache
+  private let code: CodeReader
+  private let interpreter: InterpreterEngine
+  private let shadowStack: ShadowStack
+  private let x87Area: UnsafeMutableRawPointer
+  /// Memory operands whose guarded base faulted although the address was fine.
+  private var exactAddresses: Set<UInt64> = []
+  private var usesX87 = false
+  private var isWide = false
+  private let hasAVX: Bool
+  /// Counted only when the options ask for it; else what the interpreter executed.
+  public private(set) var instructionCount: InstructionCount = 0
+
+  /// Nil when the host lacks BMI2 or memory. The address space must be isolated when the options ask for guarding.
+  public init?(memory: AddressSpace, options: TranslatorOptions = TranslatorOptions()) {
+    guard TranslatorEngine.isSupported, let interpreter = InterpreterEngine(memory: memory),
+      let cache = CodeCache(capacity: options.cacheSize),
+      let shadowStack = ShadowStack(bottom: CommonCode.write(cache))
+    else { return nil }
+    self.memory = memory
+    self.options = options
+    self.cache = cache
+    self.interpreter = interpreter
+    self.shadowStack = shadowStack
+    code = CodeReader(memory: memory)
+    hasAVX = vt_host_float_features() & UInt32(VT_HOST_AVX) != 0
+    x87Area = .allocate(byteCount: 512, alignment: 64)
+    x87Area.initializeMemory(as: UInt8.self, repeating: 0, count: 512)
+    let decoded = memory.codeObserver
+    memory.codeObserver = { pages in
+      decoded?(pages)
+      cache.invalidate(pages: pages)
+    }
+  }
+
+  deinit { x87Area.deallocate() }
+
+  /// Whether this host has the instructions that the guard is made of.
+  public static var isSupported: Bool { vt_host_has_bmi2() != 0 }
+
+  public var countsInstructions: Bool { options.countsInstructions }
+  public var statistics: TranslatorStatistics { cache.statistics }
+
+  public func flush() {
+    interpreter.flush()
+    cache.flush()
+    shadowStack.reset()
+  }
+
+  // MARK: Running
+
+  public func run(_ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount) -> Exit {
+    if cache.separateAfterFork({ cache in _ = CommonCode.write(cache) }) { shadowStack.reset() }
+    enterState(cpu)
+    cpu.pointee.translated.remaining = budget
+    let exit = loop(cpu)
+    leaveState(cpu)
+    if options.countsInstructions { instructionCount &+= budget &- cpu.pointee.translated.remaining }
+    return exit
+  }
+
+  private func loop(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit {
+    /// The site that was left through, to be linked to the block that comes next.
+    var origin: Int?
+    while true {
+      if cpu.pointee.attention != 0 { return .attention }
+      if options.countsInstructions && cpu.pointee.translated.remaining <= 0 { return .budget }
+      guard let block = find(cpu, &origin) else {
+        if let exit = interpret(cpu) { return exit }
+        continue
+      }
+      cpu.pointee.translated.entry = cache.hostAddress(block)
+      cpu.pointee.translated.shadow_rsp = shadowStack.pointer
+      var translation = cache.translation
+      vt_translated_run(cpu, &translation)
+      shadowStack.pointer = cpu.pointee.translated.shadow_rsp
+      cache.statistics.exits &+= 1
+      if let exit = handleExit(cpu, &origin) { return exit }
+    }
+  }
+
+  /// The block at RIP; nil when the interpreter has to execute the next instruction.
+  private func find(_ cpu: UnsafeMutablePointer<CPUState>, _ origin: inout Int?) -> Int? {
+    let from = origin
+    origin = nil
+    if options.isGuarded && cpu.pointee.general.4 >= memory.limit { return nil }
+    let rip = cpu.pointee.rip
+    if let block = cache.lookup(rip) {
+      if let from, options.linksBlocks { cache.link(from, to: block) }
+      return block
+    }
+    let isDue = options.flushInterval.map { cache.blocksSinceFlush >= $0 } ?? false
+    let mustFlush = !cache.hasRoom || isDue
+    if mustFlush {
+      cache.flush()
+      shadowStack.reset()
+    }
+    guard let block = translate(rip, cpu) else { return nil }
+    if let from, !mustFlush, options.linksBlocks { cache.link(from, to: block) }
+    return block
+  }
+
+  private func translate(_ rip: UInt64, _ cpu: UnsafeMutablePointer<CPUState>) -> Int? {
+    var translator = BlockTranslator(
+      cache: cache, options: options, start: rip, exactAddresses: exactAddresses)
+    guard let block = translator.translate(code) else { return nil }
+    if translator.usesX87 && !usesX87 {
+      // From now on the x87 registers are loaded and saved.
+      usesX87 = true
+      ExtendedState.saveLegacy(cpu, to: x87Area, wide: true)
+      cpu.pointee.translated.uses_x87 = 1
+    }
+    if translator.isWide {
+      isWide = true
+      cpu.pointee.translated.uses_zmm = 1
+    }
+    let first = rip &>> 12
+    let last = max(rip, translator.next &- 1) &>> 12
+    if !memory.isCode(page: first) { memory.markCode(first..<first &+ 1) }
+    if last != first && !memory.isCode(page: last) { memory.markCode(last..<last &+ 1) }
+    return block
+  }
+
+  // MARK: Leaving
+
+  private func handleExit(_ cpu: UnsafeMutablePointer<CPUState>, _ origin: inout Int?) -> Exit? {
+    switch Int(cpu.pointee.translated.site) {
+    case Int(VT_EXIT_ATTENTION): return nil
+    case Int(VT_EXIT_INDIRECT):
+      cpu.pointee.rip = cpu.pointee.translated.target
+      enterIndirectly(cpu)
+      return nil
+    case Int(VT_EXIT_FAULT):
+      cache.statistics.faults &+= 1
+      recover(cpu)
+      return interpret(cpu)
+    case Int(VT_EXIT_INTERRUPTED):
+      recover(cpu)
+      return nil
+    case let number:
+      guard number < cache.siteCount else { return nil }
+      let site = cache.sites[number]
+      cpu.pointee.rip = site.target
+      if site.kind == .branch {
+        origin = number
+        return nil
+      }
+      refund(cpu, Int(site.block), Int(site.executed))
+      switch site.kind {
+      case .interpret: return interpret(cpu)
+      case .systemCall:
+        finishSystemCall(cpu)
+        return .systemCall
+      case .budget: return stepOut(cpu)
+      default: return nil
+      }
+    }
+  }
+
+  /// Gives back what was charged for instructions of `block` behind the first `executed`.
+  private func refund(_ cpu: UnsafeMutablePointer<CPUState>, _ block: Int, _ executed: Int) {
+    guard options.countsInstructions else { return }
+    cpu.pointee.translated.remaining &+= Int64(Int(cache.records[block].instructions) &- executed)
+  }
+
+  /// SYSCALL leaves the address behind it in RCX and the flags in R11 (SDM volume 2, SYSCALL).
+  private func finishSystemCall(_ cpu: UnsafeMutablePointer<CPUState>) {
+    cpu.pointee.general.1 = cpu.pointee.rip
+    cpu.pointee.general.11 = TranslatorEngine.guestFlags(cpu.pointee.translated.rflags)
+  }
+
+  /// Makes the target of an indirect branch reachable without the run loop.
+  private func enterIndirectly(_ cpu: UnsafeMutablePointer<CPUState>) {
+    cache.statistics.indirectMisses &+= 1
+    var none: Int?
+    guard options.linksBlocks, let block = find(cpu, &none),
+      let entry = CommonCode.indirectEntry(block, cache)
+    else {
+      return
+    }
+    cache.jumps[Int(cpu.pointee.rip & 0xffff)] = entry
+  }
+
+  /// The guest state of a fault or signal in the middle of a block: RIP, and what a string instruction had moved.
+  private func recover(_ cpu: UnsafeMutablePointer<CPUState>) {
+    var found: UnsafePointer<vt_translated_block>?
+    var translation = cache.translation
+    let host = UInt32(truncatingIfNeeded: cpu.pointee.translated.host_rip &- cache.executable)
+    guard let entry = vt_translated_find(&translation, host, &found), let found else { return }
+    let kind = Int(entry.pointee.guest &>> 12)
+    cpu.pointee.rip = found.pointee.guest &+ UInt64(entry.pointee.guest & 0xfff)
+    let window = cpu.pointee.translated.window
+    if kind & VT_ENTRY_SOURCE != 0 { cpu.pointee.general.6 &-= window }
+    if kind & VT_ENTRY_DESTINATION != 0 { cpu.pointee.general.7 &-= window }
+    if kind & VT_ENTRY_COUNTER != 0 { cpu.pointee.general.1 = cpu.pointee.translated.scratch }
+    if options.countsInstructions { refund(cpu, found - UnsafePointer(cache.blocks), executed(found, entry)) }
+    shadowStack.checkOverflow()
+  }
+
+  /// Instructions of `block` before the one that `entry` belongs to.
+  private func executed(
+    _ block: UnsafePointer<vt_translated_block>, _ entry: UnsafePointer<vt_translated_entry>
+  ) -> Int {
+    var current = UnsafePointer(cache.entries) + Int(block.pointee.first_entry)
+    var count = 0
+    var last = current.pointee.guest & 0xfff
+    while current < entry {
+      current += 1
+      if current.pointee.guest & 0xfff != last {
+        last = current.pointee.guest & 0xfff
+        count &+= 1
+      }
+    }
+    return count
+  }
+
+  // MARK: Single instructions
+
+  /// Lets the interpreter execute the instruction at RIP; nil when execution simply goes on.
+  private func interpret(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
+    cache.statistics.interpreted &+= 1
+    leaveState(cpu)
+    let exit = interpreter.run(cpu, budget: 1)
+    enterState(cpu)
+    switch exit {
+    case .budget:
+      cpu.pointee.translated.remaining &-= 1
+      return nil
+    case .systemCall, .interrupt:
+      cpu.pointee.translated.remaining &-= 1
+      return exit
+    default: return exit
+    }
+  }
+
+  /// The budget ends within the next block: one instruction at a time to its end.
+  private func stepOut(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
+    while cpu.pointee.translated.remaining > 0 {
+      if let exit = interpret(cpu) { return exit }
+    }
+    return .budget
+  }
+
+  // MARK: State
+
+  /// RFLAGS as the guest has them: without the host's interrupt flag and the like.
+  private static func guestFlags(_ host: UInt64) -> UInt64 { host & 0x24_0cd5 | 0x202 }
+
+  /// Brings the state into the form that translated code is entered with.
+  private func enterState(_ cpu: UnsafeMutablePointer<CPUState>) {
+    let window = UInt64(UInt(bitPattern: memory.base))
+    cpu.pointee.window_limit = memory.limit
+    cpu.pointee.translated.window = window
+    cpu.pointee.translated.negative_window = 0 &- window
+    cpu.pointee.translated.fs_base = TranslatorEngine.guarded(cpu.pointee.fs_base)
+    cpu.pointee.translated.gs_base = TranslatorEngine.guarded(cpu.pointee.gs_base)
+    cpu.pointee.translated.rflags = TranslatorEngine.guestFlags(cpu.pointee.lazyFlags.rflags)
+    cpu.pointee.translated.has_avx = hasAVX ? 1 : 0
+    cpu.pointee.translated.uses_zmm = isWide ? 1 : 0
+    cpu.pointee.translated.x87_area = x87Area
+    cpu.pointee.translated.uses_x87 = usesX87 ? 1 : 0
+    cpu.pointee.mxcsr &= ExtendedState.mxcsrMask
+    if usesX87 { ExtendedState.saveLegacy(cpu, to: x87Area, wide: true) }
+    _ = vt_set_gs_base(window)
+  }
+
+  /// Brings it back into the form that everybody else knows.
+  private func leaveState(_ cpu: UnsafeMutablePointer<CPUState>) {
+    let flags = LazyFlags(rflags: TranslatorEngine.guestFlags(cpu.pointee.translated.rflags))
+    cpu.pointee.lazyFlags = flags
+    if usesX87 { ExtendedState.restoreX87(cpu, from: x87Area, wide: true) }
+  }
+
+  /// The guard's function.
+  private static func guarded(_ value: UInt64) -> UInt64 { value &>> (value &>> 60) }
+}
+
+/// The host stack of return addresses that translated code pushes and pops. Its lowest entry is code that handles returns
+/// without a call, so it can be emptied at any time: returns are only predictions.
+final class ShadowStack {
+  private static let size = 256 << 10
+  // SAFETY: mapped in init, unmapped in deinit; the page at the low end stays inaccessible.
+  private let memory: UnsafeMutableRawPointer
+  var pointer: UInt64
+  private let top: UInt64
+
+  init?(bottom: UInt64) {
+    guard let memory = vt_allocate_zeroed(ShadowStack.size) else { return nil }
+    self.memory = memory
+    // mprotect(PROT_NONE)
+    _ = vt_syscall6(10, Int64(Int(bitPattern: memory)), 4096, 0, 0, 0, 0)
+    let place = memory + (ShadowStack.size &- 64)
+    place.storeBytes(of: bottom, as: UInt64.self)
+    top = UInt64(UInt(bitPattern: place))
+    pointer = top
+  }
+
+  deinit { vt_release(memory, ShadowStack.size) }
+
+  func reset() { pointer = top }
+
+  /// After a fault that may have been the stack's own end: starts again.
+  func checkOverflow() {
+    if pointer &- UInt64(UInt(bitPattern: memory)) < 4096 &+ 64 { reset() }
+  }
+}

@@ -1,0 +1,42 @@
+// What can be chosen about translation. Plain values.
+
+/// Options of a `TranslatorEngine`.
+public struct TranslatorOptions: Sendable {
+  /// Data flow keeps every address inside the guest window, also speculatively.
+  public var isGuarded = true
+  /// Count instructions exactly and honour budgets exactly.
+  public var countsInstructions = false
+  /// Link blocks to each other; without it every branch goes through the run loop (for tests).
+  public var linksBlocks = true
+  /// Bytes of host code kept.
+  public var cacheSize = 64 << 20
+  /// Forget all code after this many blocks (for tests); nil: only when the cache is full.
+  public var flushInterval: Int?
+  /// Instructions in a block at most.
+  public var longestBlock = 64
+
+  public init() {}
+}
+
+/// Counters of a `TranslatorEngine`.
+public struct TranslatorStatistics: Sendable {
+  /// Blocks and guest instructions translated, bytes of guest code and of host code, since creation.
+  public var blocks = 0
+  public var instructions = 0
+  public var guestBytes = 0
+  public var hostBytes = 0
+  /// Direct branches linked; linked branches undone.
+  public var links = 0
+  public var unlinks = 0
+  /// Indirect branches and returns that the run loop had to resolve.
+  public var indirectMisses = 0
+  /// Times that translated code was left; single instructions left to the interpreter; faults among them.
+  public var exits = 0
+  public var interpreted = 0
+  public var faults = 0
+  public var flushes = 0
+  /// Blocks that died because their code changed.
+  public var invalidations = 0
+
+  public init() {}
+}

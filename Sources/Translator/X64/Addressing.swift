@@ -1,0 +1,207 @@
+// Memory operands: from the guest's base, index, scale and displacement to a host operand relative to the window, guarded.
+//
+// The guard is f(r) = r >> (r >> 60), two SHRX by registers: numbers below 2^60 stay as they are, all others become numbers
+// below 2^60, and those that would lie in front of the window, [-2^46, 0), become numbers in [2^48, 2^49), which no address
+// is. So `f(base) + displacement` and `f(base + index * scale) + displacement` never reach host memory outside the window
+// and its guard areas, whether executed or speculated, and a wild address always faults (Docs/translator.md has the proof).
+
+import CHost
+import X86
+
+/// What the scratch register holds: f of an address without its displacement.
+enum GuardedAddress: Equatable {
+  case none
+  case base(UInt8)
+  case sum(base: UInt8, index: UInt8, scale: UInt8)
+  case constant(UInt64)
+
+  func uses(_ register: UInt8) -> Bool {
+    switch self {
+    case .base(let base): base == register
+    case .sum(let base, let index, _): base == register || index == register
+    default: false
+    }
+  }
+}
+
+extension BlockTranslator {
+  private static let noRegister = Instruction.none
+
+  /// `instruction`'s memory operand as a host operand; computes into `register`, a scratch register. Nil when it is beyond
+  /// the window for certain, so that the interpreter has to report it.
+  mutating func place(_ instruction: Instruction, in register: UInt8) -> HostAddress? {
+    let isPlain = instruction.addressSize == 64 && !hasSegmentBase(instruction)
+    if isPlain && instruction.base == GuestRegister.rsp && instruction.index == Instruction.none {
+      let displacement = Int32(truncatingIfNeeded: instruction.displacement)
+      if displacement.magnitude <= 1 &<< 20 { isStackUnproven = false }
+      proveStack()
+      return HostAddress(base: HostRegister.guestStack, displacement: displacement)
+    }
+    if !isPlain { return placeSpecial(instruction, in: register) }
+    if instruction.base == Instruction.relative
+      || (instruction.base == Instruction.none && instruction.index == Instruction.none)
+    {
+      return placeConstant(instruction, in: register)
+    }
+    return placeComputed(instruction, in: register)
+  }
+
+  func hasSegmentBase(_ instruction: Instruction) -> Bool {
+    instruction.prefixes.contains(.segment) && (instruction.segment == .fs || instruction.segment == .gs)
+  }
+
+  // MARK: Constants
+
+  private mutating func placeConstant(_ instruction: Instruction, in register: UInt8) -> HostAddress? {
+    var constant = UInt64(bitPattern: instruction.displacement)
+    if instruction.base == Instruction.relative { constant &+= next }
+    if constant >= 1 &<< 46 { return nil }
+    if constant < 1 &<< 31 {
+      return HostAddress(displacement: Int32(truncatingIfNeeded: constant))
+    }
+    if case .constant(let known) = guarded, register == HostRegister.scratch {
+      let distance = Int64(bitPattern: constant &- known)
+      if distance == Int64(Int32(truncatingIfNeeded: distance)) {
+        return HostAddress(base: register, displacement: Int32(truncatingIfNeeded: distance))
+      }
+    }
+    assembler.move(register, constant: constant)
+    note(.constant(constant), in: register)
+    return HostAddress(base: register)
+  }
+
+  // MARK: Base and index
+
+  private mutating func placeComputed(_ instruction: Instruction, in register: UInt8) -> HostAddress {
+    var displacement = Int32(truncatingIfNeeded: instruction.displacement)
+    let isExact = exactAddresses.contains(address)
+    let key: GuardedAddress =
+      instruction.index == Instruction.none
+      ? .base(instruction.base)
+      : .sum(base: instruction.base, index: instruction.index, scale: instruction.scale)
+    if guarded == key && register == HostRegister.scratch && !isExact {
+      return HostAddress(base: register, displacement: displacement)
+    }
+    if !options.isGuarded { return placeUnguarded(instruction, in: register) }
+    if instruction.index == Instruction.none && !isExact {
+      let base = holding(instruction.base, loadedInto: register)
+      let count = base == register ? other(register) : register
+      assembler.shiftRight(count, base, by: HostRegister.state)
+      assembler.shiftRight(register, base, by: count)
+    } else {
+      sum(instruction, into: register, displacement: isExact ? displacement : 0)
+      if isExact { displacement = 0 }
+      assembler.shiftRight(other(register), register, by: HostRegister.state)
+      assembler.shiftRight(register, register, by: other(register))
+    }
+    if register == HostRegister.secondScratch { guarded = .none }
+    note(isExact ? .none : key, in: register)
+    return HostAddress(base: register, displacement: displacement)
+  }
+
+  /// register = base + index * scale + displacement, 64 bits.
+  private mutating func sum(_ instruction: Instruction, into register: UInt8, displacement: Int32) {
+    var host = HostAddress(displacement: displacement, isGuest: false)
+    if instruction.base != Instruction.none { host.base = holding(instruction.base, loadedInto: register) }
+    if instruction.index != Instruction.none {
+      host.index = holding(instruction.index, loadedInto: host.base == register ? other(register) : register)
+      host.scale = instruction.scale
+      if host.index == HostRegister.scratch || host.base == HostRegister.scratch { guarded = .none }
+    }
+    assembler.loadEffectiveAddress(register, host)
+  }
+
+  private mutating func placeUnguarded(_ instruction: Instruction, in register: UInt8) -> HostAddress {
+    var host = HostAddress(displacement: Int32(truncatingIfNeeded: instruction.displacement))
+    if instruction.base != Instruction.none { host.base = holding(instruction.base, loadedInto: register) }
+    if instruction.index == Instruction.none { return host }
+    host.scale = instruction.scale
+    guard host.base == register else {
+      host.index = holding(instruction.index, loadedInto: register)
+      return host
+    }
+    // The base was loaded: the index may need a register too, which the operands may want.
+    let index = HostRegister.holding(instruction.index)
+    if index != HostRegister.inState {
+      host.index = index
+      return host
+    }
+    assembler.loadState(other(register), StateOffset.general(instruction.index))
+    if other(register) == HostRegister.scratch { guarded = .none }
+    assembler.loadEffectiveAddress(
+      register, HostAddress(base: register, index: other(register), scale: instruction.scale, isGuest: false))
+    return HostAddress(base: register, displacement: host.displacement)
+  }
+
+  // MARK: Segments and 32-bit addresses
+
+  private mutating func placeSpecial(_ instruction: Instruction, in register: UInt8) -> HostAddress? {
+    let displacement = Int32(truncatingIfNeeded: instruction.displacement)
+    let isNarrow = instruction.addressSize == 32
+    if register == HostRegister.scratch { guarded = .none }
+    let hasRegisters =
+      instruction.index != Instruction.none
+      || (instruction.base != Instruction.none && instruction.base != Instruction.relative)
+    if !hasSegmentBase(instruction) {
+      narrowSum(instruction, into: register)
+      return HostAddress(base: register)
+    }
+    let segment = instruction.segment == .fs ? StateOffset.fsBase : StateOffset.gsBase
+    if !hasRegisters && instruction.base == Instruction.none && (!isNarrow || displacement >= 0) {
+      assembler.loadState(register, segment)
+      return HostAddress(base: register, displacement: displacement)
+    }
+    guarded = .none
+    if isNarrow {
+      narrowSum(instruction, into: register)
+    } else if hasRegisters {
+      sum(instruction, into: register, displacement: displacement)
+    } else {
+      assembler.move(register, constant: next &+ UInt64(bitPattern: instruction.displacement))
+    }
+    assembler.loadState(other(register), segment)
+    assembler.loadEffectiveAddress(
+      register, HostAddress(base: register, index: other(register), isGuest: false))
+    assembler.shiftRight(other(register), register, by: HostRegister.state)
+    assembler.shiftRight(register, register, by: other(register))
+    return HostAddress(base: register)
+  }
+
+  /// register = the 32-bit effective address.
+  private mutating func narrowSum(_ instruction: Instruction, into register: UInt8) {
+    if instruction.base == Instruction.relative {
+      let target = next &+ UInt64(bitPattern: instruction.displacement)
+      return assembler.move(register, constant: target & 0xffff_ffff)
+    }
+    var host = HostAddress(displacement: Int32(truncatingIfNeeded: instruction.displacement), isGuest: false)
+    if instruction.base != Instruction.none { host.base = holding(instruction.base, loadedInto: register) }
+    if instruction.index != Instruction.none {
+      let place = host.base == register ? other(register) : register
+      host.index = holding(instruction.index, loadedInto: place)
+      host.scale = instruction.scale
+      if host.index == HostRegister.scratch { guarded = .none }
+    }
+    assembler.narrow(0x8d, register, .memory(host))
+  }
+
+  // MARK: Registers
+
+  /// The host register of a guest register; one that lives in the CPU state is loaded into `register`.
+  mutating func holding(_ number: UInt8, loadedInto register: UInt8) -> UInt8 {
+    let host = HostRegister.holding(number & 15)
+    if host != HostRegister.inState { return host }
+    if register == HostRegister.scratch { guarded = .none }
+    assembler.loadState(register, StateOffset.general(number & 15))
+    return register
+  }
+
+  /// The other scratch register.
+  func other(_ register: UInt8) -> UInt8 {
+    register == HostRegister.scratch ? HostRegister.secondScratch : HostRegister.scratch
+  }
+
+  /// `register` now holds `address`.
+  private mutating func note(_ address: GuardedAddress, in register: UInt8) {
+    if register == HostRegister.scratch { guarded = address }
+  }
+}

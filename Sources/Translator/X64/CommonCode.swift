@@ -1,0 +1,50 @@
+// Code that all blocks share: the way out, the report of an indirect branch without a block, the bottom of the shadow stack,
+// and the indirect entries of blocks.
+
+import CHost
+
+/// Writes shared code into an empty cache.
+enum CommonCode {
+
+  /// Writes it all; returns the host address of the code that a return without a call arrives at.
+  static func write(_ cache: CodeCache) -> UInt64 {
+    var assembler = Assembler(cache.writable)
+    // Offset 0: every stub jumps here. JMP [RIP + 0]; the address follows.
+    for byte: UInt8 in [0xff, 0x25, 0, 0, 0, 0] { assembler.byte(byte) }
+    assembler.word64(UInt64(UInt(bitPattern: vt_translated_exit_address())))
+    cache.missStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
+    assembler.byte(0xc7)
+    assembler.operands(0, .memory(.state(StateOffset.site)))
+    assembler.word32(Int32(VT_EXIT_INDIRECT))
+    let leave = assembler.jump()
+    cache.patch(UInt32(truncatingIfNeeded: leave - cache.writable), to: 0)
+    // A host RET has taken the lowest entry, this code's address: it is put back by moving the pointer.
+    let bottom = cache.executable &+ UInt64(assembler.cursor - cache.writable)
+    assembler.add(HostRegister.shadowStack, -8)
+    writeIndirectJump(&assembler, cache)
+    cache.used = (assembler.cursor - cache.writable &+ 63) & ~63
+    cache.keepCommonCode()
+    return bottom
+  }
+
+  /// Makes the indirect entry of `block`, if it has none; returns its host address. Nil when the cache is full.
+  static func indirectEntry(_ block: Int, _ cache: CodeCache) -> UInt64? {
+    if cache.records[block].indirectEntry == 0 {
+      guard cache.hasRoom else { return nil }
+      var assembler = Assembler(cache.writable + cache.used)
+      cache.records[block].indirectEntry = UInt32(truncatingIfNeeded: cache.used)
+      assembler.loadState(HostRegister.scratch, StateOffset.target)
+      Difference(cache.blocks[block].guest).subtract(&assembler)
+      let same = assembler.jumpIfScratchZero()
+      let miss = assembler.jump()
+      cache.patch(UInt32(truncatingIfNeeded: miss - cache.writable), to: cache.missStub)
+      assembler.completeShort(same)
+      while (Int(bitPattern: assembler.cursor) &+ 1) & 63 > 60 { assembler.nop() }
+      let place = UInt32(truncatingIfNeeded: assembler.jump() - cache.writable)
+      cache.records[block].indirectPatch = place
+      cache.patch(place, to: cache.blocks[block].host)
+      cache.used = (assembler.cursor - cache.writable &+ 15) & ~15
+    }
+    return cache.executable &+ UInt64(cache.records[block].indirectEntry)
+  }
+}
