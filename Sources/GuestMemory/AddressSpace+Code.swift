@@ -2,8 +2,9 @@
 // write, and tells the engine before any of them changes, by whatever way: a guest store (a host fault), a system call
 // that writes guest memory, or a change of the mapping. Pages without decoded code cost nothing.
 //
-// Shared file mappings can alias: one mapping written, another executed. All writable shared mappings of the same file
-// page are protected and tracked together. Not seen: write(2) to a mapped file, and stores by other processes.
+// Mappings of a file can alias: a shared one written, another executed, be it shared or private. All writable shared mappings
+// of the same file page are protected and tracked together. Anonymous shared memory gets an identity as if it were a file
+// when mremap(2) doubles it. Not seen: stores by other processes.
 
 extension AddressSpace {
   /// Code has been decoded from these page numbers: from now on `codeObserver` hears of changes.
@@ -13,7 +14,9 @@ extension AddressSpace {
       if isTracked(region) { continue }
       tracked.insert(region.start >> Page.shift..<region.end >> Page.shift)
       if region.permissions.contains(.write) { protectFromWrites(region) }
-      for alias in aliases(of: region) where alias.permissions.contains(.write) {
+      if region.flags.contains(.shared), region.backing != 0 { runsSharedFiles = true }
+      for alias in aliases(of: region)
+      where alias.flags.contains(.shared) && alias.permissions.contains(.write) {
         tracked.insert(alias.start >> Page.shift..<alias.end >> Page.shift)
         protectFromWrites(alias)
       }
@@ -44,6 +47,14 @@ extension AddressSpace {
     codeWillChange(from: start, to: rangeEnd(start, size) ?? limit)
   }
 
+  /// A file's contents are about to change by a call like write(2). Call it when `runsSharedFiles`.
+  public func fileWillChange(device: UInt64, inode: UInt64) {
+    for region in table.regions(from: 0, to: limit) {
+      guard let file = backing(region.backing), file.inode == inode, file.device == device else { continue }
+      codeWillChange(from: region.start, to: region.end)
+    }
+  }
+
   /// Stops tracking what overlaps `[start, end)`, restores the host's protections and tells the engine.
   func codeWillChange(from start: UInt64, to end: UInt64) {
     if tracked.isEmpty || start >= end { return }
@@ -63,9 +74,10 @@ extension AddressSpace {
     codeObserver?(run)
   }
 
-  /// Forgets decoded code in other mappings of the file pages that `region` maps.
+  /// Forgets decoded code in other mappings of the file pages that `region` maps. What is written to a private mapping
+  /// stays there.
   func dropAliases(of region: Region) {
-    if tracked.isEmpty { return }
+    if tracked.isEmpty || !region.flags.contains(.shared) { return }
     for alias in aliases(of: region) {
       for run in tracked.intersection(alias.start >> Page.shift..<alias.end >> Page.shift) {
         drop(run, followAliases: false)
@@ -73,15 +85,15 @@ extension AddressSpace {
     }
   }
 
-  /// Other shared mappings of the same file pages.
+  /// Other mappings of the same file pages that can see this one's contents change, or the other way round: two of which
+  /// at least one is shared.
   private func aliases(of region: Region) -> [Region] {
-    guard region.backing != 0, region.flags.contains(.shared), let file = backing(region.backing) else {
-      return []
-    }
+    guard region.backing != 0, let file = backing(region.backing) else { return [] }
+    let shared = region.flags.contains(.shared)
     var result: [Region] = []
     let fileEnd = region.offset &+ region.size
     for other in table.regions(from: 0, to: limit) {
-      guard other.flags.contains(.shared), let otherFile = backing(other.backing),
+      guard shared || other.flags.contains(.shared), let otherFile = backing(other.backing),
         otherFile.inode == file.inode,
         otherFile.device == file.device
       else { continue }

@@ -93,11 +93,28 @@ extension AddressSpace {
       _ = HostMemory.reserve(hostSource, source.size)
       table.remove(source.start, source.end)
     }
-    var placed = source
+    var placed = source.size == 0 ? identified(source.start) ?? source : source
     placed.start = target
     placed.end = target &+ moved
     table.insert(placed)
+    if placed.permissions.contains(.write) { dropAliases(of: placed) }
     if newSize > moved, !growInPlace(placed, to: newSize) { throw .noMemory }
+  }
+
+  /// The shared memory at `start`, of which a second mapping is made. Anonymous memory gets an identity of its own, without which
+  /// the two could not be known for the same: the kernel's own device for shared memory, and a number that no inode has.
+  private func identified(_ start: UInt64) -> Region? {
+    guard let region = query(start) else { return nil }
+    if region.backing == 0 {
+      anonymousIdentities &+= 1
+      let identity = intern(
+        Backing(device: 1, inode: 1 << 62 | anonymousIdentities, path: Array("/dev/zero (deleted)".utf8)))
+      table.update(region.start, region.end) { piece in
+        piece.backing = identity
+        piece.offset = piece.start &- region.start
+      }
+    }
+    return query(start)?.clipped(start, start)
   }
 
   private func moveByPages(_ from: UInt64, _ to: UInt64, _ size: UInt64, _ flags: Int64) throws(MemoryError) {

@@ -31,7 +31,11 @@ public final class AddressSpace {
 
   var table = RegionTable()
   var tracked = PageRanges()
+  /// Code has been decoded from a shared mapping of a file: writes to files can change it.
+  public internal(set) var runsSharedFiles = false
   private var backings: [Backing] = []
+  /// How many pieces of anonymous shared memory have been given an identity.
+  var anonymousIdentities: UInt64 = 0
 
   /// Program break: the heap is `[breakStart, breakEnd)`, in bytes.
   public internal(set) var breakStart: UInt64 = 0

@@ -23,6 +23,8 @@ struct SystemCallTraits: OptionSet, Sendable {
   static var waits: SystemCallTraits { SystemCallTraits(rawValue: 1) }
   /// Begins again after a handler with SA_RESTART (signal(7)).
   static var restarts: SystemCallTraits { SystemCallTraits(rawValue: 2) }
+  /// Changes the contents of the file behind argument 0, or behind argument 2 (splice, copy_file_range).
+  static var writesFile: SystemCallTraits { SystemCallTraits(rawValue: 8) }
   /// Does not come back: printed before it runs.
   static var noReturn: SystemCallTraits { SystemCallTraits(rawValue: 4) }
   /// Waits and restarts.

@@ -196,6 +196,59 @@ import Testing
     #expect(space.load(UInt8.self, at: 0x200_1008) == 9)
   }
 
+  /// Code in a private mapping, whose page still is the file's, while a shared mapping or a call writes the file.
+  @Test func codeInPrivateMappingsOfFilesIsTracked() throws {
+    let space = try AddressSpace()
+    let file = try #require(tmpfile())
+    defer { fclose(file) }
+    let descriptor = fileno(file)
+    #expect(ftruncate(descriptor, 8192) == 0)
+    nonisolated(unsafe) var seen: [Range<UInt64>] = []
+    space.codeObserver = { seen.append($0) }
+    var request = MapRequest(address: 0x200_0000, size: 8192, permissions: [.read, .write, .execute])
+    request.placement = .fixed
+    request.file = (descriptor, 0, Backing(device: 1, inode: 2, path: []))
+    _ = try space.map(request)
+    request.address = 0x100_0000
+    request.permissions = [.read, .write]
+    request.flags = .shared
+    _ = try space.map(request)
+    space.markCode(0x2001..<0x2002)
+    #expect(!space.runsSharedFiles)
+    #expect(space.handleFault(at: 0x100_1008, write: true))
+    #expect(seen.contains(0x2001..<0x2002))
+    // What is written to the private mapping is not the file's.
+    space.markCode(0x2001..<0x2002)
+    seen = []
+    #expect(space.handleFault(at: 0x200_1008, write: true))
+    #expect(seen == [0x2001..<0x2002])
+    space.markCode(0x1000..<0x1001)
+    #expect(space.runsSharedFiles)
+    seen = []
+    space.fileWillChange(device: 1, inode: 3)
+    #expect(seen.isEmpty)
+    space.fileWillChange(device: 1, inode: 2)
+    #expect(seen.contains { $0.contains(0x1000) } && space.trackedRunCount == 0)
+  }
+
+  /// Anonymous shared memory at two addresses, by mremap(2) with an old size of 0.
+  @Test func codeInDoubledMemoryIsTracked() throws {
+    let space = try AddressSpace()
+    nonisolated(unsafe) var seen: [Range<UInt64>] = []
+    space.codeObserver = { seen.append($0) }
+    var request = MapRequest(address: 0x100_0000, size: 16384, permissions: [.read, .write, .execute])
+    request.placement = .fixed
+    request.flags = .shared
+    _ = try space.map(request)
+    let twin = try space.remap(0x100_1000, size: 0, newSize: 8192, flags: .mayMove)
+    let code = (twin + 4096) >> 12
+    space.markCode(code..<code + 1)
+    #expect(space.handleFault(at: 0x100_2008, write: true))
+    #expect(seen.contains(0x1002..<0x1003) && seen.contains(code..<code + 1))
+    #expect(space.store(UInt8(9), at: 0x100_2008))
+    #expect(space.load(UInt8.self, at: twin + 4096 + 8) == 9)
+  }
+
   @Test func manyRegionsStayFast() throws {
     let space = try AddressSpace()
     let count: UInt64 = 20_000
