@@ -148,8 +148,9 @@ extension Interpreter {
       let unordered = X87StatusBit.c0 | X87StatusBit.c2 | X87StatusBit.c3
       let compares = step.conditions == X87StatusBit.conditions && step.destination == X87Step.none
       let outcome = x87StackFault(conditions: compares ? unordered : 0)
-      // What the store of an indefinite value yields is the masked response.
-      if step.storesMemory { _ = x87Run(step.operation, control: 0x37f, .indefinite, .indefinite, memory) }
+      // What the store of an indefinite value yields is the masked response; rounding stays the guest's.
+      let masked = cpu.pointee.x87_control | X87StatusBit.exceptions
+      if step.storesMemory { _ = x87Run(step.operation, control: masked, .indefinite, .indefinite, memory) }
       return outcome
     }
     if step.pushes && !x87IsEmpty(7) { return x87StackFault(overflow: true) }
