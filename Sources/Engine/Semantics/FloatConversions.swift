@@ -126,6 +126,8 @@ extension Semantics {
     _ b: inout B, _ element: F.Type, _ d: D, _ x: X
   ) {
     let source = b.lowHalf(x.read(&b, 0))
+    // Silicon enters MMX state even when the conversion then raises #XM.
+    if X.isMMX { b.enterMMX() }
     let result: B.Chunk
     if F.width == 64 {
       result = b.floatConvert(.int32ToDouble, source)
@@ -133,7 +135,6 @@ extension Semantics {
       let old = d.read(&b, 0)
       result = b.replaceLowHalf(old, b.floatConvert(.int32ToSingle, source))
     }
-    if X.isMMX { b.enterMMX() }
     write(&b, d, result, result)
   }
 
@@ -144,6 +145,7 @@ extension Semantics {
     // Reading the MMX register raises a pending x87 exception before anything else happens.
     _ = d.read(&b, 0)
     let source = x.read(&b, 0)
+    b.enterMMX()
     let result: B.Chunk
     if F.width == 64 {
       result = b.floatConvert(rounding == .rounded ? .doubleToInt32 : .doubleToInt32Truncated, source)
