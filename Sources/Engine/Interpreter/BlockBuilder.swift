@@ -86,6 +86,34 @@ struct BlockBuilder {
     return UInt64(bits / 8)
   }
 
+  /// The address of the memory operand that the instruction at RIP both reads and writes; nil when there is none.
+  func modifiedOperand(_ cpu: UnsafePointer<CPUState>) -> UInt64? {
+    code.begin(cpu.pointee.rip)
+    var instruction = Instruction()
+    guard code.decode(cpu.pointee.rip, into: &instruction) == .valid, instruction.hasMemoryOperand else {
+      return nil
+    }
+    let isModified = (0..<instruction.info.operandCount).contains { index in
+      let operand = instruction.info.operand(index)
+      return operand.letter == .modRM && operand.kind != .vectorMemory && operand.access == .readWrite
+    }
+    return isModified ? address(of: instruction, cpu) : nil
+  }
+
+  private func address(of instruction: Instruction, _ cpu: UnsafePointer<CPUState>) -> UInt64 {
+    func register(_ number: UInt8) -> UInt64 {
+      if number == Instruction.none { return 0 }
+      if number == Instruction.relative { return cpu.pointee.rip &+ UInt64(instruction.length) }
+      return UnsafeRawPointer(cpu).load(fromByteOffset: Int(number & 15) &* 8, as: UInt64.self)
+    }
+    let offset =
+      register(instruction.base) &+ register(instruction.index) &<< UInt64(instruction.scale)
+      &+ UInt64(bitPattern: instruction.displacement)
+    let segment =
+      instruction.segment == .fs ? cpu.pointee.fs_base : instruction.segment == .gs ? cpu.pointee.gs_base : 0
+    return segment &+ (instruction.addressSize == 32 ? offset & 0xffff_ffff : offset)
+  }
+
   /// Whether the memory operand of the instruction at `rip` is in the stack segment.
   func usesStackSegment(_ rip: UInt64) -> Bool {
     code.begin(rip)

@@ -187,6 +187,13 @@ public final class InterpreterEngine: GuestEngine {
     } else if memory.handleFault(at: address, write: isWrite) {
       return nil
     }
+    if !isWrite, address & 0xfff == 0, let start = builder.modifiedOperand(cpu), address &- start < 64,
+      let region = memory.query(start), start != address, !region.permissions.contains(.write)
+    {
+      // The operand is read and written, and silicon asks for the right to write with the read: its first page is
+      // mapped without, so the second one, where the read faulted, is not looked at.
+      return .fault(Fault(trap: .pageFault, address: start, errorCode: 7))
+    }
     return .fault(Fault(trap: .pageFault, address: address, errorCode: (fault.error_code & 3) | 4))
   }
 
