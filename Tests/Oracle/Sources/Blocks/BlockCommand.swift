@@ -15,6 +15,7 @@ struct BlockCommand {
   private var instructions = 0
   private var seenRows: Set<Int> = []
   private var endings: [String: Int] = [:]
+  private var endless: [UInt64] = []
 
   /// Differences that are shrunk and printed; others only count.
   private static let shown = 5
@@ -91,6 +92,7 @@ struct BlockCommand {
       if item.label == nil { instructions += 1 }
       if let row = item.row { seenRows.insert(row) }
     }
+    if case .otherSignal = outcome.ending, endless.count < 5 { endless.append(program.seed) }
     var name = outcome.ending.description
     if case .pageFault = outcome.ending { name = "#PF" }
     endings[name, default: 0] += 1
@@ -129,6 +131,7 @@ struct BlockCommand {
     }
     let counts = endings.sorted { $0.value > $1.value }.map { "\($0.key) \($0.value)" }
     print("endings: " + counts.joined(separator: ", ") + ", not comparable \(excused + unassembled)")
+    for seed in endless { print("does not end: --only \(seed)") }
     print("oracle: \(ran) blocks, \(differing.count) differences, seed \(options.seed)")
   }
 }

@@ -35,7 +35,7 @@ extension BlockGenerator {
   mutating func string() {
     guard
       let index = pool.pick(random.pick(["movs", "movs", "stos", "stos", "cmps", "scas", "lods"]), &random),
-      !isReserved(1), !isReserved(6), !isReserved(7)
+      !isReserved(1), !isReserved(6), !isReserved(7), pool.rows[index].implicitWrites & reserved == 0
     else { return plain() }
     if direction == nil || random.oneIn(4) { setDirection() }
     let row = pool.rows[index]

@@ -95,6 +95,8 @@ extension BlockGenerator {
     let isWild = wildAccess != nil
     let offset = target &- segment
     if is32Bit && offset >= 1 << 32 { return nil }
+    // AMD's processors check the offset in a segment as well as the address.
+    if segment != 0 && BlockGenerator.isCanonical(target) != BlockGenerator.isCanonical(offset) { return nil }
     let end = encoded.bytes.count - row.immediateSize
     if row.memoryOperand?.letter == .offset {
       BlockProgram.put(offset, is32Bit ? 4 : 8, at: encoded.bytes.count - (is32Bit ? 4 : 8), &encoded.bytes)
@@ -119,6 +121,11 @@ extension BlockGenerator {
       return reachStack(row, instruction, segment) ? BlockFixup.none : nil
     }
     return reachByRegisters(row, instruction, hasIndex, segment, offset, wish) ? BlockFixup.none : nil
+  }
+
+  private static func isCanonical(_ address: UInt64) -> Bool {
+    let high = Int64(bitPattern: address) >> 47
+    return high == 0 || high == -1
   }
 
   private func segmentBase(_ instruction: Instruction) -> UInt64 {
