@@ -92,12 +92,15 @@ struct BlockTranslator {
     for number in firstSite..<cache.siteCount {
       cache.sites[number].block = UInt32(truncatingIfNeeded: cache.blockCount)
     }
-    return cache.add(
+    let number = cache.add(
       vt_translated_block(
         guest: start, host: begin, host_end: host, first_entry: UInt32(truncatingIfNeeded: firstEntry),
         entry_count: UInt16(truncatingIfNeeded: cache.entryCount &- firstEntry),
         guest_size: UInt16(truncatingIfNeeded: next &- start)),
       instructions: count)
+    cache.tell(
+      .block(number), guest: start, guestSize: Int(truncatingIfNeeded: next &- start), Int(begin), Int(host))
+    return number
   }
 
   /// Notes that the current guest instruction's code goes on here.

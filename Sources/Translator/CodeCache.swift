@@ -71,7 +71,7 @@ final class CodeCache {
 
   /// Bytes of code; common code comes first and is never forgotten.
   var used = 0
-  private var commonSize = 0
+  private(set) var commonSize = 0
   private(set) var blockCount = 0
   var entryCount = 0
   private(set) var siteCount = 0
@@ -80,6 +80,8 @@ final class CodeCache {
   /// Offset of the code that reports an indirect branch without a block.
   var missStub: UInt32 = 0
   var statistics = TranslatorStatistics()
+  /// Told of all code that is written; nil costs nothing.
+  var observer: TranslationObserver?
   /// Blocks added since everything was forgotten.
   var blocksSinceFlush: Int { blockCount }
 
@@ -153,7 +155,10 @@ final class CodeCache {
   func isInside(_ host: UInt64) -> Bool { host >= executable && host < executable &+ UInt64(used) }
 
   /// Everything written so far stays for ever.
-  func keepCommonCode() { commonSize = used }
+  func keepCommonCode() {
+    commonSize = used
+    tell(.common, guest: 0, guestSize: 0, 0, used)
+  }
 
   // MARK: Adding
 
@@ -275,6 +280,7 @@ final class CodeCache {
   /// Forgets everything.
   func flush() {
     if blockCount == 0 { return }
+    observer?.willFlush()
     clear(jumps, CodeCache.jumpCount &* 8)
     clear(table, tableCapacity &* 4)
     blockCount = 0

@@ -113,25 +113,36 @@ public final class TranslatorEngine: GuestEngine {
     return block
   }
 
-  private func translate(_ rip: UInt64, _ cpu: UnsafeMutablePointer<CPUState>) -> Int? {
+  /// Translates the block at `rip`. What it needs of the state is in `usesX87` and `isWide`.
+  func makeBlock(_ rip: UInt64) -> Int? {
+    if !cache.hasRoom { flush() }
     var translator = BlockTranslator(
       cache: cache, options: options, start: rip, exactAddresses: exactAddresses)
     guard let block = translator.translate(code) else { return nil }
-    if translator.usesX87 && !usesX87 {
+    if translator.usesX87 { usesX87 = true }
+    if translator.isWide { isWide = true }
+    markCode(rip, translator.next)
+    return block
+  }
+
+  private func translate(_ rip: UInt64, _ cpu: UnsafeMutablePointer<CPUState>) -> Int? {
+    let usedX87 = usesX87
+    guard let block = makeBlock(rip) else { return nil }
+    if usesX87 && !usedX87 {
       // From now on the x87 registers are loaded and saved.
-      usesX87 = true
       ExtendedState.saveLegacy(cpu, to: x87Area, wide: true)
       cpu.pointee.translated.uses_x87 = 1
     }
-    if translator.isWide {
-      isWide = true
-      cpu.pointee.translated.uses_zmm = 1
-    }
-    let first = rip &>> 12
-    let last = max(rip, translator.next &- 1) &>> 12
+    if isWide { cpu.pointee.translated.uses_zmm = 1 }
+    return block
+  }
+
+  /// Code was translated from `start` to `end`: the address space has to tell when it changes.
+  private func markCode(_ start: UInt64, _ end: UInt64) {
+    let first = start &>> 12
+    let last = max(start, end &- 1) &>> 12
     if !memory.isCode(page: first) { memory.markCode(first..<first &+ 1) }
     if last != first && !memory.isCode(page: last) { memory.markCode(last..<last &+ 1) }
-    return block
   }
 
   // MARK: Leaving

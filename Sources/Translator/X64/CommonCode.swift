@@ -43,6 +43,8 @@ enum CommonCode {
       let place = UInt32(truncatingIfNeeded: assembler.jump() - cache.writable)
       cache.records[block].indirectPatch = place
       cache.patch(place, to: cache.blocks[block].host)
+      let end = assembler.cursor - cache.writable
+      cache.tell(.indirectEntry, guest: cache.blocks[block].guest, guestSize: 0, cache.used, end)
       cache.used = (assembler.cursor - cache.writable &+ 15) & ~15
     }
     return cache.executable &+ UInt64(cache.records[block].indirectEntry)
