@@ -18,6 +18,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import statistics
 import sys
 from pathlib import Path
@@ -192,4 +193,5 @@ def main():
 
 
 os.environ.pop("LD_PRELOAD", None)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an ordinary end, so that what runs is ended too
 sys.exit(main())

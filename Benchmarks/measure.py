@@ -5,8 +5,10 @@ import atexit
 import hashlib
 import os
 import random
+import resource
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,8 +43,11 @@ class Result:
     errors: str
 
 
+MOST = 120  # seconds of processor time after which a command is killed, which makes its result another than native's
+
+
 def run(words, input=None, keep_errors=False):
-    """Runs a command; its standard output is only digested."""
+    """Runs a command; its standard output is only digested. It does not outlive this program."""
     output, errors = PRIVATE / "stdout", PRIVATE / "stderr"
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, str(input or "/dev/null"), os.O_RDONLY, 0),
@@ -51,7 +56,12 @@ def run(words, input=None, keep_errors=False):
     ]
     begin = time.perf_counter()
     process = os.posix_spawn(words[0], words, {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}, file_actions=actions)
-    _, status, usage = os.wait4(process, 0)
+    resource.prlimit(process, resource.RLIMIT_CPU, (MOST, MOST))
+    try:
+        _, status, usage = os.wait4(process, 0)
+    except BaseException:
+        os.kill(process, signal.SIGKILL)
+        raise
     wall = time.perf_counter() - begin
     return Result(
         os.waitstatus_to_exitcode(status), wall, usage.ru_utime + usage.ru_stime,
