@@ -114,8 +114,16 @@ extension CodeCache {
         host: Int(entry.host), guest: Int(entry.guest & 0xfff), kind: Int(entry.guest &>> 12))
     }
     var exits: [TranslatedBlock.Exit] = []
-    for index in 0..<siteCount where sites[index].stub >= block.host && sites[index].stub < block.host_end {
+    // Stubs lie in the order of their sites.
+    var index = 0
+    var end = siteCount
+    while index < end {
+      let middle = (index &+ end) / 2
+      if sites[middle].stub < block.host { index = middle &+ 1 } else { end = middle }
+    }
+    while index < siteCount, sites[index].stub < block.host_end {
       let site = sites[index]
+      index &+= 1
       guard let kind = TranslatedBlock.ExitKind(rawValue: site.kind.rawValue) else { continue }
       exits.append(
         TranslatedBlock.Exit(
@@ -144,6 +152,18 @@ extension TranslatorEngine {
   /// instruction cannot be fetched. Nothing is executed.
   public func translation(of address: UInt64) -> TranslatedBlock? {
     (cache.lookup(address) ?? makeBlock(address)).flatMap { cache.copy($0) }
+  }
+
+  /// The code through which indirect branches enter the block at guest address `address`, which is made now if it has not
+  /// been; nil when there is no such block, or no room.
+  public func indirectEntry(of address: UInt64) -> (host: UInt64, code: [UInt8])? {
+    guard let index = cache.lookup(address), let host = CommonCode.indirectEntry(index, cache) else {
+      return nil
+    }
+    let record = cache.records[index]
+    let size = Int(record.indirectPatch &- record.indirectEntry) &+ 4
+    let start = cache.writable + Int(record.indirectEntry)
+    return (host, Array(UnsafeBufferPointer(start: start, count: size)))
   }
 
   /// The live blocks that `address` is in: several when one jumps into the middle of another.

@@ -33,7 +33,9 @@ extension BlockTranslator {
     let isPlain = instruction.addressSize == 64 && !hasSegmentBase(instruction)
     if isPlain && instruction.base == GuestRegister.rsp && instruction.index == Instruction.none {
       let displacement = Int32(truncatingIfNeeded: instruction.displacement)
-      if displacement.magnitude <= 1 &<< 20 { isStackUnproven = false }
+      // What may leave its operand alone (masked moves, prefetches) proves nothing.
+      let isProof = displacement.magnitude <= 1 &<< 20 && !RowPlan(row: instruction.row).mayNotTouch
+      if isProof { isStackUnproven = false }
       proveStack()
       return HostAddress(base: HostRegister.guestStack, displacement: displacement)
     }

@@ -185,7 +185,11 @@ extension BlockTranslator {
     if usesCounter && isMoved { return interpret() }
     if usesCounter || isMoved { guarded = .none }
     if usesCounter { assembler.move(HostRegister.scratch, HostRegister.guestCounter) }
-    if isMoved { fields.reg = HostRegister.scratch }
+    if isMoved {
+      fields.reg = HostRegister.scratch
+      // A 16-bit destination keeps the rest of the register.
+      if instruction.operandSize == 16 { assembler.move(HostRegister.scratch, HostRegister.holding(wide)) }
+    }
     emit(instruction, bytes, fields, memory)
     if isMoved { assembler.move(HostRegister.holding(wide), HostRegister.scratch) }
     if usesCounter { assembler.move(HostRegister.guestCounter, HostRegister.scratch) }
