@@ -45,6 +45,11 @@ let package = Package(
       swiftSettings: [.unsafeFlags(["-static-executable"])], linkerSettings: staticExecutable),
 
     .executableTarget(name: "decodecheck", dependencies: ["X86"], path: "Tests/Tools/decodecheck"),
+    // The proof over emitted code (Docs/translator-guard.md).
+    .executableTarget(
+      name: "escapecheck", dependencies: ["Translator", "Engine", "X86", "GuestMemory", "CHost"],
+      path: "Tests/Tools/escapecheck", swiftSettings: [.unsafeFlags(["-static-executable"])],
+      linkerSettings: staticExecutable),
     // The silicon oracle (Docs/testing.md).
     .target(name: "CNative", path: "Tests/Oracle/CNative", cSettings: [.unsafeFlags(["-O2"])]),
     .executableTarget(

@@ -1,0 +1,131 @@
+// Memory operands: of the CPU state, of the table of indirect entries, or of the guest's window, whose address must be
+// proven to lie in the window or in what is reserved around it.
+
+import CHost
+import X86
+
+extension Checker {
+  /// Sums that are harmless behind the window's base: 64 GiB before it are reserved, and everything above it is window,
+  /// reserved or no address at all. The margin is larger than any operand.
+  static let harmless: ClosedRange<Int64> = -(1 << 36 - 1 << 20)...(1 << 62)
+
+  /// What one access to the window proves: that its first byte is below the window's limit.
+  private static let window: ClosedRange<Int64> = 0...(1 << 46)
+
+  /// Proves the operand's address in the window, and notes what the access proves of the stack pointer.
+  func access(_ state: inout AbstractState, isCertain: Bool) throws(Violation) {
+    guard instruction.prefixes.contains(.segment), instruction.segment == .gs else {
+      throw refuse("memory that is not in the guest's window")
+    }
+    try checkEntry(state)
+    var sum: ClosedRange<Int64>? = instruction.displacement...instruction.displacement
+    if instruction.base == Instruction.relative { throw refuse("RIP-relative guest memory") }
+    if instruction.base != Instruction.none {
+      let base = try addressPart(state[Int(instruction.base)])
+      sum = sum?.adding(base)
+    }
+    if instruction.info.usesVSIB {
+      sum = sum?.adding(try vectorIndex())
+    } else if instruction.index != Instruction.none {
+      let index = try addressPart(state[Int(instruction.index)])
+      sum = index.multiplied(by: 1 << Int64(instruction.scale)).flatMap { sum?.adding($0) }
+    }
+    guard let sum, Checker.harmless.contains(sum) else {
+      throw refuse("an address that is not proven: \(mnemonic)")
+    }
+    guard isCertain, instruction.index == Instruction.none, Int(instruction.base) == AbstractState.guestStack,
+      case .guest(let stack) = state[AbstractState.guestStack].kind
+    else { return }
+    let distance = 0 - instruction.displacement
+    let proven = distance...(Checker.window.upperBound + distance)
+    state.refine(AbstractState.guestStack, stack.clamped(to: proven))
+  }
+
+  /// The numbers that a base or index may be. A shift count would be a small number, but never the guest's address.
+  private func addressPart(_ value: AbstractValue) throws(Violation) -> ClosedRange<Int64> {
+    if case .guest(let interval) = value.kind { return interval }
+    throw refuse("a host value or a shift count in an address")
+  }
+
+  private func vectorIndex() throws(Violation) -> ClosedRange<Int64> {
+    for number in 0..<instruction.info.operandCount {
+      let operand = instruction.info.operand(number)
+      if operand.kind == .vectorMemory && operand.indexElementWidth != 32 {
+        throw refuse("a vector of 64-bit indices")
+      }
+    }
+    let reach: Int64 = 1 << (31 + Int64(instruction.scale))
+    return -reach...reach
+  }
+
+  /// Whether a fault here would be understood: what the block's table says of RSI and RDI must be so.
+  func checkEntry(_ state: AbstractState) throws(Violation) {
+    guard !code.entries.isEmpty else { return }
+    let kind = code.kind(at: offset)
+    for (register, bit) in [(6, VT_ENTRY_SOURCE), (7, VT_ENTRY_DESTINATION)] {
+      if state[register].isHost != (kind & bit != 0) {
+        throw refuse("register \(register) is not what the table of entries says")
+      }
+    }
+  }
+
+  /// Whether the ModRM operand is accessed at all, and for certain.
+  func memoryAccess() -> (isAccess: Bool, isCertain: Bool) {
+    let info = instruction.info
+    for number in 0..<info.operandCount where info.operand(number).letter == .modRM {
+      let access = info.operand(number).access
+      if access == .none || access == .address { return (mnemonic.hasPrefix("prefetch"), false) }
+      let name = mnemonic
+      let isMasked =
+        instruction.opmask != 0 || info.usesVSIB || access == .conditionalWrite && !name.hasPrefix("cmpxchg")
+        || name.contains("maskmov")
+      let isHint = name.hasPrefix("prefetch") || name.hasPrefix("clflush") || name.hasPrefix("clwb")
+      return (true, !isMasked && !isHint)
+    }
+    // An operand that the row does not print (FNOP-like forms have none): treated as an access that proves nothing.
+    return (true, false)
+  }
+
+  // MARK: The CPU state
+
+  /// Bytes from the pinned register; nil when the operand is not in the CPU state.
+  func stateOffset(_ state: AbstractState) -> Int? {
+    guard instruction.base != Instruction.none, instruction.base != Instruction.relative,
+      state[Int(instruction.base)].kind == .state, instruction.index == Instruction.none,
+      !instruction.prefixes.contains(.segment)
+    else { return nil }
+    return Int(instruction.displacement) + Int(VT_STATE_BIAS)
+  }
+
+  /// Fields that translated code may read, as what they hold.
+  func stateField(_ offset: Int) -> AbstractValue.Kind? {
+    if StateField.registers.contains(offset) { return .guest(AbstractValue.everything) }
+    switch offset {
+    case StateField.target, StateField.remaining: return .guest(AbstractValue.everything)
+    // The run loop guards the bases before it enters.
+    case StateField.fsBase, StateField.gsBase: return .guest(AbstractValue.guarded)
+    case StateField.window: return .window
+    case StateField.negativeWindow: return .negativeWindow
+    default: return nil
+    }
+  }
+
+  func isWritableField(_ offset: Int) -> Bool {
+    StateField.registers.contains(offset) || offset == StateField.target || offset == StateField.remaining
+  }
+}
+
+/// Offsets in the CPU state (CHost/include/state.h).
+enum StateField {
+  /// Guest registers R12–R15.
+  static let registers: Set<Int> = [96, 104, 112, 120]
+  private static let translated = Int(VT_OFFSET_TRANSLATED)
+  static let site = translated + (MemoryLayout<vt_translated_state>.offset(of: \.site) ?? 0)
+  static let target = translated + (MemoryLayout<vt_translated_state>.offset(of: \.target) ?? 0)
+  static let fsBase = translated + (MemoryLayout<vt_translated_state>.offset(of: \.fs_base) ?? 0)
+  static let gsBase = translated + (MemoryLayout<vt_translated_state>.offset(of: \.gs_base) ?? 0)
+  static let remaining = translated + (MemoryLayout<vt_translated_state>.offset(of: \.remaining) ?? 0)
+  static let window = translated + (MemoryLayout<vt_translated_state>.offset(of: \.window) ?? 0)
+  static let negativeWindow =
+    translated + (MemoryLayout<vt_translated_state>.offset(of: \.negative_window) ?? 0)
+}

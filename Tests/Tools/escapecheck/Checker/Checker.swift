@@ -1,0 +1,155 @@
+// Follows emitted code once from its first byte to its last and proves of every instruction that it can do no harm, or
+// says why not. Branches within a piece of code only go forward, so one pass sees every state before it is needed. The
+// rules are written down in Docs/translator-guard.md. Knows nothing of how the translator works, only what its code may do.
+
+import CHost
+import X86
+
+/// One pass over one piece of code.
+struct Checker {
+  let code: EmittedCode
+  let layout: CacheLayout
+  /// What holds before the current instruction; nil: nothing comes here.
+  var state: AbstractState?
+  /// States that arrive at bytes further on.
+  private var arriving: [Int: AbstractState] = [:]
+  var offset = 0
+  var instruction = Instruction()
+  /// The exit whose stub is being followed.
+  private var exit: Int?
+
+  /// Proves `code`, or throws the first reason against it. Returns the number of instructions looked at.
+  static func check(_ code: EmittedCode, _ layout: CacheLayout, from start: Int = 0) throws(Violation) -> Int
+  {
+    var checker = Checker(code: code, layout: layout, state: AbstractState())
+    return try checker.run(from: start)
+  }
+
+  private init(code: EmittedCode, layout: CacheLayout, state: AbstractState) {
+    (self.code, self.layout, self.state) = (code, layout, state)
+  }
+
+  private mutating func run(from start: Int) throws(Violation) -> Int {
+    var count = 0
+    offset = start
+    while offset < code.bytes.count {
+      if let arrived = arriving.removeValue(forKey: offset) {
+        if state == nil { state = arrived } else { state?.join(arrived) }
+      }
+      if code.isCommon, state == nil { state = AbstractState() }
+      let status = code.bytes.withUnsafeBytes { bytes in
+        Decoder.decode(
+          UnsafeRawBufferPointer(rebasing: bytes[offset...]), mode: .bits64, into: &instruction)
+      }
+      guard status == .valid else { throw refuse("no instruction") }
+      count += 1
+      try check()
+      offset += Int(instruction.length)
+    }
+    if state != nil { throw refuse("runs over the end") }
+    if let target = arriving.keys.min() { throw refuse("a branch into an instruction at \(target)") }
+    return count
+  }
+
+  func refuse(_ message: String) -> Violation { Violation(offset: offset, message: message) }
+
+  private mutating func check() throws(Violation) {
+    let kind = InstructionClass.table[Int(instruction.row)]
+    if kind == .forbidden { throw refuse("an instruction that must not be emitted: \(mnemonic)") }
+    if instruction.addressSize != 64 { throw refuse("32-bit address size") }
+    guard let current = state else { return }
+    if code.isBorder(offset), let register = current.exposed {
+      throw refuse("register \(register) holds a host value where the guest can see it")
+    }
+    if code.exits[offset] != nil { exit = offset }
+    var next = current
+    switch kind {
+    case .forbidden, .nothing: break
+    case .shiftRightX: try shiftRight(&next)
+    case .effectiveAddress: try effectiveAddress(&next)
+    case .move, .moveZeroExtended: try move(&next, isZeroExtended: kind == .moveZeroExtended)
+    case .string: try string(&next)
+    case .plain: try plain(&next)
+    case .jump: return try jump(next)
+    case .jumpIf, .jumpIfCounterZero:
+      try go(to: offset + Int(instruction.length) + Int(instruction.immediate), next)
+    case .call: return try call(next)
+    case .ret:
+      if instruction.opcode != 0xc3 || instruction.length != 1 { throw refuse("a RET with an operand") }
+      try leave(next)
+      return state = nil
+    }
+    state = next
+  }
+
+  var mnemonic: String { InstructionClass.mnemonics[Int(instruction.row)] }
+
+  // MARK: Going elsewhere
+
+  private mutating func jump(_ current: AbstractState) throws(Violation) {
+    if instruction.info.operand(0).kind == .relative {
+      try go(to: offset + Int(instruction.length) + Int(instruction.immediate), current)
+    } else if instruction.hasMemoryOperand {
+      guard code.isCommon, offset == 0 else { throw refuse("a jump through memory") }
+      try leavePermanently()
+    } else {
+      guard current[Int(instruction.rm)].kind == .indirectEntry else {
+        throw refuse("a jump to a register that is no indirect entry")
+      }
+      try leave(current)
+    }
+    state = nil
+  }
+
+  /// The first instruction of the common code: JMP [RIP + 0], and the address of the code that leaves.
+  private mutating func leavePermanently() throws(Violation) {
+    let expected = UInt64(UInt(bitPattern: vt_translated_exit_address()))
+    var address: UInt64 = 0
+    for index in 0..<8 { address |= UInt64(code.bytes[6 + index]) << UInt64(8 * index) }
+    guard instruction.base == Instruction.relative, instruction.displacement == 0, address == expected else {
+      throw refuse("the way out leads elsewhere")
+    }
+    offset += 8
+  }
+
+  private mutating func call(_ current: AbstractState) throws(Violation) {
+    guard instruction.info.operand(0).kind == .relative else { throw refuse("an indirect call") }
+    let target = offset + Int(instruction.length) + Int(instruction.immediate)
+    guard target > offset, target < code.bytes.count else { throw refuse("a call out of the block") }
+    try go(to: target, current)
+    // Where the matching RET arrives: whoever returns has kept the invariant.
+    state = AbstractState()
+  }
+
+  /// A direct branch to byte `target`, or to another piece of code.
+  private mutating func go(to target: Int, _ current: AbstractState) throws(Violation) {
+    if target > offset, target < code.bytes.count {
+      if arriving[target] == nil { arriving[target] = current } else { arriving[target]?.join(current) }
+      return
+    }
+    let address = code.address &+ UInt64(bitPattern: Int64(target))
+    if address == layout.leave {
+      guard let register = current.exposed else {
+        if let exit, code.exits[exit] == .branch { try leave(current) }
+        return
+      }
+      throw refuse("leaves with a host value in register \(register)")
+    }
+    guard address == layout.indirectMiss || layout.blocks.contains(address) else {
+      throw refuse("a branch to something that is no block")
+    }
+    try leave(current)
+  }
+
+  /// Other blocks rely on what holds at their beginning.
+  private func leave(_ current: AbstractState) throws(Violation) {
+    if let register = current.exposed { throw refuse("leaves with a host value in register \(register)") }
+    guard case .guest(let interval) = current[AbstractState.guestStack].kind,
+      AbstractState.stackInvariant.contains(interval)
+    else { throw refuse("leaves with an unproven stack pointer") }
+    if current[AbstractState.state].kind != .state || current[AbstractState.shadowStack].kind != .shadowStack
+    {
+      throw refuse("leaves with a changed pinned register")
+    }
+  }
+}

@@ -1,0 +1,1 @@
+../../../../Tools/isagen/Sources/isagen/RowCheck.swift
