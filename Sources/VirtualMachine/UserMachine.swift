@@ -125,8 +125,7 @@ public final class UserMachine {
     // AT_HWCAP2 bit 1: user space may use RDFSBASE and its like.
     options.hardwareCapabilities2 = extended.ebx & 1 != 0 ? 2 : 0
     let process = LinuxProcess(memory: memory, host: host, options: options)
-    process.extendedState = ExtendedStateAccess(
-      save: UserMachine.saveState, restore: UserMachine.restoreState)
+    process.extendedState = FrameState.access
     var request = process.loadRequest(
       path: configuration.program, arguments: configuration.arguments, environment: configuration.environment)
     if configuration.randomizeAddresses {
@@ -148,35 +147,6 @@ public final class UserMachine {
         257, UInt64(bitPattern: -100), UInt64(UInt(bitPattern: bytes.baseAddress)), 0o2001101, 0o666)
     }
     return result < 0 ? nil : Int32(truncatingIfNeeded: result)
-  }
-
-  private static func saveState(_ cpu: UnsafeMutablePointer<CPUState>, _ area: UnsafeMutableRawPointer) -> Int
-  {
-    let size = ExtendedState.size(cpu.pointee.xcr0, compacted: false)
-    area.initializeMemory(as: UInt8.self, repeating: 0, count: size)
-    ExtendedState.save(cpu, to: area, requested: cpu.pointee.xcr0, wide: true, compacted: false)
-    return size
-  }
-
-  private static func restoreState(
-    _ cpu: UnsafeMutablePointer<CPUState>, _ area: UnsafeRawPointer, _ size: Int
-  ) -> Bool {
-    let existing = cpu.pointee.xcr0
-    // As the kernel: a size that cannot be means that only the legacy region counts, else the frame says which components
-    // it holds; all others return to their initial state.
-    let isLegacy = size < ExtendedState.headerEnd || size > ExtendedState.size(existing, compacted: false)
-    let held = isLegacy ? ExtendedState.x87 | ExtendedState.sse : frameComponents(area) & existing
-    let restored =
-      isLegacy
-      ? ExtendedState.restoreLegacy(cpu, from: area, wide: true)
-      : ExtendedState.restore(cpu, from: area, requested: held, wide: true)
-    if restored { ExtendedState.initialize(cpu, existing & ~held) }
-    return restored
-  }
-
-  /// `xfeatures` of the kernel's `struct _fpx_sw_bytes`.
-  private static func frameComponents(_ area: UnsafeRawPointer) -> UInt64 {
-    area.load(fromByteOffset: 472, as: UInt64.self)
   }
 
   // MARK: The run loop

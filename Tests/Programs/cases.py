@@ -9,6 +9,7 @@
     environment = { NAME = "VALUE" }    # optional
     keys = ["iHello", "\\u001b", ":wq\\r"]  # optional: run on a terminal and type these strokes
     cpu = ["avx2"]                      # optional: skipped where /proc/cpuinfo lacks a flag
+    level = "v4"                        # optional: skipped where the engine refuses this --cpu
     seconds = 60                        # optional: time limit inside the engine
 
 `[defaults]` gives keys for all cases of a file. `[[matrix]]` with a list `programs` and a `command` holding `{program}`
@@ -45,6 +46,7 @@ class Case:
     environment: dict = field(default_factory=dict)
     keys: list = field(default_factory=list)
     cpu: list = field(default_factory=list)
+    level: str = ""
     seconds: float = 60.0
     obstacle: str = ""  # why it cannot run here
 
@@ -79,7 +81,7 @@ def make(group, table, programs, flags):
     case = Case(
         name=f"{group}/{table['name']}", words=words, input=standard_input(table),
         files={name: located(text) for name, text in table.get("files", {}).items()}, environment=table.get("environment", {}), keys=table.get("keys", []),
-        cpu=table.get("cpu", []), seconds=table.get("seconds", 60.0))
+        cpu=table.get("cpu", []), level=table.get("level", ""), seconds=table.get("seconds", 60.0))
     lacking = [flag for flag in case.cpu if flag not in flags]
     if lacking:
         case.obstacle = "this processor lacks " + " ".join(lacking)

@@ -15,6 +15,7 @@ import signal
 import resource
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -71,6 +72,19 @@ def description(case, outcome):
     return lines + [f"file {path}: {facts}" for path, facts in sorted(outcome.files.items())]
 
 
+def skip_unknown_levels(chosen, prefix):
+    """Cases that need a --cpu level are skipped where `vitrine run` refuses it; other emulators are not asked."""
+    if Path(prefix[0]).name != "vitrine":
+        return
+    accepted = {}
+    for case in chosen:
+        if case.can_run and case.level and case.level not in accepted:
+            command = prefix + ["--cpu", case.level, str(cases.SYSTEM["busybox"]), "true"]
+            accepted[case.level] = subprocess.run(command, capture_output=True).returncode == 0
+        if case.can_run and not accepted.get(case.level, True):
+            case.obstacle = f"the engine does not offer --cpu {case.level}"
+
+
 class Runner:
     def __init__(self, prefix, scratch):
         self.prefix = prefix
@@ -124,6 +138,7 @@ def main():
     chosen = [
         case for case in cases.load(runner.programs)
         if not options.words or any(word in case.name for word in options.words)]
+    skip_unknown_levels(chosen, prefix)
     if options.list:
         print("\n".join(case.name for case in chosen))
         return

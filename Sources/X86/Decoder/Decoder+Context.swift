@@ -120,6 +120,9 @@ extension Decoder {
   /// EVEX rules beyond the context word: opmask, zeroing, broadcast and rounding only where the row has them.
   mutating func isPermitted(_ instruction: inout Instruction, _ row: RowInfo) -> Bool {
     let isRegister = !instruction.hasMemoryOperand
+    // 3 is a rounding mode, not a length; also where the row ignores the length.
+    if vectorLength == 3, !isRegister || !prefixes.contains(.evexB) { return false }
+    if !hasExistingRegisters(row) { return false }
     if prefixes.contains(.evexB) {
       if isRegister {
         guard row.allowsRounding || row.allowsExceptionSuppression else { return false }
@@ -131,7 +134,23 @@ extension Decoder {
     }
     if opmask != 0, !row.allowsOpmask { return false }
     if opmask == 0, row.usesVSIB { return false }
-    if prefixes.contains(.zeroing) { return row.allowsZeroing && opmask != 0 }
+    if prefixes.contains(.zeroing) {
+      // Memory is merged, never zeroed.
+      let writesMemory = !isRegister && row.operand(0).letter == .modRM
+      return row.allowsZeroing && opmask != 0 && !writesMemory
+    }
     return true
+  }
+
+  /// Extension bits that name no register: V' without an operand in vvvv, R' of a general and R of an opmask register.
+  private func hasExistingRegisters(_ row: RowInfo) -> Bool {
+    if indexHigh != 0, !row.usesVVVV, !row.usesVSIB { return false }
+    let first = row.operand(0)
+    guard first.letter == .register, regHigh != 0 || rex & 4 != 0 else { return true }
+    switch first.kind {
+    case .mask: return mode != .bits64
+    case .general: return regHigh == 0
+    default: return true
+    }
   }
 }
