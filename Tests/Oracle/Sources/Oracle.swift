@@ -170,7 +170,10 @@ struct Oracle {
         var generator = StateGenerator(random: random, hasVectors512: guest.engine.executesVectors512)
         let address = Layout.code + UInt64(slot + 1) * Layout.slotSize
         var state = generator.state(for: row, instructions[slot], rip: address)
-        let area = SaveArea.concerns(row) ? SaveArea.place(instructions[slot], &state) : nil
+        let wide = guest.engine.executesVectors512
+        let area =
+          SaveArea.concerns(row)
+          ? SaveArea.place(row, instructions[slot], &state, vectors512: wide) : nil
         fillData(&generator, guest, row, area)
         random = generator.random
         if SaveArea.concerns(row) && area == nil { continue }
@@ -278,7 +281,7 @@ struct Oracle {
     guard let native = UnsafeMutableRawPointer(bitPattern: UInt(Layout.data)) else { return }
     let bytes = UnsafeMutableRawBufferPointer(start: native, count: Int(Layout.dataSize))
     generator.fill(bytes)
-    if let area { SaveArea.prepare(row, area, &generator.random) }
+    if let area { SaveArea.prepare(row, area, &generator.random, vectors512: generator.hasVectors512) }
     guest.data.copyMemory(from: native, byteCount: bytes.count)
   }
 

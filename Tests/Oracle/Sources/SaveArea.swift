@@ -12,13 +12,21 @@ enum SaveArea {
     return saving.contains(name) || restoring.contains(name)
   }
 
-  /// Limits EDX:EAX to x87, SSE and AVX, and tells where the area is; nil when that is not simply base + index.
-  static func place(_ instruction: EncodedInstruction, _ state: inout native_state) -> UInt64? {
+  /// Components that both sides have at the same place. Those of AVX-512 lie at places of the host's own in the standard
+  /// format; the compacted format is the same everywhere.
+  private static func components(_ row: Row, vectors512: Bool) -> UInt64 {
+    vectors512 && ["xsavec", "xrstor"].contains(row.semantic?.name ?? "") ? 0xe7 : 7
+  }
+
+  /// Limits EDX:EAX to the common components, and tells where the area is; nil when that is not simply base + index.
+  static func place(
+    _ row: Row, _ instruction: EncodedInstruction, _ state: inout native_state, vectors512: Bool
+  ) -> UInt64? {
     guard let base = instruction.base, !instruction.usesGS, !instruction.is32BitAddress else { return nil }
     if [0, 2].contains(base) || [0, 2].contains(instruction.index ?? 4) { return nil }
     return withUnsafeMutableBytes(of: &state.general) { raw in
       let general = raw.bindMemory(to: UInt64.self)
-      general[0] &= 7
+      general[0] &= components(row, vectors512: vectors512)
       general[2] = 0
       let scaled = instruction.index.map { general[$0] << UInt64(instruction.scale) } ?? 0
       return general[base] &+ scaled &+ UInt64(bitPattern: instruction.displacement)
@@ -26,11 +34,11 @@ enum SaveArea {
   }
 
   private static func isInside(_ address: UInt64) -> Bool {
-    address >= Layout.data && address <= Layout.data + Layout.dataSize - 832
+    address >= Layout.data && address <= Layout.data + Layout.dataSize - 2432
   }
 
   /// Makes most images valid: control words without unmasked exceptions, a header of one of the two formats.
-  static func prepare(_ row: Row, _ address: UInt64, _ random: inout RandomSource) {
+  static func prepare(_ row: Row, _ address: UInt64, _ random: inout RandomSource, vectors512: Bool) {
     guard restoring.contains(row.semantic?.name ?? ""), isInside(address), !random.oneIn(8),
       let area = UnsafeMutableRawPointer(bitPattern: UInt(address))
     else { return }
@@ -40,10 +48,11 @@ enum SaveArea {
     let mxcsr = 0x1f80 | UInt32(random.next() & 0xe03f)
     area.storeBytes(of: mxcsr, toByteOffset: 24, as: UInt32.self)
     guard row.semantic?.name == "xrstor" else { return }
-    let present = random.next() & 7
     let compacted = random.oneIn(2)
+    let common = compacted ? components(row, vectors512: vectors512) : 7
+    let present = random.next() & common
     area.storeBytes(of: present, toByteOffset: 512, as: UInt64.self)
-    let format = compacted ? present | (random.next() & 7) | (1 << 63) : 0
+    let format = compacted ? present | (random.next() & common) | (1 << 63) : 0
     area.storeBytes(of: format, toByteOffset: 520, as: UInt64.self)
     for offset in stride(from: 528, to: 576, by: 8) {
       area.storeBytes(of: 0, toByteOffset: offset, as: UInt64.self)
