@@ -6,7 +6,7 @@ import Engine
 import Linux
 
 enum FrameState {
-  static let access = ExtendedStateAccess(save: save, restore: restore)
+  static var access: ExtendedStateAccess { ExtendedStateAccess(save: save, restore: restore) }
 
   /// Writes all components at `area` and returns their size in bytes.
   private static func save(_ cpu: UnsafeMutablePointer<CPUState>, _ area: UnsafeMutableRawPointer) -> Int {

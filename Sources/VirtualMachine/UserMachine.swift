@@ -78,7 +78,7 @@ public final class UserMachine {
       return .failed("unknown CPU level: \(name)")
     }
     if level.needsVectors512, !engine.executesVectors512 {
-      let reason = CPUID.hostHasVectors512 ? "the \(configuration.engine) cannot execute" : "this host lacks"
+      let reason = CPUID.hostHasVectors512 ? "this engine cannot execute" : "this host lacks"
       return .failed("the CPU level \(name) needs AVX-512, which \(reason)")
     }
     cpu.pointee.cpu_level = level.rawValue
