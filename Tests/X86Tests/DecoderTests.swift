@@ -111,8 +111,31 @@ func decodedText(_ bytes: [UInt8], _ mode: OperatingMode, _ syntax: Disassembler
     .init(.bits64, "62 f1 7c 38 58 c1", "vaddps {rd-sae},%zmm1,%zmm0,%zmm0"),
     .init(.bits64, "62 f1 7c c9 58 c1", "vaddps %zmm1,%zmm0,%zmm0{%k1}{z}"),
     .init(.bits64, "62 f1 7c c8 58 c1", nil),
-    .init(.bits64, "62 01 7c 40 28 ff", "vmovaps %zmm31,%zmm31"),
+    .init(.bits64, "62 01 7c 48 28 ff", "vmovaps %zmm31,%zmm31"),
     .init(.bits64, "62 f1 7c 58 28 00", nil),
+  ]
+
+  /// Fields of EVEX that name nothing, each after an instruction that is like it otherwise.
+  static let evex: [DecodingCase] = [
+    // Memory is merged, not zeroed.
+    .init(.bits64, "62 f1 7c 49 11 00", "vmovups %zmm0,(%rax){%k1}"),
+    .init(.bits64, "62 f1 7c c9 11 00", nil),
+    // There is no fourth length, but a fourth rounding mode.
+    .init(.bits64, "62 f1 7e 78 58 c1", "vaddss {rz-sae},%xmm1,%xmm0,%xmm0"),
+    .init(.bits64, "62 f1 7e 68 58 c1", nil),
+    .init(.bits64, "62 f1 7e 68 58 00", nil),
+    // V' belongs to vvvv, or to the index of a gather.
+    .init(.bits64, "62 f1 7c 48 28 c1", "vmovaps %zmm1,%zmm0"),
+    .init(.bits64, "62 f1 7c 40 28 c1", nil),
+    .init(.bits64, "62 f1 7c 40 58 c1", "vaddps %zmm1,%zmm16,%zmm0"),
+    .init(.bits64, "62 f2 7d 41 92 04 08", "vgatherdps (%rax,%zmm17,1),%zmm0{%k1}"),
+    // R' and R of an opmask register; R' of a general register.
+    .init(.bits64, "62 f1 7d 48 76 c1", "vpcmpeqd %zmm1,%zmm0,%k0"),
+    .init(.bits64, "62 e1 7d 48 76 c1", nil),
+    .init(.bits64, "62 71 7d 48 76 c1", nil),
+    .init(.bits64, "62 71 ff 08 2d c1", "vcvtsd2si %xmm1,%r8"),
+    .init(.bits64, "62 e1 ff 08 2d c1", nil),
+    .init(.bits64, "62 f2 7e 48 52 c1", "vdpbf16ps %zmm1,%zmm0,%zmm0"),
   ]
 
   static let modes: [DecodingCase] = [
@@ -147,7 +170,7 @@ func decodedText(_ bytes: [UInt8], _ mode: OperatingMode, _ syntax: Disassembler
     .init(.bits64, "8c c8", "mov    %cs,%eax"),
   ]
 
-  @Test(arguments: prefixes + nops + locks + vectors + modes)
+  @Test(arguments: prefixes + nops + locks + vectors + evex + modes)
   func decodes(_ item: DecodingCase) {
     #expect(decodedText(item.bytes, item.mode) == item.text)
   }

@@ -34,9 +34,11 @@ extension Interpreter {
   }
 
   @inline(__always) public func zeroVectorAbove(_ number: UInt8, _ index: Int) {
-    // Chunks 2 and 3 belong to AVX-512, which no CPU level has yet: they are always zero.
     if index == 0 { writeVector(number, 0, Chunk()) }
     if index < 2 { writeVector(number, 1, Chunk()) }
+    // For guests of the translator, which leaves single instructions to the interpreter; only they have AVX-512.
+    writeVector(number, 2, Chunk())
+    writeVector(number, 3, Chunk())
   }
 
   // MARK: MMX
@@ -202,10 +204,9 @@ extension Interpreter {
       }
       (vector(mask, 0) + i &* size).storeBytes(of: 0, as: E.Scalar.self)
     }
-    writeVector(mask, 0, Chunk())
-    writeVector(mask, 1, Chunk())
+    zeroVectorAbove(mask, 0)
     if count &* size == 8 { (vector(destination, 0) + 8).storeBytes(of: 0, as: UInt64.self) }
-    if count &* size <= 16 { writeVector(destination, 1, Chunk()) }
+    zeroVectorAbove(destination, count &* size <= 16 ? 1 : 2)
   }
 
   @inline(__always) public func implicitDestination<W: Width>(

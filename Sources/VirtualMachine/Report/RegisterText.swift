@@ -1,5 +1,6 @@
 // The guest's registers as lines of text.
 import CHost
+import Engine
 import X86
 
 struct RegisterText {
@@ -40,14 +41,29 @@ struct RegisterText {
     return names.filter { rflags >> $0.0 & 1 != 0 }.map(\.1).joined(separator: " ")
   }
 
-  /// Vector registers ymm0 … ymm15, most significant byte first.
+  /// Vector registers ymm0 … ymm15, most significant byte first; with AVX-512 zmm0 … zmm31, in two lines each, and the
+  /// opmask registers.
   var vectorLines: [String] {
+    let hasVectors512 = cpu.pointee.xcr0 & ExtendedState.avx512 != 0
     // SAFETY: `vector` is 32 × 64 bytes inside the state; the loops stay inside.
-    withUnsafeBytes(of: cpu.pointee.vector) { bytes in
-      (0..<16).map { number in
-        let value = (0..<32).reversed().map { FaultReport.hex(UInt64(bytes[number &* 64 &+ $0]), digits: 2) }
-        return (number < 10 ? "   ymm" : "  ymm") + "\(number) \(value.joined())"
+    var lines = withUnsafeBytes(of: cpu.pointee.vector) { bytes in
+      func value(_ number: Int, _ range: Range<Int>) -> String {
+        range.reversed().map { FaultReport.hex(UInt64(bytes[number &* 64 &+ $0]), digits: 2) }.joined()
+      }
+      func name(_ letter: String, _ number: Int) -> String {
+        (number < 10 ? "   " : "  ") + "\(letter)mm\(number) "
+      }
+      if !hasVectors512 { return (0..<16).map { name("y", $0) + value($0, 0..<32) } }
+      return (0..<32).flatMap { [name("z", $0) + value($0, 32..<64), "        " + value($0, 0..<32)] }
+    }
+    if hasVectors512 {
+      let masks = cpu.pointee.mask
+      let values = [masks.0, masks.1, masks.2, masks.3, masks.4, masks.5, masks.6, masks.7]
+      for start in stride(from: 0, to: 8, by: 4) {
+        let row = (start..<start &+ 4).map { "k\($0) \(FaultReport.hex(values[$0], digits: 16))" }
+        lines.append("   " + row.joined(separator: "  "))
       }
     }
+    return lines
   }
 }
