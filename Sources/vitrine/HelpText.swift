@@ -54,9 +54,9 @@ enum HelpText {
       --argv0 STRING      the program's argument 0 (default: PROGRAM)
       --trace[=FILE]      print every system call to standard error, or to FILE
       --stats             print counts and times to standard error at the end
-      --cpu LEVEL         v1, v2, v3, v4 or max: the x86-64 level that the program's
-                          CPU has (default: max, all that the engine executes;
-                          v4, AVX-512, is not for the interpreter)
+      --cpu LEVEL         v1, v2, v3, v4 or max: the x86-64 level of the
+                          program's CPU (default: max, all that the engine
+                          executes; v4 has AVX-512)
       --engine NAME       interpreter (the only one so far)
       --budget NUMBER     stop after this many instructions; exit code 125
       --randomize         randomise addresses as Linux does; without it every run

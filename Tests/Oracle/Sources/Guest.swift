@@ -101,6 +101,8 @@ final class Guest {
   func run(_ state: inout native_state) -> Ending {
     state.load(into: cpu)
     let ending = Ending(engine.run(cpu, budget: 1_000_000))
+    // The translator leaves its window there; native code that uses GS would hit the guest's memory.
+    native_set_gs_base(0)
     state.take(from: cpu)
     return ending
   }
