@@ -120,7 +120,7 @@ import Testing
   @Test func placesOfTheCompactedFormat() {
     let machine = Machine(components: ExtendedStateTests.avx512)
     machine.save(compacted: true)
-    #expect(machine.word(512) == 0xe6 && machine.word(520) == 1 << 63 | 0xe7)
+    #expect(machine.word(512) == 0xe6 && machine.word(520) == UInt64(1) << 63 | 0xe7)
     #expect(machine.word(832) == machine.cpu.pointee.mask.0)
     #expect(machine.word(896) == machine.register(0, 4))
     #expect(machine.word(1408) == machine.register(16, 0))
@@ -128,7 +128,7 @@ import Testing
     // Without AVX and ZMM_Hi256 the others move up.
     let other = Machine(components: ExtendedStateTests.avx512)
     other.save(0xa0, compacted: true)
-    #expect(other.word(520) == 1 << 63 | 0xa0)
+    #expect(other.word(520) == UInt64(1) << 63 | 0xa0)
     #expect(other.word(576) == other.cpu.pointee.mask.0 && other.word(640) == other.register(16, 0))
     #expect(other.end == 1664)
   }
@@ -162,7 +162,7 @@ import Testing
       let other = Machine(components: ExtendedStateTests.avx512)
       other.registers.copyBytes(from: before)
       other.save(compacted: true)
-      #expect(other.word(512) == present && other.word(520) == 1 << 63 | 0xe7)
+      #expect(other.word(512) == present && other.word(520) == UInt64(1) << 63 | 0xe7)
       let places = [2: 576, 5: 832, 6: 896, 7: 1408]
       #expect(other.word(places[component] ?? 0) == 0x5a5a_5a5a_5a5a_5a5a)
       other.fill()
