@@ -41,7 +41,7 @@ let package = Package(
       dependencies: ["Engine", "Translator", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost"],
       swiftSettings: core),
     .executableTarget(
-      name: "vitrine", dependencies: ["VirtualMachine", "Linux", "X86"],
+      name: "vitrine", dependencies: ["VirtualMachine", "Linux", "X86", "GuestMemory", "CHost"],
       swiftSettings: [.unsafeFlags(["-static-executable"])], linkerSettings: staticExecutable),
 
     .executableTarget(name: "decodecheck", dependencies: ["X86"], path: "Tests/Tools/decodecheck"),

@@ -5,6 +5,9 @@
 //     base - guard      base                         base + limit        + guard
 //     |  inaccessible   | guest 0 … mapped here …    |  inaccessible    |
 //
+// In a process that was laid out for it (IsolatedWindow.swift) everything above is the window's too, and the host's own
+// memory lies below.
+//
 // Host pages carry the guest's R and W bits and never X; X lives in the table and is checked when code is decoded.
 // Not thread safe: one guest thread runs at a time.
 import CHost
@@ -13,8 +16,9 @@ import CHost
 public final class AddressSpace {
   /// Lowest address that can be mapped (`vm.mmap_min_addr`).
   public static let lowestAddress: UInt64 = 65536
-  /// Inaccessible bytes before and after the window: any base plus a 32-bit displacement lands there.
-  public static let guardSize: UInt64 = 1 << 32
+  /// Inaccessible bytes before and after the window, 64 GiB: any address in it plus a 32-bit displacement, or an index of 32
+  /// bits times 8, lands in the window or there.
+  public static let guardSize: UInt64 = 1 << 36
   /// Distance kept free below a growing stack (`stack_guard_gap`, 256 pages).
   static let stackGap: UInt64 = 256 * 4096
 
@@ -41,8 +45,23 @@ public final class AddressSpace {
   public internal(set) var breakStart: UInt64 = 0
   public internal(set) var breakEnd: UInt64 = 0
 
-  /// Reserves the window: 2^46 bytes, or less where the host refuses. Throws the host's errno when even 2^40 is too much.
-  public init() throws(MemoryError) {
+  /// Nothing of the host's lies at or above `base - guardSize`: there, up to the end of user space, are only guest mappings
+  /// and inaccessible pages. (Pages of the vdso that the kernel has sealed stay, readable.) False for a window that lies
+  /// just anywhere.
+  public let isIsolated: Bool
+
+  /// Takes over `window`, of which there is one in a process that was laid out for it (`IsolatedWindow.evacuate`). Without
+  /// one reserves 2^46 bytes wherever the host has room, or less where it refuses. Throws the host's errno when even 2^40 is
+  /// too much.
+  public init(_ window: IsolatedWindow? = nil) throws(MemoryError) {
+    if let window, let start = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: window.base)) {
+      base = start
+      limit = window.limit
+      searchTop = window.limit &- (1 << 30)
+      isIsolated = true
+      return
+    }
+    isIsolated = false
     var bits: UInt64 = 46
     while true {
       let size: UInt64 = 1 << bits
@@ -62,7 +81,11 @@ public final class AddressSpace {
   }
 
   deinit {
-    _ = HostMemory.unmap(hostBase &- AddressSpace.guardSize, limit &+ 2 &* AddressSpace.guardSize)
+    if isIsolated {
+      _ = HostMemory.reserve(hostBase, limit)
+    } else {
+      _ = HostMemory.unmap(hostBase &- AddressSpace.guardSize, limit &+ 2 &* AddressSpace.guardSize)
+    }
   }
 
   var hostBase: UInt64 { UInt64(UInt(bitPattern: base)) }

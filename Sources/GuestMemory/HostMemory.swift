@@ -13,6 +13,8 @@ enum HostMemory {
   static let anonymous: Int64 = 0x20
   static let noReserve: Int64 = 0x4000
   static let populate: Int64 = 0x8000
+  static let stack: Int64 = 0x2_0000
+  static let fixedNoReplace: Int64 = 0x10_0000
 
   static let remapMayMove: Int64 = 1
   static let remapFixed: Int64 = 2
@@ -26,6 +28,9 @@ enum HostMemory {
     static let msyncNumber: Int64 = 26
     static let mincoreNumber: Int64 = 27
     static let madviseNumber: Int64 = 28
+    static let readNumber: Int64 = 0
+    static let closeNumber: Int64 = 3
+    static let openatNumber: Int64 = 257
   #else
     // The generic table: arm64, riscv64, loongarch64.
     static let mmapNumber: Int64 = 222
@@ -35,6 +40,9 @@ enum HostMemory {
     static let msyncNumber: Int64 = 227
     static let mincoreNumber: Int64 = 232
     static let madviseNumber: Int64 = 233
+    static let readNumber: Int64 = 63
+    static let closeNumber: Int64 = 57
+    static let openatNumber: Int64 = 56
   #endif
 
   /// mmap(2). Returns the address, or -errno.
@@ -50,6 +58,43 @@ enum HostMemory {
   /// Turns a range back into reserved, inaccessible address space.
   static func reserve(_ address: UInt64, _ size: UInt64) -> Int64 {
     map(address, size, protection: protectionNone, flags: `private` | anonymous | noReserve | fixed)
+  }
+
+  /// Reserves the whole range, whatever is mapped there now. Kernels can seal the pages of the vdso (mseal(2)); sealed
+  /// mappings stay, and what lies around them is reserved.
+  static func cover(_ start: UInt64, _ end: UInt64) {
+    if start >= end || reserve(start, end &- start) >= 0 { return }
+    var reached = start
+    for mapping in mappings() where mapping.upperBound > reached {
+      if mapping.lowerBound >= end { break }
+      if mapping.lowerBound > reached { _ = reserve(reached, mapping.lowerBound &- reached) }
+      let part = max(mapping.lowerBound, reached)..<min(mapping.upperBound, end)
+      _ = reserve(part.lowerBound, part.upperBound &- part.lowerBound)
+      reached = part.upperBound
+    }
+    if reached < end { _ = reserve(reached, end &- reached) }
+  }
+
+  /// The address ranges of this process's mappings in order, from /proc/self/maps; none when that cannot be read.
+  static func mappings() -> [Range<UInt64>] {
+    let path: StaticString = "/proc/self/maps"
+    let descriptor = vt_syscall6(
+      openatNumber, -100, Int64(Int(bitPattern: path.utf8Start)), 0, 0, 0, 0)  // AT_FDCWD, O_RDONLY
+    if descriptor < 0 { return [] }
+    defer { _ = vt_syscall6(closeNumber, descriptor, 0, 0, 0, 0, 0) }
+    var result: [Range<UInt64>] = []
+    var reader = MapsReader()
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    while true {
+      // SAFETY: the kernel writes at most the buffer's size, and the buffer outlives the call.
+      let count = buffer.withUnsafeMutableBytes {
+        vt_syscall6(readNumber, descriptor, Int64(Int(bitPattern: $0.baseAddress)), Int64($0.count), 0, 0, 0)
+      }
+      if count <= 0 { return result }
+      for byte in buffer.prefix(Int(truncatingIfNeeded: count)) {
+        if let range = reader.take(byte) { result.append(range) }
+      }
+    }
   }
 
   static func unmap(_ address: UInt64, _ size: UInt64) -> Int64 {
@@ -79,5 +124,32 @@ enum HostMemory {
   static func residency(_ address: UInt64, _ size: UInt64, into vector: UInt64) -> Int64 {
     vt_syscall6(
       mincoreNumber, Int64(bitPattern: address), Int64(bitPattern: size), Int64(bitPattern: vector), 0, 0, 0)
+  }
+}
+
+/// Reads `start-end …` off the lines of /proc/PID/maps, byte by byte.
+private struct MapsReader {
+  private var start: UInt64 = 0
+  private var number: UInt64 = 0
+  private var isAddress = true
+
+  /// The range that `byte` completes.
+  mutating func take(_ byte: UInt8) -> Range<UInt64>? {
+    switch byte {
+    case UInt8(ascii: "\n"):
+      number = 0
+      isAddress = true
+    case UInt8(ascii: "-") where isAddress:
+      start = number
+      number = 0
+    case UInt8(ascii: " ") where isAddress:
+      isAddress = false
+      return start < number ? start..<number : nil
+    case UInt8(ascii: "0")...UInt8(ascii: "9") where isAddress: number = number << 4 | UInt64(byte & 15)
+    case UInt8(ascii: "a")...UInt8(ascii: "f") where isAddress:
+      number = number << 4 | UInt64(byte &- UInt8(ascii: "a") &+ 10)
+    default: break
+    }
+    return nil
   }
 }

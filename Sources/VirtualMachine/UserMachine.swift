@@ -30,6 +30,8 @@ public struct UserMachineConfiguration: Sendable {
   public var reportVectors = false
   /// Standard error is a terminal that wants colour.
   public var useColour = false
+  /// Where the guest's memory goes; nil: anywhere, not isolated from the host's addresses.
+  public var window: IsolatedWindow?
 
   public init() {}
 }
@@ -66,7 +68,7 @@ public final class UserMachine {
   public func run() -> Termination {
     let memory: AddressSpace
     do {
-      memory = try AddressSpace()
+      memory = try AddressSpace(configuration.window)
     } catch {
       return .failed("cannot reserve the guest's address space (errno \(error.number))")
     }

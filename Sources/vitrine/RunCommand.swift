@@ -4,7 +4,7 @@ import VirtualMachine
 
 enum RunCommand {
   static func run(_ words: [[UInt8]], _ process: ProcessArguments) -> Int32 {
-    let configuration: UserMachineConfiguration
+    var configuration: UserMachineConfiguration
     do {
       guard let parsed = try parse(words, process) else {
         Terminal.write(HelpText.run, to: 1)
@@ -16,6 +16,7 @@ enum RunCommand {
       Terminal.write(HelpText.runUsage + "Try: vitrine help run\n", to: 2)
       return ownFailureCode
     }
+    configuration.window = process.window
     return finish(UserMachine(configuration).run())
   }
 

@@ -1,8 +1,17 @@
 // Chooses the command from the first word. Every command parses its own options; what they share (reading
 // words, complaining) is in `WordReader`.
+import GuestMemory
 
 enum VitrineCommand {
   static let version = "0.2.0"
+
+  /// Lays out the process as the command needs it, runs the command, and leaves with its exit code.
+  static func start() -> Never {
+    if ProcessArguments.firstIs("run") {
+      IsolatedWindow.evacuate { window in exitProcess(with: run(ProcessArguments.current(window))) }
+    }
+    exitProcess(with: run(ProcessArguments.current(nil)))
+  }
 
   /// Runs the command line; the process's exit code.
   static func run(_ process: ProcessArguments) -> Int32 {

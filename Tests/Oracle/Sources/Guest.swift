@@ -68,9 +68,9 @@ final class Guest {
   let code: UnsafeMutableRawPointer
   let data: UnsafeMutableRawPointer
 
-  /// `makeEngine` makes the engine under test for an address space.
-  init?(engine makeEngine: Engines.Factory) {
-    guard let space = try? AddressSpace(), let engine = makeEngine(space) else { return nil }
+  /// `makeEngine` makes the engine under test for an address space, which takes `window`.
+  init?(_ window: IsolatedWindow?, engine makeEngine: Engines.Factory) {
+    guard let space = try? AddressSpace(window), let engine = makeEngine(space) else { return nil }
     let readWrite: Permissions = [.read, .write]
     guard
       (try? space.mapAnonymous(at: Layout.code, size: Layout.codeSize, permissions: [.read, .execute]))

@@ -1,7 +1,9 @@
 // The oracle's command: reads the rows, runs the cases, reports mismatches and rows without coverage.
 
+import CHost
 import CNative
 import Glibc
+import GuestMemory
 
 struct Oracle {
   private var states = 64
@@ -25,8 +27,25 @@ struct Oracle {
   private var uncovered: [String] = []
   private var unavailable: Set<String> = []
 
-  static func main(_ arguments: [String]) -> Int32 {
-    var oracle = Oracle()
+  /// Where the guest's memory goes.
+  private let window: IsolatedWindow?
+
+  private init(_ window: IsolatedWindow?) { self.window = window }
+
+  /// Reads the command line, runs, and leaves with the exit code.
+  static func start(_ window: IsolatedWindow?) -> Never {
+    var arguments: [String] = []
+    var block = vt_kernel_block()
+    if vt_kernel_block_find(&block) == 0 {
+      for index in 1..<max(1, Int(block.count)) {
+        if let word = block.arguments[index] { arguments.append(String(cString: word)) }
+      }
+    }
+    exit(run(arguments, window))
+  }
+
+  private static func run(_ arguments: [String], _ window: IsolatedWindow?) -> Int32 {
+    var oracle = Oracle(window)
     var rest = arguments[...]
     while let option = rest.popFirst() {
       switch option {
@@ -67,7 +86,8 @@ struct Oracle {
 
   private mutating func run() -> Int32 {
     guard let makeEngine = Engines.named(engine) else { return Oracle.usage() }
-    guard let rows = readRows(), let guest = Guest(engine: makeEngine), native_install() == 0, prepareNative()
+    guard let rows = readRows(), let guest = Guest(window, engine: makeEngine), native_install() == 0,
+      prepareNative()
     else {
       print("oracle: cannot set up")
       return 2

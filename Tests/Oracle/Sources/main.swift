@@ -3,6 +3,6 @@
 //     oracle [--states N] [--seed S] [--row MNEMONIC|FILE.isa[:LINE]] [--show N] [--isa DIRECTORY]
 //            [--engine NAME] [--capture FILE | --replay FILE]
 
-import Glibc
+import GuestMemory
 
-exit(Oracle.main(Array(CommandLine.arguments.dropFirst())))
+IsolatedWindow.evacuate { window in Oracle.start(window) }
