@@ -61,18 +61,19 @@ enum HostMemory {
   }
 
   /// Reserves the whole range, whatever is mapped there now. Kernels can seal the pages of the vdso (mseal(2)); sealed
-  /// mappings stay, and what lies around them is reserved.
-  static func cover(_ start: UInt64, _ end: UInt64) {
-    if start >= end || reserve(start, end &- start) >= 0 { return }
+  /// mappings stay (EPERM), and what lies around them is reserved. False when the host refuses for another reason.
+  static func cover(_ start: UInt64, _ end: UInt64) -> Bool {
+    if start >= end || reserve(start, end &- start) >= 0 { return true }
     var reached = start
     for mapping in mappings() where mapping.upperBound > reached {
       if mapping.lowerBound >= end { break }
-      if mapping.lowerBound > reached { _ = reserve(reached, mapping.lowerBound &- reached) }
+      if mapping.lowerBound > reached, reserve(reached, mapping.lowerBound &- reached) < 0 { return false }
       let part = max(mapping.lowerBound, reached)..<min(mapping.upperBound, end)
-      _ = reserve(part.lowerBound, part.upperBound &- part.lowerBound)
+      let result = reserve(part.lowerBound, part.upperBound &- part.lowerBound)
+      if result < 0, result != -1 { return false }
       reached = part.upperBound
     }
-    if reached < end { _ = reserve(reached, end &- reached) }
+    return reached >= end || reserve(reached, end &- reached) >= 0
   }
 
   /// The address ranges of this process's mappings in order, from /proc/self/maps; none when that cannot be read.

@@ -77,8 +77,9 @@ extension IsolatedWindow {
       var block = vt_kernel_block()
       guard vt_kernel_block_is_movable() != 0, vt_kernel_block_find(&block) == 0 else { return nil }
       let top = IsolatedWindow.userSpaceEnd(above: block.end)
+      let most = Move.addressSpaceLimit()
       for candidate in IsolatedWindow.candidates(below: top) {
-        guard let oldPlaces = Move.reserve(candidate, block) else { continue }
+        guard candidate.limit &+ 4 &* AddressSpace.guardSize <= most, let oldPlaces = Move.reserve(candidate, block) else { continue }
         window = candidate
         self.block = block
         self.oldPlaces = oldPlaces
@@ -86,6 +87,16 @@ extension IsolatedWindow {
         return
       }
       return nil
+    }
+
+    /// RLIMIT_AS: reserved memory counts.
+    private static func addressSpaceLimit() -> UInt64 {
+      var limit: (soft: UInt64, hard: UInt64) = (.max, .max)
+      // SAFETY: getrlimit(2) fills two words, or none.
+      _ = withUnsafeMutableBytes(of: &limit) {
+        vt_syscall6(97, 9, Int64(Int(bitPattern: $0.baseAddress)), 0, 0, 0, 0)
+      }
+      return limit.soft
     }
 
     /// Bytes below the lower guard: the stack, the moved block, and a page that nobody may touch.
@@ -114,21 +125,34 @@ extension IsolatedWindow {
       return nil
     }
 
+    /// What the first function on the new stack needs.
+    private typealias Start = (Move, (IsolatedWindow?) -> Never)
+
+    /// The second half, on the new stack: replaces the old places.
+    private func finish(_ body: (IsolatedWindow?) -> Never) -> Never {
+      if HostMemory.cover(oldPlaces, end) { body(window) }
+      _ = HostMemory.unmap(window.lowest, end &- window.lowest)
+      body(nil)
+    }
+
     func run(_ body: @escaping (IsolatedWindow?) -> Never) -> Never {
       let size = block.end &- block.start
       let target = ((window.lowest &- size) & ~15) &- 16 &+ (block.start & 15)
       var block = block
       vt_kernel_block_move(&block, target, block.vdso >= window.lowest ? 1 : 0)
-      // SAFETY: never freed, because the new stack's first frame never ends; the old stack is gone by then.
-      let context = UnsafeMutablePointer<(Move, (IsolatedWindow?) -> Never)>.allocate(capacity: 1)
+      // SAFETY: in the heap, because the old stack is gone when it is read; freed there.
+      let context = UnsafeMutablePointer<Start>.allocate(capacity: 1)
       context.initialize(to: (self, body))
       vt_run_on_stack(
         target,
         { context in
-          guard let context else { return }
-          let (move, body) = context.load(as: (Move, (IsolatedWindow?) -> Never).self)
-          HostMemory.cover(move.oldPlaces, move.end)
-          body(move.window)
+          guard let context = context?.assumingMemoryBound(to: Start.self) else { return }
+          let (move, body) = context.move()
+          // Freed memory need not remember where things were.
+          UnsafeMutableRawPointer(context).initializeMemory(
+            as: UInt8.self, repeating: 0, count: MemoryLayout<Start>.size)
+          context.deallocate()
+          move.finish(body)
         }, context)
     }
   }
