@@ -58,7 +58,7 @@ extension IsolatedWindow {
 }
 
 #if arch(x86_64) && os(Linux)
-  /// An evacuation whose new places are reserved.
+  /// A move to new places, which are reserved.
   private struct Move {
     /// Room for the vdso's data pages below it; Linux 6.18 has six.
     private static let dataBelowVDSO: UInt64 = 16 * 4096
@@ -79,7 +79,9 @@ extension IsolatedWindow {
       let top = IsolatedWindow.userSpaceEnd(above: block.end)
       let most = Move.addressSpaceLimit()
       for candidate in IsolatedWindow.candidates(below: top) {
-        guard candidate.limit &+ 4 &* AddressSpace.guardSize <= most, let oldPlaces = Move.reserve(candidate, block) else { continue }
+        guard candidate.limit &+ 4 &* AddressSpace.guardSize <= most,
+          let oldPlaces = Move.reserve(candidate, block)
+        else { continue }
         window = candidate
         self.block = block
         self.oldPlaces = oldPlaces
