@@ -183,6 +183,12 @@ __asm__(
     "  mov %rdi, %rsp\n"
     "  and $-16, %rsp\n"
     "  xor %ebp, %ebp\n"
+    // The callee saves these on the new stack; they point into the old one.
+    "  xor %ebx, %ebx\n"
+    "  xor %r12d, %r12d\n"
+    "  xor %r13d, %r13d\n"
+    "  xor %r14d, %r14d\n"
+    "  xor %r15d, %r15d\n"
     "  mov %rdx, %rdi\n"
     "  call *%rsi\n"
     "  ud2\n"

@@ -1,12 +1,12 @@
-"""Where things lie in a process that runs a guest (Docs/memory.md), seen from outside: above the guest's window and its lower
-guard nothing of Vitrine's, no stack, no vdso, no hole where the kernel could put something, and in Vitrine's memory no
-address of the places that were left."""
+"""Where things lie in a process that runs a guest (Docs/memory.md), seen from outside: above the guest's window and its
+lower guard nothing of Vitrine's, no stack, no vdso, no hole where the kernel could put something, and in Vitrine's memory
+no address of the places that were left."""
 
 import ctypes
 import os
+import re
 import resource
 import select
-import struct
 import subprocess
 
 import image
@@ -98,22 +98,28 @@ def words_of(process, name):
         return file.read().split(b"\0")[:-1]
 
 
+# An address in the last 2 MiB of user space, where the stack is when addresses are not randomised, from its third byte.
+OLD_STACK = re.compile(rb"[\xe0-\xff]\xff\xff\x7f\0\0", re.DOTALL)
+
+
 def remembered(process, vitrine):
-    """Words of Vitrine's writable memory that point to where the stack was, when addresses are not randomised."""
+    """Words of Vitrine's data, heap and stack that point to where the stack was, when addresses are not randomised."""
     with open(vitrine, "rb") as file:
-        data = file.read()
-        image_words = set(struct.unpack("<%dQ" % (len(data) // 8), data[:len(data) & ~7]))
+        constants = file.read()
     found = []
     with open(f"/proc/{process}/mem", "rb") as memory:
         for start, end, permissions, name in mappings(process):
-            is_image = name == vitrine and "x" not in permissions
-            if start >= TOP // 2 - 2 * GUARD or not (permissions.startswith("rw") or is_image):
+            is_data = name == vitrine and "x" not in permissions
+            if start >= TOP // 2 - 2 * GUARD or not (permissions.startswith("rw") or is_data):
                 continue
             memory.seek(start)
             data = memory.read(end - start)
-            for index, word in enumerate(struct.unpack("<%dQ" % (len(data) // 8), data)):
-                if TOP - (2 << 20) <= word < TOP and word not in image_words:
-                    found.append(f"{start + 8 * index:x}: {word:x}")
+            for match in OLD_STACK.finditer(data):
+                place = match.start() - 2
+                if data[place:place + 8] == TOP.to_bytes(8, "little"):
+                    continue  # the end of user space, which is nobody's address
+                if place % 8 == 0 and not (is_data and data[place:place + 8] in constants):
+                    found.append(f"{start + place:x}: {data[place:place + 8][::-1].hex()}")
     return "old addresses at " + ", ".join(found[:4]) if found else None
 
 
@@ -122,8 +128,8 @@ def can_tell_kernel():
     return libc.prctl(PR_SET_MM, PR_SET_MM_MAP_SIZE, ctypes.byref(size), 0, 0) == 0
 
 
-def problem_of(child, bits, guest, command, environment, vitrine):
-    """Looks at the process at each of its two stops."""
+def problem_of(child, bits, guest, command, environment, old_stack):
+    """Looks at the process at each of its two stops. `old_stack`: also for what points there."""
     for _ in range(2):
         if not select.select([child.stdout], [], [], 20)[0] or child.stdout.read(1) == b"":
             return "the guest did not come that far"
@@ -135,7 +141,7 @@ def problem_of(child, bits, guest, command, environment, vitrine):
                 return "/proc/PID/cmdline is wrong"
             if sorted(words_of(child.pid, "environ")) != sorted(f"{k}={v}".encode() for k, v in environment.items()):
                 return "/proc/PID/environ is wrong"
-        problem = remembered(child.pid, vitrine)
+        problem = remembered(child.pid, os.path.realpath(command[0])) if old_stack else None
         if problem:
             return problem
         child.stdin.write(b"x")
@@ -153,10 +159,11 @@ def check(vitrine, folder):
     for name, prepare, bits, words, extra in CASES:
         command = [vitrine, "run", guest] + words
         environment = {"PATH": "/usr/bin:/bin", **extra}
-        with subprocess.Popen(
-                command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, preexec_fn=prepare) as child:
+        with subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
+                              preexec_fn=prepare) as child:
             try:
-                problem = problem_of(child, bits, os.path.realpath(guest), command, environment, os.path.realpath(vitrine))
+                problem = problem_of(child, bits, os.path.realpath(guest), command, environment,
+                                     prepare is without_randomization)
             except (OSError, subprocess.TimeoutExpired) as error:
                 problem = str(error)
             child.kill()
