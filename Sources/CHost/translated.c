@@ -247,23 +247,36 @@ int vt_host_has_bmi2(void) {
   return ebx >> 8 & 1;
 }
 
-int64_t vt_map_code(size_t size, void **writable, void **executable) {
+/// Two mappings of a memfd; for hosts that let nobody make memory executable later (systemd's MemoryDenyWriteExecute).
+static int64_t map_code_file(size_t size, void **writable, void *executable) {
   int file = memfd_create("vitrine-code", MFD_CLOEXEC);
   if (file < 0) return -errno;
   int64_t result = 0;
-  if (ftruncate(file, (off_t)size) != 0) result = -errno;
-  if (result == 0) {
-    int fixed = *writable != NULL ? MAP_FIXED : 0;
-    int low = *executable == NULL ? MAP_32BIT : 0;
-    void *first = mmap(*writable, size, PROT_READ | PROT_WRITE, MAP_SHARED | fixed, file, 0);
-    void *second = mmap(*executable, size, PROT_READ | PROT_EXEC, MAP_SHARED | fixed | low, file, 0);
-    if (second == MAP_FAILED && !fixed) second = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0);
-    if (first == MAP_FAILED || second == MAP_FAILED) result = -ENOMEM;
-    *writable = first;
-    *executable = second;
-  }
+  if (ftruncate(file, (off_t)size) != 0
+      || mmap(*writable, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED
+      || mmap(executable, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED)
+    result = -errno;
   close(file);
   return result;
+}
+
+/// Shared memory without a file: perf looks for the names of such code, unlike that of files, in /tmp/perf-PID.map.
+/// mremap(2) with the old size 0 maps shared memory a second time.
+int64_t vt_map_code(size_t size, void **writable, void **executable) {
+  enum { RESERVED = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
+  void *first = mmap(*writable, size, PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_ANONYMOUS | (*writable != NULL ? MAP_FIXED : 0), -1, 0);
+  if (first == MAP_FAILED) return -errno;
+  void *second = *executable;
+  if (second == NULL) second = mmap(NULL, size, PROT_NONE, RESERVED | MAP_32BIT, -1, 0);
+  if (second == MAP_FAILED) second = mmap(NULL, size, PROT_NONE, RESERVED, -1, 0);
+  if (second == MAP_FAILED) return -errno;
+  *writable = first;
+  *executable = second;
+  if (mremap(first, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, second) == second
+      && mprotect(second, size, PROT_READ | PROT_EXEC) == 0)
+    return 0;
+  return map_code_file(size, writable, second);
 }
 
 uint32_t *vt_map_fork_marker(void) {

@@ -35,7 +35,7 @@ struct PathBuffers {
 extension LinuxProcess {
   /// Moves a descriptor to a high number with close-on-exec and hides it from the guest. Returns the new number, or the
   /// old one when there is no room.
-  func hide(_ descriptor: Int32) -> Int32 {
+  public func hide(_ descriptor: Int32) -> Int32 {
     let duplicateCloseOnExec: UInt64 = 1030
     var lowest: UInt64 = 1000
     while lowest >= 125 {

@@ -166,6 +166,19 @@ extension TranslatorEngine {
     return (host, Array(UnsafeBufferPointer(start: start, count: size)))
   }
 
+  /// Guest address of the block whose code begins at the host address `host`.
+  public func guestAddress(ofBlockAt host: UInt64) -> UInt64? {
+    var (low, high) = (0, cache.blockCount)
+    while low < high {
+      let middle = (low &+ high) / 2
+      if cache.hostAddress(middle) < host { low = middle &+ 1 } else { high = middle }
+    }
+    return low < cache.blockCount && cache.hostAddress(low) == host ? cache.blocks[low].guest : nil
+  }
+
+  /// Whether the host address `host` is in the code that all blocks share.
+  public func isCommonCode(_ host: UInt64) -> Bool { host &- cache.executable < UInt64(cache.commonSize) }
+
   /// The live blocks that `address` is in: several when one jumps into the middle of another.
   public func translations(covering address: UInt64) -> [TranslatedBlock] {
     (0..<cache.blockCount).filter {

@@ -36,6 +36,7 @@ public final class TranslatorEngine: GuestEngine {
     self.interpreter = interpreter
     self.shadowStack = shadowStack
     code = CodeReader(memory: memory)
+    measurement = options.measures ? Measurement() : nil
     hasAVX = vt_host_float_features() & UInt32(VT_HOST_AVX) != 0
     x87Area = .allocate(byteCount: 512, alignment: 64)
     x87Area.initializeMemory(as: UInt8.self, repeating: 0, count: 512)
@@ -52,7 +53,8 @@ public final class TranslatorEngine: GuestEngine {
   public static var isSupported: Bool { vt_host_has_bmi2() != 0 }
 
   public var countsInstructions: Bool { options.countsInstructions }
-  public var statistics: TranslatorStatistics { cache.statistics }
+  /// Nil unless the options ask for it.
+  var measurement: Measurement?
 
   public func flush() {
     interpreter.flush()
@@ -116,6 +118,8 @@ public final class TranslatorEngine: GuestEngine {
   /// Translates the block at `rip`. What it needs of the state is in `usesX87` and `isWide`.
   func makeBlock(_ rip: UInt64) -> Int? {
     if !cache.hasRoom { flush() }
+    measurement?.translationBegins()
+    defer { measurement?.translationEnds() }
     var translator = BlockTranslator(
       cache: cache, options: options, start: rip, exactAddresses: exactAddresses)
     guard let block = translator.translate(code) else { return nil }
@@ -149,7 +153,9 @@ public final class TranslatorEngine: GuestEngine {
 
   private func handleExit(_ cpu: UnsafeMutablePointer<CPUState>, _ origin: inout Int?) -> Exit? {
     switch Int(cpu.pointee.translated.site) {
-    case Int(VT_EXIT_ATTENTION): return nil
+    case Int(VT_EXIT_ATTENTION):
+      cache.statistics.signals &+= 1
+      return nil
     case Int(VT_EXIT_INDIRECT):
       cpu.pointee.rip = cpu.pointee.translated.target
       enterIndirectly(cpu)
@@ -159,6 +165,7 @@ public final class TranslatorEngine: GuestEngine {
       recover(cpu)
       return interpret(cpu)
     case Int(VT_EXIT_INTERRUPTED):
+      cache.statistics.signals &+= 1
       recover(cpu)
       return nil
     case let number:
@@ -166,6 +173,7 @@ public final class TranslatorEngine: GuestEngine {
       let site = cache.sites[number]
       cpu.pointee.rip = site.target
       if site.kind == .branch {
+        cache.statistics.branchExits &+= 1
         origin = number
         return nil
       }
@@ -173,6 +181,7 @@ public final class TranslatorEngine: GuestEngine {
       switch site.kind {
       case .interpret: return interpret(cpu)
       case .systemCall:
+        cache.statistics.systemCalls &+= 1
         finishSystemCall(cpu)
         return .systemCall
       case .budget: return stepOut(cpu)
@@ -243,6 +252,7 @@ public final class TranslatorEngine: GuestEngine {
   /// Lets the interpreter execute the instruction at RIP; nil when execution simply goes on.
   private func interpret(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
     cache.statistics.interpreted &+= 1
+    if measurement != nil { noteInterpreted(cpu.pointee.rip) }
     leaveState(cpu)
     let exit = interpreter.run(cpu, budget: 1)
     enterState(cpu)
@@ -255,6 +265,12 @@ public final class TranslatorEngine: GuestEngine {
       return exit
     default: return exit
     }
+  }
+
+  private func noteInterpreted(_ address: UInt64) {
+    var instruction = Instruction()
+    code.begin(address)
+    if code.decode(address, into: &instruction) == .valid { measurement?.interprets(row: instruction.row) }
   }
 
   /// The budget ends within the next block: one instruction at a time to its end.

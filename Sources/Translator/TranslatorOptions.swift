@@ -12,6 +12,8 @@ public struct TranslatorOptions: Sendable {
   public var cacheSize = 64 << 20
   /// Forget all code after this many blocks (for tests); nil: only when the cache is full.
   public var flushInterval: Int?
+  /// Collect what costs time to collect: time spent translating, and which instructions the interpreter executes.
+  public var measures = false
   /// Instructions in a block at most.
   public var longestBlock = 64
 
@@ -30,6 +32,10 @@ public struct TranslatorStatistics: Sendable {
   public var unlinks = 0
   /// Indirect branches and returns that the run loop had to resolve.
   public var indirectMisses = 0
+  /// Reasons for leaving translated code besides: a direct branch that is not linked, a system call, a signal.
+  public var branchExits = 0
+  public var systemCalls = 0
+  public var signals = 0
   /// Times that translated code was left; single instructions left to the interpreter; faults among them.
   public var exits = 0
   public var interpreted = 0
@@ -37,6 +43,12 @@ public struct TranslatorStatistics: Sendable {
   public var flushes = 0
   /// Blocks that died because their code changed.
   public var invalidations = 0
+  /// Bytes of host code that the cache holds now, and at most.
+  public var cacheUsed = 0
+  public var cacheSize = 0
+  /// Nanoseconds spent translating, and instructions left to the interpreter by row; only when asked for.
+  public var translationTime: Int?
+  public var interpretedRows: [UInt16: Int] = [:]
 
   public init() {}
 }

@@ -23,6 +23,8 @@ public struct UserMachineConfiguration: Sendable {
   public var cpuLevel = "max"
   public var trace = Trace.none
   public var wantsStatistics = false
+  /// What is wanted about translated code.
+  public var translation = TranslationOutput()
   /// Instructions to execute at most; nil: no limit.
   public var budget: Int64?
   public var randomizeAddresses = false
@@ -88,8 +90,18 @@ public final class UserMachine {
     switch prepareProcess(memory, level) {
     case .failure(let problem): return .failed(problem.message)
     case .success(let process):
+      var watch: TranslationWatch?
+      if configuration.translation.isWanted {
+        guard let translator = engine as? TranslatorEngine else {
+          return .failed("there is nothing to say about translated code: this run has no translator")
+        }
+        let watching = TranslationWatch(configuration.translation, translator, process)
+        if let problem = watching.begin() { return .failed(problem) }
+        watch = watching
+      }
       let termination = loop(engine, process)
-      if configuration.wantsStatistics { writeStatistics(engine, process) }
+      watch?.end()
+      if configuration.wantsStatistics { process.writeDiagnostic(StatisticsText.text(engine)) }
       return termination
     }
   }
@@ -97,6 +109,7 @@ public final class UserMachine {
   private func makeEngine(_ memory: AddressSpace) -> (any GuestEngine)? {
     var options = configuration.translator
     if configuration.budget != nil { options.countsInstructions = true }
+    options.measures = configuration.wantsStatistics
     switch configuration.engine {
     case .interpreter: return InterpreterEngine(memory: memory)
     case .translator: return TranslatorEngine(memory: memory, options: options)
@@ -199,34 +212,6 @@ public final class UserMachine {
     report.useColour = configuration.useColour
     report.showVectors = configuration.reportVectors
     process.writeDiagnostic(report.text())
-  }
-
-  private func writeStatistics(_ engine: any GuestEngine, _ process: LinuxProcess) {
-    var lines: [(String, Int)] = []
-    var name = "interpreter"
-    if let engine = engine as? InterpreterEngine {
-      let statistics = engine.statistics
-      lines = [
-        ("instructions", Int(engine.instructionCount)), ("blocks", statistics.blocks),
-        ("operations", statistics.operations), ("flushes", statistics.flushes),
-        ("invalidations", statistics.invalidations),
-      ]
-    } else if let engine = engine as? TranslatorEngine {
-      name = "translator"
-      let statistics = engine.statistics
-      if engine.countsInstructions { lines = [("instructions", Int(engine.instructionCount))] }
-      lines += [
-        ("blocks", statistics.blocks), ("translated instructions", statistics.instructions),
-        ("guest bytes", statistics.guestBytes), ("host bytes", statistics.hostBytes),
-        ("links", statistics.links), ("unlinks", statistics.unlinks),
-        ("indirect misses", statistics.indirectMisses), ("exits", statistics.exits),
-        ("interpreted instructions", statistics.interpreted), ("faults", statistics.faults),
-        ("flushes", statistics.flushes), ("invalidations", statistics.invalidations),
-      ]
-    }
-    var text = "vitrine: engine \(name)\n"
-    for (label, value) in lines { text += "vitrine: \(label) \(value)\n" }
-    process.writeDiagnostic(text)
   }
 }
 

@@ -35,12 +35,7 @@ struct DisassembleCommand {
       case "-h", "--help": return false
       case "--symbol": symbol = try reader.bytes(of: option)
       case "--range": range = try DisassembleCommand.range(try reader.text(of: option))
-      case "--syntax":
-        switch try reader.text(of: option) {
-        case "intel": syntax = .intel
-        case "att": syntax = .att
-        case let name: throw UsageError("unknown syntax: \(shown(name)) (there are: intel, att)")
-        }
+      case "--syntax": syntax = try RunCommand.syntax(try reader.text(of: option))
       default: throw UsageError("unknown option: \(shown(option.name))")
       }
     }

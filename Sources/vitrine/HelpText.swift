@@ -57,13 +57,34 @@ enum HelpText {
       --cpu LEVEL         v1, v2, v3, v4 or max: the x86-64 level of the
                           program's CPU (default: max, all that the engine
                           executes; v4 has AVX-512)
-      --engine NAME       interpreter (the only one so far)
+      --engine NAME       auto (default), translator or interpreter. The translator
+                          makes machine code of the program's and is many times
+                          faster; auto takes it where the host has BMI2
       --budget NUMBER     stop after this many instructions; exit code 125
       --randomize         randomise addresses as Linux does; without it every run
                           has the same layout
       --vectors           show vector registers too when the program is killed by
                           a fault
       --help              this text
+
+    options for the translator:
+      --unguarded         let addresses outside the program's memory reach the
+                          host's: a little faster, for programs that you trust
+      --count             count instructions exactly (--budget does so too)
+      --translation-cache SIZE
+                          KiB of machine code to keep (default: 65536); when they
+                          are full, everything is translated anew
+      --no-links          go through the run loop at every branch (for tests)
+      --flush-after N     forget all machine code after N blocks (for tests)
+      --perf-map          write /tmp/perf-PID.map: perf report then names the
+                          program's functions
+      --perf-dump[=FOLDER]
+                          write jit-PID.dump for perf inject --jit, here or in
+                          FOLDER
+      --dump-translation PLACE[,PLACE]...
+                          print the machine code made of the blocks at an address
+                          or of a function, under the program's instructions
+      --syntax NAME       intel (default) or att: the syntax of that listing
 
     The exit code is the program's. A program killed by signal N gives 128 + N,
     and a fault is reported on standard error: the instruction, the registers,
@@ -75,6 +96,11 @@ enum HelpText {
       vitrine run --env LANG=C --cpu v2 ./program one two
       vitrine run --trace=calls.txt ./program
       vitrine run --stats -- ./program --stats-of-its-own
+      vitrine run --engine interpreter --budget 1000000 ./program
+      vitrine run --dump-translation main,0x401000 --syntax att ./program
+      perf record vitrine run --perf-map ./program && perf report
+      perf record -k mono vitrine run --perf-dump ./program &&
+        perf inject --jit -i perf.data -o named.data && perf report -i named.data
 
     """
 

@@ -1,6 +1,7 @@
 // `vitrine run`: from words to a machine's configuration, and from its termination to an exit code.
 import Glibc
 import VirtualMachine
+import X86
 
 enum RunCommand {
   static func run(_ words: [[UInt8]], _ process: ProcessArguments) -> Int32 {
@@ -37,11 +38,15 @@ enum RunCommand {
         try reader.requireNoValue(option)
         environment = []
       case "--argv0": firstArgument = try reader.bytes(of: option)
-      default: try parseMachineOption(option, &reader, &configuration)
+      default:
+        if try !parseTranslationOption(option, &reader, &configuration) {
+          try parseMachineOption(option, &reader, &configuration)
+        }
       }
     }
     let operands = reader.operands()
     guard let program = operands.first, !program.isEmpty else { throw UsageError("no program to run") }
+    try checkEngine(configuration)
     configuration.program = locate(program, process)
     configuration.arguments = [firstArgument ?? program] + operands.dropFirst()
     configuration.environment = environment
@@ -59,19 +64,6 @@ enum RunCommand {
         throw UsageError("unknown engine: \(shown(name)) (there are: auto, translator, interpreter)")
       }
       configuration.engine = engine
-    case "--unguarded":
-      try reader.requireNoValue(option)
-      configuration.translator.isGuarded = false
-    case "--count":
-      try reader.requireNoValue(option)
-      configuration.translator.countsInstructions = true
-    case "--translation-cache":
-      configuration.translator.cacheSize = Int(try number(of: option, &reader, 1...(1 << 20)) << 10)
-    case "--no-links":
-      try reader.requireNoValue(option)
-      configuration.translator.linksBlocks = false
-    case "--flush-after":
-      configuration.translator.flushInterval = Int(try number(of: option, &reader, 1...UInt64(Int32.max)))
     case "--cpu":
       let name = try reader.text(of: option)
       guard ["v1", "v2", "v3", "v4", "max"].contains(name) else {
@@ -103,7 +95,7 @@ enum RunCommand {
     }
   }
 
-  private static func number(
+  static func number(
     of option: Option, _ reader: inout WordReader, _ range: ClosedRange<UInt64>
   ) throws(UsageError) -> UInt64 {
     let text = try reader.text(of: option)
@@ -111,6 +103,15 @@ enum RunCommand {
       throw UsageError("\(option.name) needs a number from \(range.lowerBound) to \(range.upperBound)")
     }
     return number
+  }
+
+  /// The disassembler's syntax by its name.
+  static func syntax(_ name: String) throws(UsageError) -> Disassembler.Syntax {
+    switch name {
+    case "intel": .intel
+    case "att": .att
+    default: throw UsageError("unknown syntax: \(shown(name)) (there are: intel, att)")
+    }
   }
 
   private static func setVariable(_ assignment: [UInt8], in environment: inout [[UInt8]]) throws(UsageError) {

@@ -4,6 +4,7 @@ standard output, standard error, exit status, screens and files.
 
     Tests/Programs/run.py                  all cases
     Tests/Programs/run.py busybox/awk      cases whose name contains one of the words
+    Tests/Programs/run.py --options "--engine interpreter"
     VITRINE="qemu-x86_64 -cpu max" …       another engine instead of `.build/release/vitrine run`
 
 The last line is `N passed, M failed`, with skipped cases named before it; the exit code is 1 when a case failed."""
@@ -106,6 +107,7 @@ class Runner:
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", help="run only cases whose name contains one of these")
+    parser.add_argument("--options", default="", help="options of `vitrine run`, such as '--engine interpreter'")
     parser.add_argument("--list", action="store_true", help="print the names and end")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--slowest", type=int, default=0, metavar="N", help="print the N slowest cases")
@@ -127,6 +129,7 @@ def main():
     prefix = shlex.split(os.environ.get("VITRINE", ""))
     if not prefix:
         prefix = [str(cases.ROOT / ".build/release/vitrine"), "run"]
+    prefix += shlex.split(options.options)
     engine = shutil.which(prefix[0])
     if not engine:
         sys.exit(f"{prefix[0]} is missing; build it with `make build`")
