@@ -1,11 +1,22 @@
 #!/bin/sh
-# The stage `oracle`: every row and operand form of ISA/, 64 states each, natively and interpreted; rows that this machine
-# lacks, and then all rows once more, against the vectors captured on silicon that are in the repository. Before that silicon
-# against itself: encodings exist, also those of AVX-512, and states survive. For a soak of a
-# million cases and more: `.build/release/oracle --states 300 --seed 7`. New rows: `.build/release/oracle --capture
-# Tests/Oracle/vectors.txt` on a machine that has them.
+# The stage `oracle`. First the oracle checks itself: all forms, those of AVX-512 too where the machine has it, and random
+# blocks with the machine in the engine's place. Rows: every row and operand form of ISA/, 64 states each, natively and by
+# each engine; rows that this machine lacks, and then all rows once more, against the vectors captured on silicon that are in
+# the repository. Blocks: 100,000 random blocks natively and by each engine, and as many with faults injected. A soak of a
+# million cases: `.build/release/oracle --states 300 --seed 7`; of ten million blocks: `ORACLE_BLOCKS=10000000
+# Tests/oracle.sh`. New rows: `.build/release/oracle --capture Tests/Oracle/vectors.txt` on a machine that has them.
 cd "$(dirname "$0")/.." || exit 1
 swift build -c release --product oracle 2>&1 | grep -E 'error|Compiling|Build' | tail -n 5
-.build/release/oracle --replay Tests/Oracle/vectors.txt || exit 1
-.build/release/oracle --engine silicon --states 8 || exit 1
-.build/release/oracle --states "${ORACLE_STATES:-64}"
+oracle=.build/release/oracle
+blocks=${ORACLE_BLOCKS:-100000}
+seed=${ORACLE_SEED:-1}
+$oracle --engine silicon --states 8 || exit 1
+$oracle --engine silicon --blocks 2000 || exit 1
+$oracle --replay Tests/Oracle/vectors.txt || exit 1
+status=0
+for engine in $($oracle --list-engines); do
+  $oracle --engine "$engine" --states "${ORACLE_STATES:-64}" || status=1
+  $oracle --engine "$engine" --blocks "$blocks" --seed "$seed" || status=1
+  $oracle --engine "$engine" --blocks "$blocks" --seed "$seed" --faults || status=1
+done
+exit $status

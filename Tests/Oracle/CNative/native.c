@@ -106,8 +106,10 @@ static void on_signal(int signal, siginfo_t *info, void *pointer) {
     read_bases(run_bases);
     write_bases(host_bases);
   }
-  // The kernel leaves AC, ID and NT as the interrupted code had them, and POPF may have set them.
-  __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~0x244000ULL);
+  // The kernel leaves AC, ID and NT as the interrupted code had them, and POPF may have set them. An engine's code keeps
+  // what sigreturn does not restore.
+  const uint64_t lost = running != NULL ? 0x244000 : 0x40000;
+  __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~lost);
   ucontext_t *context = pointer;
   if (entering) {
     entering = 0;
@@ -142,14 +144,29 @@ static void on_signal(int signal, siginfo_t *info, void *pointer) {
   memcpy(context->uc_mcontext.gregs, saved_context.uc_mcontext.gregs, sizeof saved_context.uc_mcontext.gregs);
 }
 
+// An engine that runs now: the word that asks it to stop, and what it wants to be told of the interrupted code.
+static volatile uint32_t *engine_attention;
+static void (*engine_interrupt)(void *context);
+
+void native_watch_engine(volatile uint32_t *attention, void (*interrupt)(void *context)) {
+  run_number++;
+  engine_interrupt = interrupt;
+  engine_attention = attention;
+}
+
 // A run that lasts from one tick to the next but one will not end by itself.
 static void on_tick(int signal, siginfo_t *info, void *pointer) {
-  if (running == NULL || entering) return;
+  if (entering || (running == NULL && engine_attention == NULL)) return;
   if (seen_number != run_number) {
     seen_number = run_number;
     return;
   }
-  on_signal(signal, info, pointer);
+  if (running != NULL) {
+    on_signal(signal, info, pointer);
+    return;
+  }
+  *engine_attention = 1;
+  engine_interrupt(pointer);
 }
 
 int native_limit_time(void) {
@@ -190,6 +207,12 @@ int native_install(void) {
     if (a == components[i].size && b + a <= sizeof saved_extended) components[i].host_offset = b;
   }
   static const int signals[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+  if (native_has_bases()) {
+    // GS is free in this process; an engine may keep its window there.
+    uses_bases = 1;
+    read_bases(run_bases);
+    run_bases[1] = 0;
+  }
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_sigaction = on_signal;

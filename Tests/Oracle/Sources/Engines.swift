@@ -2,6 +2,7 @@
 
 import Engine
 import GuestMemory
+import Translator
 
 enum Engines {
   /// Makes an engine for an address space; nil when the host refuses what it needs.
@@ -10,11 +11,12 @@ enum Engines {
   /// What the tests compare with silicon.
   static let tested = ["interpreter"]
 
-  static let names = "interpreter|silicon"
+  static let names = "interpreter|translator|silicon"
 
   static func named(_ name: String) -> Factory? {
     switch name {
     case "interpreter": return { InterpreterEngine(memory: $0) }
+    case "translator": return { TranslatorEngine(memory: $0) }
     // The oracle tests itself.
     case "silicon": return { SiliconEngine(memory: $0) }
     default: return nil

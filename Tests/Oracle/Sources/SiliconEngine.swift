@@ -2,6 +2,7 @@
 // aside meanwhile. What the oracle then compares is silicon with silicon, so a mismatch is the oracle's own: an encoding
 // that does not exist, a state that does not survive, a result that is not repeatable. It needs no engine for AVX-512.
 
+import CHost
 import CNative
 import Engine
 import GuestMemory
@@ -22,7 +23,11 @@ final class SiliconEngine: GuestEngine {
     var state = native_state()
     var result = native_result()
     state.take(from: cpu)
+    var bases = [cpu.pointee.fs_base, cpu.pointee.gs_base]
+    if native_has_bases() != 0 { native_set_bases(bases) }
     native_run(&state, &result)
+    if native_has_bases() != 0 { native_get_bases(&bases) }
+    (cpu.pointee.fs_base, cpu.pointee.gs_base) = (bases[0], bases[1])
     state.load(into: cpu)
     exchange(areas)
     instructionCount += 1

@@ -54,6 +54,9 @@ int native_has_bases(void);
 void native_set_bases(const uint64_t bases[2]);
 /// The bases at the end of the last run.
 void native_get_bases(uint64_t bases[2]);
+/// An engine runs until this is called with NULL: stopped, like a native run, when that takes too long, by setting
+/// `*attention` and calling `interrupt` with the signal's context.
+void native_watch_engine(volatile uint32_t *attention, void (*interrupt)(void *context));
 /// From now on a run that does not end within a second ends with SIGALRM.
 int native_limit_time(void);
 /// 1 when the host has the CPUID bit: leaf, subleaf, register 0…3 (eax ebx ecx edx), bit.

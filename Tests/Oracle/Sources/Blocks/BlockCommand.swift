@@ -17,8 +17,12 @@ struct BlockCommand {
   private var endings: [String: Int] = [:]
   private var endless: [UInt64] = []
 
-  /// Differences that are shrunk and printed; others only count.
-  private static let shown = 5
+  /// First lines of differences, without numbers: of each sort one is shrunk and printed, others only count.
+  private var sorts: Set<String> = []
+
+  /// Sorts that are shrunk, and differences after which it is enough.
+  private static let shown = 8
+  private static let enough = 200
 
   init?(_ options: BlockOptions, rows: [Row], guest: Guest) {
     var options = options
@@ -40,7 +44,7 @@ struct BlockCommand {
       let count = min(BlockLayout.slots, options.count - done)
       runBatch(first &+ UInt64(done), count)
       done += count
-      if differing.count >= 50 { break }
+      if differing.count >= BlockCommand.enough { break }
     }
     summary()
     return differing.isEmpty ? 0 : 1
@@ -74,7 +78,9 @@ struct BlockCommand {
       note(program, outcome)
       if outcome.lines.isEmpty { continue }
       differing.append(program.seed)
-      if differing.count > BlockCommand.shown {
+      defer { fflush(nil) }
+      let isNew = sorts.insert(BlockCommand.sort(outcome)).inserted
+      if !isNew || sorts.count > BlockCommand.shown {
         print("differs: --only \(program.seed)\(options.faults ? " --faults" : ""): \(outcome.lines[0])")
         continue
       }
@@ -83,6 +89,12 @@ struct BlockCommand {
       runner.memory.writeCode(blocks)
       runner.guest.engine.flush()
     }
+  }
+
+  /// The first line without its numbers.
+  private static func sort(_ outcome: BlockOutcome) -> String {
+    let words = (outcome.lines.first ?? "").split(separator: " ")
+    return words.filter { !$0.contains("0x") }.joined(separator: " ")
   }
 
   private mutating func note(_ program: BlockProgram, _ outcome: BlockOutcome) {
@@ -112,6 +124,7 @@ struct BlockCommand {
 
   private func report(_ program: BlockProgram, _ outcome: BlockOutcome) {
     print("differs: --only \(program.seed)\(options.faults ? " --faults" : "")")
+    fflush(nil)
     for line in outcome.lines.prefix(3) { print("  " + line) }
     var shrinker = BlockShrinker(program, runner)
     let small = shrinker.shrink()

@@ -211,9 +211,11 @@ extension BlockGenerator {
     switch random.below(9) {
     case 0, 1: emit([0x50 | UInt8(random.below(8))])
     case 2: emit([0xe8, 0, 0, 0, 0], fixup: .relative32(label), flow: .jump(label))
-    case 3: emit([0x58])
+    case 3:
+      let register = scratch(except: 0xff00)
+      emit([0x58 | UInt8(register)])
     case 4: emit([0xc3], flow: .indirect([label]))
-    case 5: emit([0xc8, 16, 0, UInt8(random.below(3))])
+    case 5 where !isReserved(5): emit([0xc8, 16, 0, UInt8(random.below(3))])
     case 6: emit([0x9c], reads: FlagAnalysis.status)
     case 7: emit([0x6a, 1])
     default: emit([0xff, 0x34, 0x25] + RowEncoder.little(BlockLayout.data, 4))

@@ -49,16 +49,6 @@ extension BlockGenerator {
     var destination = dataTarget(2 * length) + (direction == true ? length : 0)
     if target <= BlockLayout.readOnly - 2 * length && random.oneIn(2) { destination = target }
     var bytes = RowEncoder.encode(row.row, form, &random, codeAddress: 0).bytes
-    if random.oneIn(8), options.hasBases,
-      row.semantic == "movs" || row.semantic == "lods" || row.semantic == "cmps"
-    {
-      let isFS = random.oneIn(2)
-      let base = isFS ? fsBase : gsBase
-      if base <= source {
-        bytes.insert(isFS ? 0x64 : 0x65, at: 0)
-        source &-= base
-      }
-    }
     let is32Bit = row.row.encoding.addressSize == 32
     let rubbish = is32Bit && random.oneIn(3) ? random.next() << 32 : 0
     if let wild = wildString(isRepeated ? count : 1) {
@@ -66,6 +56,17 @@ extension BlockGenerator {
         source = wild
       } else {
         destination = wild
+      }
+    }
+    let isSource = row.semantic == "movs" || row.semantic == "lods" || row.semantic == "cmps"
+    if random.oneIn(8), options.hasBases, isSource {
+      let isFS = random.oneIn(2)
+      let offset = source &- (isFS ? fsBase : gsBase)
+      if BlockGenerator.isCanonical(source) == BlockGenerator.isCanonical(offset),
+        !is32Bit || offset < 1 << 32
+      {
+        bytes.insert(isFS ? 0x64 : 0x65, at: 0)
+        source = offset
       }
     }
     move(6, source | rubbish)

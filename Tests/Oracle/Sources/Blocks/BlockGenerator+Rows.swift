@@ -95,6 +95,7 @@ extension BlockGenerator {
     let isWild = wildAccess != nil
     let offset = target &- segment
     if is32Bit && offset >= 1 << 32 { return nil }
+    if segment != 0 && wildAccess != nil && row.row.encoding.modRM == .vsib { return nil }
     // AMD's processors check the offset in a segment as well as the address.
     if segment != 0 && BlockGenerator.isCanonical(target) != BlockGenerator.isCanonical(offset) { return nil }
     let end = encoded.bytes.count - row.immediateSize
@@ -123,7 +124,7 @@ extension BlockGenerator {
     return reachByRegisters(row, instruction, hasIndex, segment, offset, wish) ? BlockFixup.none : nil
   }
 
-  private static func isCanonical(_ address: UInt64) -> Bool {
+  static func isCanonical(_ address: UInt64) -> Bool {
     let high = Int64(bitPattern: address) >> 47
     return high == 0 || high == -1
   }

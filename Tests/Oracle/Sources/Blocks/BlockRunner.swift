@@ -21,6 +21,7 @@ final class BlockRunner {
   let options: BlockOptions
   private let anyRow: Row
   private let cpu: UnsafeMutablePointer<CPUState>
+  private let attention: UnsafeMutablePointer<UInt32>
 
   init?(_ guest: Guest, _ options: BlockOptions, anyRow: Row) {
     guard let memory = BlockMemory(guest), native_limit_time() == 0 else { return nil }
@@ -29,13 +30,25 @@ final class BlockRunner {
     self.options = options
     self.anyRow = anyRow
     cpu = guest.cpu
+    guard let offset = MemoryLayout<CPUState>.offset(of: \CPUState.attention) else { return nil }
+    attention = (UnsafeMutableRawPointer(cpu) + offset).assumingMemoryBound(to: UInt32.self)
   }
 
   /// Runs a block whose code is in place.
-  func run(_ program: BlockProgram, _ block: AssembledBlock) -> BlockOutcome {
+  ///
+  /// The engine goes first: where it faults tells whether the block would touch this process's own memory. `isRisky`: a
+  /// block without its discipline may load the trap flag, which silicon survives and is asked first.
+  func run(_ program: BlockProgram, _ block: AssembledBlock, isRisky: Bool = false) -> BlockOutcome {
     var outcome = BlockOutcome()
     outcome.start = state(program, block)
     memory.prepare(program, block)
+    if isRisky && program.items.contains(where: { $0.bytes.last == 0x9d }) {
+      let native = runNative(program, outcome.start)
+      if native.state.rflags & 0x40100 != 0 {
+        outcome.isExcused = true
+        return outcome
+      }
+    }
     var first = runGuest(program, outcome.start)
     if case .pageFault(let address) = first.ending, !BlockLayout.isOurs(address),
       native_is_mapped(address) != 0
@@ -91,12 +104,13 @@ final class BlockRunner {
 
   private func runGuest(_ program: BlockProgram, _ start: native_state) -> Side {
     memory.restore(native: false)
-    // For the engine that is silicon itself.
-    if options.hasBases { native_set_bases([program.fsBase, program.gsBase]) }
     cpu.pointee.fs_base = program.fsBase
     cpu.pointee.gs_base = program.gsBase
     var state = start
+    cpu.pointee.attention = 0
+    native_watch_engine(attention) { vt_translated_interrupt($0) }
     let ending = guest.run(&state)
+    native_watch_engine(nil, nil)
     return Side(state: state, ending: ending, bases: [cpu.pointee.fs_base, cpu.pointee.gs_base])
   }
 

@@ -40,7 +40,8 @@ struct BlockShrinker {
     if candidate.items.count == program.items.count { return false }
     attempts += 1
     if FlagAnalysis(candidate.items).violation(candidate.items) != nil { return false }
-    guard let outcome = BlockShrinker.run(candidate, runner), !outcome.isExcused, !outcome.lines.isEmpty
+    guard let outcome = BlockShrinker.run(candidate, runner, isRisky: true), !outcome.isExcused,
+      !outcome.lines.isEmpty
     else {
       return false
     }
@@ -49,11 +50,13 @@ struct BlockShrinker {
   }
 
   /// Runs a program by itself.
-  static func run(_ program: BlockProgram, _ runner: BlockRunner) -> BlockOutcome? {
+  static func run(
+    _ program: BlockProgram, _ runner: BlockRunner, isRisky: Bool = false
+  ) -> BlockOutcome? {
     let slot = program.seed % UInt64(BlockLayout.slots)
     guard let block = program.assemble(at: BlockLayout.code + slot * BlockLayout.slotSize) else { return nil }
     runner.memory.writeCode([block])
     runner.guest.engine.flush()
-    return runner.run(program, block)
+    return runner.run(program, block, isRisky: isRisky)
   }
 }
