@@ -61,6 +61,8 @@ let package = Package(
     .testTarget(name: "GuestMemoryTests", dependencies: ["GuestMemory", "CHost"]),
     .testTarget(name: "EngineTests", dependencies: ["Engine", "X86", "GuestMemory", "CHost"]),
     .testTarget(
+      name: "TranslatorTests", dependencies: ["Translator", "Engine", "X86", "GuestMemory", "CHost"]),
+    .testTarget(
       name: "VirtualMachineTests",
       dependencies: ["VirtualMachine", "Engine", "Linux", "GuestMemory", "CHost"]),
     .testTarget(name: "LinuxTests", dependencies: ["Linux", "LinuxABI", "GuestMemory", "CHost"]),

@@ -147,14 +147,15 @@ public final class InterpreterEngine: GuestEngine {
   /// Executes exactly one instruction.
   private func step(_ cpu: UnsafeMutablePointer<CPUState>, _ remaining: inout InstructionCount) -> Exit? {
     let head = builder.buildStep(cpu.pointee.rip)
-    cpu.pointee.remaining = remaining
+    // None: indirect branches and returns find targets in the jump cache, and go on unless it is overdrawn.
+    cpu.pointee.remaining = 0
     var fault = vt_fault()
     let faulted = enter(head, cpu, &fault)
     if faulted {
       cpu.pointee.rip = head.pointee.rip
       return convert(fault, cpu, &remaining)
     }
-    remaining = cpu.pointee.remaining
+    remaining &+= cpu.pointee.remaining
     return left(cpu)
   }
 
