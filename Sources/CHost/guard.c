@@ -25,7 +25,7 @@ static __thread vt_frame *current_frame;
 static void on_fault(int signal, siginfo_t *info, void *context_pointer) {
   ucontext_t *context = context_pointer;
   vt_frame *frame = current_frame;
-  if (info->si_code > 0 && vt_translated_fault(context_pointer)) return;
+  if (info->si_code > 0 && vt_translated_fault(signal, (uint64_t)info->si_addr, context_pointer)) return;
   if (info->si_code <= 0 && vt_signal_forward(signal, info)) {  // sent by a process, and the guest catches it
     vt_translated_interrupt(context_pointer);
     return;

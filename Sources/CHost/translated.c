@@ -44,6 +44,10 @@ enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
 #define MASKS(operation) \
   operation(0) operation(1) operation(2) operation(3) operation(4) operation(5) operation(6) operation(7)
 
+/// Fills the return-address predictor: neither side's returns shall be predicted into the other's code, where the registers
+/// mean something else and guards guard nothing.
+#define FORGET_RETURNS ".rept 32\n call 9f\n int3\n 9:\n .endr\n lea 256(%%rsp), %%rsp\n"
+
 extern const char vt_translated_checked[], vt_translated_entered[];
 
 /// (RDI: state). Everything but RFLAGS is loaded first: no instruction behind POPFQ changes a flag. The attention word is
@@ -71,6 +75,7 @@ __attribute__((naked)) static void enter(vt_cpu_state *cpu __attribute__((unused
       VECTORS(LOAD_YMM, zmm, 64) HIGH_VECTORS(LOAD_YMM) MASKS(LOAD_MASK)
       "4:\n"
       "ldmxcsr %c[mxcsr](%%rdi)\n"
+      FORGET_RETURNS
       "push %c[rflags](%%rdi)\n"
       "popfq\n"
       "mov %c[shadow_rsp](%%rdi), %%rsp\n"
@@ -90,11 +95,13 @@ __attribute__((naked)) static void enter(vt_cpu_state *cpu __attribute__((unused
       "mov %%r15, 32-60(%%rbp)\n mov %%r14, 40-60(%%rbp)\n mov %%rsi, 48-60(%%rbp)\n mov %%rdi, 56-60(%%rbp)\n"
       "mov %%r8, 64-60(%%rbp)\n mov %%r9, 72-60(%%rbp)\n mov %%r10, 80-60(%%rbp)\n mov %%r11, 88-60(%%rbp)\n"
       "mov %%rcx, %c[scratch]-60(%%rbp)\n"
+      "mov %%r12, %c[target]-60(%%rbp)\n"
       "mov %%rsp, %c[shadow_rsp]-60(%%rbp)\n"
       "mov %c[host_rsp]-60(%%rbp), %%rsp\n"
       "pushfq\n"
       "pop %c[rflags]-60(%%rbp)\n"
       "cld\n"
+      FORGET_RETURNS
       "testl %[alignment], %c[rflags]-60(%%rbp)\n"
       "je 6f\n"
       "push $0x202\n popfq\n"
@@ -127,7 +134,7 @@ __attribute__((naked)) static void enter(vt_cpu_state *cpu __attribute__((unused
       "vt_standard_mxcsr: .long 0x1f80\n"
       :
       : FIELD(host_rsp), FIELD(shadow_rsp), FIELD(rflags), FIELD(uses_x87), FIELD(uses_zmm), FIELD(has_avx),
-        FIELD(x87_area), FIELD(scratch), FIELD(entry), FIELD(site), [vector] "i"(offsetof(vt_cpu_state, vector)),
+        FIELD(x87_area), FIELD(scratch), FIELD(target), FIELD(entry), FIELD(site), [vector] "i"(offsetof(vt_cpu_state, vector)),
         [mask] "i"(offsetof(vt_cpu_state, mask)), [mxcsr] "i"(offsetof(vt_cpu_state, mxcsr)),
         [attention] "i"(offsetof(vt_cpu_state, attention)), [attention_exit] "i"(VT_EXIT_ATTENTION),
         [alignment] "i"(ALIGNMENT_FLAG));
@@ -182,9 +189,14 @@ static void leave(greg_t *registers, uint32_t site) {
   is_stepping = 0;
 }
 
-int vt_translated_fault(void *context_pointer) {
+int vt_translated_fault(int signal, uint64_t address, void *context_pointer) {
   greg_t *registers = ((ucontext_t *)context_pointer)->uc_mcontext.gregs;
   if (!is_translated(registers)) return 0;
+  vt_translated_state *state = &((vt_cpu_state *)(registers[REG_RBP] - VT_STATE_BIAS))->translated;
+  state->fault_signal = (uint32_t)signal;
+  state->fault_trap = (uint32_t)registers[REG_TRAPNO];
+  state->fault_error = (uint32_t)registers[REG_ERR];
+  state->fault_address = address;
   leave(registers, VT_EXIT_FAULT);
   return 1;
 }
@@ -196,7 +208,7 @@ void vt_translated_interrupt(void *context_pointer) {
     const vt_translated_block *block;
     uint32_t host = (uint32_t)(rip - current_translation->start);
     const vt_translated_entry *entry = vt_translated_find(current_translation, host, &block);
-    if (entry != NULL && block->host + entry->host == host && !(entry->guest >> 12 & VT_ENTRY_INSIDE))
+    if (entry != NULL && block->host + entry->host == host && !(entry->kind & VT_ENTRY_INSIDE))
       return leave(registers, VT_EXIT_INTERRUPTED);
   } else if (current_translation == NULL || rip < (uint64_t)vt_translated_checked
              || rip >= (uint64_t)vt_translated_entered) {
@@ -289,6 +301,9 @@ uint32_t *vt_map_fork_marker(void) {
 
 int64_t vt_map_low(size_t size, void **memory) {
   *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-  return *memory == MAP_FAILED ? -ENOMEM : 0;
+  if (*memory == MAP_FAILED) return -ENOMEM;
+  if ((uint64_t)*memory + size <= 1ull << 31) return 0;
+  munmap(*memory, size);
+  return -ENOMEM;
 }
 #endif

@@ -222,6 +222,8 @@ public enum ExtendedState {
     for number in componentNumbers where loads &>> UInt64(number) & 1 != 0 {
       restoreRegisters(number, of: cpu, from: area, format: format)
     }
+    // Translated code leaves the registers of AVX-512 alone until they are used.
+    if loads & ~(x87 | sse | avx) != 0 { cpu.pointee.translated.uses_zmm = 1 }
     return true
   }
 

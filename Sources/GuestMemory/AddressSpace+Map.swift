@@ -21,6 +21,8 @@ public struct MapRequest {
   public var placement: Placement = .anywhere
   public var flags: RegionFlags = []
   /// Fill the pages now (MAP_POPULATE).
+  /// MAP_32BIT: below 2 GiB.
+  public var isLow = false
   public var populate = false
   /// The file to map: a host descriptor, the offset of the first byte (page aligned) and its identity.
   public var file: (descriptor: Int32, offset: UInt64, identity: Backing)?
@@ -77,6 +79,14 @@ extension AddressSpace {
     case .anywhere:
       var wish = Page.down(request.address)
       if request.address != 0, wish < AddressSpace.lowestAddress { wish = AddressSpace.lowestAddress }
+      if request.isLow {
+        // MAP_32BIT: the second GiB, as the kernel has it.
+        let top: UInt64 = 1 << 31
+        guard let low = table.findGap(size: size, bottom: 1 << 30, top: top, stackGap: AddressSpace.stackGap) else {
+          throw .noMemory
+        }
+        return low
+      }
       if wish != 0, let end = rangeEnd(wish, size), isRoom(wish, end) { return wish }
       return try findRoom(size: size)
     }

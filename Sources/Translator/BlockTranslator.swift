@@ -3,9 +3,16 @@
 // revisited, so the time is linear in the guest code. Writes only into the room that the code cache gave.
 
 import CHost
-import Engine
-import GuestMemory
 import X86
+
+/// One decoded instruction of a block.
+struct DecodedInstruction {
+  var instruction = Instruction()
+  var plan = RowPlan(row: 0)
+  var address: UInt64 = 0
+  /// The bytes, 15 at most.
+  var bytes: (UInt64, UInt64) = (0, 0)
+}
 
 /// A block under construction.
 struct BlockTranslator {
@@ -15,7 +22,9 @@ struct BlockTranslator {
   var assembler: Assembler
   /// What the scratch register holds besides: a guarded address that following accesses may use.
   var guarded = GuardedAddress.none
-  /// The guest's stack pointer was moved by a constant and has not been used since (X64/StackTemplates.swift).
+  /// RSP is this much more than its host register: PUSH and POP only count (X64/StackTemplates.swift).
+  var stackDelta: Int32 = 0
+  /// The guest's stack pointer was moved by a constant and has not been used since.
   var isStackUnproven = false
   /// Instructions begun, the address of the one being translated, and the address behind it.
   var count = 0
@@ -24,21 +33,24 @@ struct BlockTranslator {
   var isEnded = false
   var usesX87 = false
   var isWide = false
-  /// Addresses whose memory operands need their displacement guarded as well.
-  let exactAddresses: Set<UInt64>
-  /// First site of this block.
+  let exceptions: TranslationExceptions
+  /// What the loop of this block, if it is one, has guarded in front (X64/LoopGuards.swift).
+  var loop = LoopGuards()
+  /// Where the block's own backward branches go.
+  private var body: UInt32 = 0
+  /// First site of this block; its host code's beginning.
   let firstSite: Int
+  private var begin: UInt32
   /// Where the number of the block's instructions has to be filled in (counting only).
   private var charge: UnsafeMutablePointer<UInt8>?
 
-  init(
-    cache: CodeCache, options: TranslatorOptions, start: UInt64, exactAddresses: Set<UInt64>
-  ) {
+  init(cache: CodeCache, options: TranslatorOptions, start: UInt64, exceptions: TranslationExceptions) {
     self.cache = cache
     self.options = options
     self.start = start
-    self.exactAddresses = exactAddresses
+    self.exceptions = exceptions
     assembler = Assembler(cache.writable + cache.used)
+    begin = UInt32(truncatingIfNeeded: cache.used)
     address = start
     next = start
     firstSite = cache.siteCount
@@ -53,37 +65,45 @@ struct BlockTranslator {
 
   // MARK: The block
 
-  /// Translates from `start`. Nil when not even the first instruction can be fetched.
-  mutating func translate(_ code: CodeReader) -> Int? {
-    let begin = host
+  /// Translates from `start`. Nil when not even the first instruction can be fetched. `indirectly`: an indirect branch comes
+  /// here, so its entry is put in front.
+  mutating func translate(_ code: BlockDecoder, indirectly: Bool) -> Int? {
+    let instructions = code.decode(start, options)
+    guard !instructions.isEmpty || code.endsInvalid else { return nil }
+    let entry = host
+    let distance = indirectly ? CommonCode.writeIndirectEntry(start, &assembler, cache) : 0
+    let head = host
+    begin = head
     let firstEntry = cache.entryCount
-    beginCounting()
-    code.begin(start)
-    var instruction = Instruction()
-    while !isEnded {
-      address = next
-      let status = code.decode(address, into: &instruction)
-      if status == .needsMoreBytes {
-        if count == 0 { return nil }
-        leave(to: address)
-        break
-      }
-      addEntry(begin, kind: VT_ENTRY_INSTRUCTION)
-      count &+= 1
-      next = address &+ UInt64(max(instruction.length, 1))
-      if status == .valid {
-        translate(instruction, code.bytes(at: address), begin)
-      } else {
-        interpret()
-      }
-      if !isEnded && count >= options.longestBlock { leave(to: next) }
+    if options.isGuarded && options.linksBlocks && !exceptions.loops.contains(start) {
+      loop = LoopGuards(instructions, start: start)
+      guardLoop()
     }
+    body = host
+    beginCounting()
+    for index in 0..<instructions.count where !isEnded {
+      address = instructions[index].address
+      next = address &+ UInt64(instructions[index].instruction.length)
+      count &+= 1
+      loop.position = index
+      withUnsafeBytes(of: &instructions[index].bytes) { bytes in
+        // SAFETY: sixteen bytes, of which the instruction's length is used.
+        guard let pointer = bytes.bindMemory(to: UInt8.self).baseAddress else { return }
+        translate(instructions[index].instruction, instructions[index].plan, pointer)
+      }
+    }
+    if !isEnded && code.endsInvalid { translateInvalid(code.invalidLength) }
+    if !isEnded { leave(to: next) }
     finishCounting()
     writeStubs()
-    return finish(begin, firstEntry)
+    let block = finish(head, firstEntry)
+    if indirectly {
+      (cache.records[block].indirectEntry, cache.records[block].indirectDistance) = (entry, distance)
+    }
+    return block
   }
 
-  private mutating func finish(_ begin: UInt32, _ firstEntry: Int) -> Int {
+  private mutating func finish(_ head: UInt32, _ firstEntry: Int) -> Int {
     cache.used = (Int(host) &+ 15) & ~15
     cache.statistics.blocks &+= 1
     cache.statistics.instructions &+= count
@@ -92,30 +112,43 @@ struct BlockTranslator {
     for number in firstSite..<cache.siteCount {
       cache.sites[number].block = UInt32(truncatingIfNeeded: cache.blockCount)
     }
+    let record = BlockRecord(
+      firstSite: UInt32(truncatingIfNeeded: firstSite),
+      siteCount: UInt16(truncatingIfNeeded: cache.siteCount &- firstSite),
+      instructions: UInt16(truncatingIfNeeded: count))
     let number = cache.add(
       vt_translated_block(
-        guest: start, host: begin, host_end: host, first_entry: UInt32(truncatingIfNeeded: firstEntry),
+        guest: start, host: head, host_end: host, first_entry: UInt32(truncatingIfNeeded: firstEntry),
         entry_count: UInt16(truncatingIfNeeded: cache.entryCount &- firstEntry),
-        guest_size: UInt16(truncatingIfNeeded: next &- start)),
-      instructions: count)
+        guest_size: UInt16(truncatingIfNeeded: next &- start)), record)
     cache.tell(
       .block(number), guest: start, guestSize: Int(truncatingIfNeeded: next &- start), Int(begin), Int(host))
     return number
   }
 
-  /// Notes that the current guest instruction's code goes on here.
-  mutating func addEntry(_ begin: UInt32, kind: Int) {
-    let guest = UInt16(truncatingIfNeeded: address &- start) | UInt16(truncatingIfNeeded: kind) &<< 12
+  /// Notes that the current guest instruction's code goes on here, where RSP is `stack` more than its host register.
+  mutating func addEntry(kind: Int = VT_ENTRY_INSTRUCTION, stack: Int32? = nil) {
     cache.entries[cache.entryCount] = vt_translated_entry(
-      host: UInt16(truncatingIfNeeded: host &- begin), guest: guest)
+      host: UInt16(truncatingIfNeeded: host &- begin), guest: UInt16(truncatingIfNeeded: address &- start),
+      kind: UInt16(truncatingIfNeeded: kind), stack: Int16(truncatingIfNeeded: stack ?? stackDelta))
     cache.entryCount &+= 1
   }
 
-  private mutating func translate(_ instruction: Instruction, _ bytes: UnsafePointer<UInt8>, _ begin: UInt32)
-  {
-    let plan = RowPlan(row: instruction.row)
+  private mutating func translateInvalid(_ length: Int) {
+    address = next
+    count &+= 1
+    addEntry()
+    next = address &+ UInt64(max(length, 1))
+    interpret()
+  }
+
+  private mutating func translate(
+    _ instruction: Instruction, _ plan: RowPlan, _ bytes: UnsafePointer<UInt8>
+  ) {
     if plan.usesX87 { usesX87 = true }
     if plan.isWide { isWide = true }
+    if needsSettledStack(instruction, plan) { settleStackPointer() }
+    addEntry()
     switch plan.template {
     case .interpret: interpret()
     case .copy: copy(instruction, plan, bytes)
@@ -123,14 +156,14 @@ struct BlockTranslator {
     case .effectiveAddress: effectiveAddress(instruction, plan, bytes)
     case .jumpIf: branch(if: plan.condition, to: next &+ UInt64(bitPattern: instruction.immediate))
     case .jump: jump(instruction)
-    case .call: call(instruction, begin)
+    case .call: call(instruction)
     case .ret: ret(instruction)
     case .loop, .loopIfEqual, .loopIfNotEqual, .jumpIfCounterZero: loop(instruction, plan.template)
     case .systemCall: systemCall()
     case .push: push(instruction)
     case .pop: pop(instruction)
     case .leave: leaveFrame(instruction)
-    case .string: string(instruction, bytes, begin)
+    case .string: string(instruction, bytes)
     }
   }
 
@@ -138,7 +171,7 @@ struct BlockTranslator {
 
   /// The interpreter executes the current instruction, and the run loop goes on behind it.
   mutating func interpret() {
-    proveStack()
+    settleStack()
     let number = addSite(.interpret, target: address, executed: count &- 1)
     jump(to: number)
     isEnded = true
@@ -146,6 +179,7 @@ struct BlockTranslator {
 
   /// The block ends; execution goes on at `target`.
   mutating func leave(to target: UInt64) {
+    settleStackPointer()
     if isStackUnproven { guardStack(goingOnAt: target, executed: count) }
     refund(count)
     branch(to: target)
@@ -171,6 +205,7 @@ struct BlockTranslator {
   /// The code that leaves: one stub for each site, which says its number. Branches to blocks that exist are linked.
   private mutating func writeStubs() {
     for number in firstSite..<cache.siteCount {
+      if cache.sites[number].kind == .landing || cache.sites[number].kind == .indirect { continue }
       cache.sites[number].stub = host
       assembler.byte(0xc7)
       assembler.operands(0, .memory(.state(StateOffset.site)))
@@ -180,7 +215,12 @@ struct BlockTranslator {
       if cache.sites[number].patch == 0 { continue }
       cache.patch(cache.sites[number].patch, to: cache.sites[number].stub)
       guard cache.sites[number].kind == .branch, options.linksBlocks else { continue }
-      if let block = cache.lookup(cache.sites[number].target) { cache.link(number, to: block) }
+      if cache.sites[number].target == start {
+        cache.sites[number].isLinked = true
+        cache.patch(cache.sites[number].patch, to: body)
+      } else if let block = cache.lookup(cache.sites[number].target) {
+        cache.link(number, to: block)
+      }
     }
   }
 

@@ -17,6 +17,12 @@ struct Site {
     case wildStack
     /// The budget does not reach over the block that begins at `target`.
     case budget
+    /// A register that the loop at `target` has guarded in front is no address.
+    case wildLoop
+    /// Not left through: an indirect branch or return at `target`, which moves RSP by `stack`.
+    case indirect
+    /// Not left through: a landing behind a call, whose JRCXZ distance is at `patch`.
+    case landing
   }
   /// Guest address.
   var target: UInt64
@@ -27,6 +33,7 @@ struct Site {
   var next: UInt32 = 0
   /// The block it belongs to.
   var block: UInt32 = 0
+  var stack: Int32 = 0
   /// Instructions of the block executed when it leaves here.
   var executed: UInt16 = 0
   var kind: Kind
@@ -37,9 +44,12 @@ struct Site {
 struct BlockRecord {
   /// Sites linked to it; index + 1.
   var incoming: UInt32 = 0
-  /// Where indirect branches enter, and the distance of its jump to the block; 0: not yet.
+  /// Where indirect branches enter, and the distance of its JRCXZ; 0: not yet.
   var indirectEntry: UInt32 = 0
-  var indirectPatch: UInt32 = 0
+  var indirectDistance: UInt32 = 0
+  var firstSite: UInt32
+  var siteCount: UInt16
+  /// Guest instructions.
   var instructions: UInt16
   var isAlive = true
 }
@@ -79,6 +89,10 @@ final class CodeCache {
   private var blocksByPage: [UInt64: [Int32]]?
   /// Offset of the code that reports an indirect branch without a block.
   var missStub: UInt32 = 0
+  /// Offset of the code that looks the target of an indirect branch up.
+  var lookupStub: UInt32 = 0
+  /// Bytes of the jump that follows a JRCXZ: its distance when it only skips that.
+  static let jumpSize: UInt8 = 5
   var statistics = TranslatorStatistics()
   /// Told of all code that is written; nil costs nothing.
   var observer: TranslationObserver?
@@ -175,10 +189,10 @@ final class CodeCache {
   }
 
   /// Makes `block` findable. Its entries have been written from `first_entry` on.
-  func add(_ block: vt_translated_block, instructions: Int) -> Int {
+  func add(_ block: vt_translated_block, _ record: BlockRecord) -> Int {
     let index = blockCount
     blocks[index] = block
-    records[index] = BlockRecord(instructions: UInt16(truncatingIfNeeded: instructions))
+    records[index] = record
     blockCount &+= 1
     insert(block.guest, UInt32(truncatingIfNeeded: index &+ 1))
     if blocksByPage != nil { addToPages(index) }
@@ -271,10 +285,27 @@ final class CodeCache {
       statistics.unlinks &+= 1
     }
     records[block].incoming = 0
-    // Whoever still has the address of the indirect entry is sent to the run loop.
-    if records[block].indirectEntry != 0 { patch(records[block].indirectPatch, to: missStub) }
+    let own = Int(records[block].firstSite)
+    for site in own..<own &+ Int(records[block].siteCount) where sites[site].kind == .landing {
+      // Returns no longer go on in this block, but at its successor's current code.
+      writable[Int(sites[site].patch)] = CodeCache.jumpSize
+    }
+    // Whoever still has the address of the indirect entry is sent to the run loop: its comparison never succeeds.
+    if records[block].indirectEntry != 0 { writable[Int(records[block].indirectDistance)] = 0 }
     let jump = Int(truncatingIfNeeded: blocks[block].guest & 0xffff)
     jumps[jump] = 0
+  }
+
+  /// Kills one block, which will be translated differently.
+  func discard(_ block: Int) {
+    if records[block].isAlive { kill(block) }
+  }
+
+  /// Kills the blocks that contain an instruction at `guest`.
+  func discardBlocks(containing guest: UInt64) {
+    for index in 0..<blockCount where records[index].isAlive {
+      if guest &- blocks[index].guest < UInt64(blocks[index].guest_size) { kill(index) }
+    }
   }
 
   /// Forgets everything.

@@ -15,8 +15,10 @@ public struct TranslatedBlock: Sendable {
     public var guest: Int
     /// VT_ENTRY_…: 0, or a set of what differs there from the guest's state.
     public var kind: Int
+    /// What RSP is more than its host register there.
+    public var stack: Int
     /// More code of the same guest instruction.
-    public var isInside: Bool { kind != VT_ENTRY_INSTRUCTION }
+    public var isInside: Bool { kind & VT_ENTRY_INSIDE != 0 }
   }
 
   /// Why a block can be left.
@@ -30,6 +32,8 @@ public struct TranslatedBlock: Sendable {
     case wildStack
     /// The budget does not reach over the block.
     case budget
+    /// A register that the block's loop guards in front is no address.
+    case wildLoop
   }
 
   /// One place where a block can be left.
@@ -111,19 +115,12 @@ extension CodeCache {
     let entries = (0..<Int(block.entry_count)).map { index in
       let entry = self.entries[Int(block.first_entry) &+ index]
       return TranslatedBlock.Entry(
-        host: Int(entry.host), guest: Int(entry.guest & 0xfff), kind: Int(entry.guest &>> 12))
+        host: Int(entry.host), guest: Int(entry.guest), kind: Int(entry.kind), stack: Int(entry.stack))
     }
+    let first = Int(records[number].firstSite)
     var exits: [TranslatedBlock.Exit] = []
-    // Stubs lie in the order of their sites.
-    var index = 0
-    var end = siteCount
-    while index < end {
-      let middle = (index &+ end) / 2
-      if sites[middle].stub < block.host { index = middle &+ 1 } else { end = middle }
-    }
-    while index < siteCount, sites[index].stub < block.host_end {
+    for index in first..<first &+ Int(records[number].siteCount) {
       let site = sites[index]
-      index &+= 1
       guard let kind = TranslatedBlock.ExitKind(rawValue: site.kind.rawValue) else { continue }
       exits.append(
         TranslatedBlock.Exit(
@@ -161,8 +158,13 @@ extension TranslatorEngine {
       return nil
     }
     let record = cache.records[index]
-    let size = Int(record.indirectPatch &- record.indirectEntry) &+ 4
     let start = cache.writable + Int(record.indirectEntry)
+    // The comparison, JRCXZ and the jump that it skips; then the block itself, or a jump to it.
+    var size = Int(record.indirectDistance &- record.indirectEntry) &+ 1 &+ Int(CodeCache.jumpSize)
+    if record.indirectEntry &+ UInt32(size) != cache.blocks[index].host {
+      while start[size] == 0x90 { size &+= 1 }
+      size &+= Int(CodeCache.jumpSize)
+    }
     return (host, Array(UnsafeBufferPointer(start: start, count: size)))
   }
 

@@ -12,12 +12,17 @@ public final class TranslatorEngine: GuestEngine {
   let memory: AddressSpace
   let options: TranslatorOptions
   let cache: CodeCache
-  private let code: CodeReader
+  let code: BlockDecoder
   private let interpreter: InterpreterEngine
   private let shadowStack: ShadowStack
-  private let x87Area: UnsafeMutableRawPointer
-  /// Memory operands whose guarded base faulted although the address was fine.
-  private var exactAddresses: Set<UInt64> = []
+  // SAFETY: 512 bytes, freed in deinit.
+  let x87Area: UnsafeMutableRawPointer
+  /// The x87 instruction pointer that translated code was entered with.
+  var x87Pointer: UInt64 = 0
+  var exceptions = TranslationExceptions()
+  /// An instruction that stores into its own page: its block has that one instruction, is not tracked, and is used once.
+  var untracked: UInt64?
+  private var untrackedBlock: Int?
   private var usesX87 = false
   private var isWide = false
   private let hasAVX: Bool
@@ -26,7 +31,7 @@ public final class TranslatorEngine: GuestEngine {
 
   /// Nil when the host lacks BMI2 or memory. The address space must be isolated when the options ask for guarding.
   public init?(memory: AddressSpace, options: TranslatorOptions = TranslatorOptions()) {
-    guard TranslatorEngine.isSupported, let interpreter = InterpreterEngine(memory: memory),
+    guard TranslatorEngine.isSupported, memory.isIsolated || !options.isGuarded, let interpreter = InterpreterEngine(memory: memory),
       let cache = CodeCache(capacity: options.cacheSize),
       let shadowStack = ShadowStack(bottom: CommonCode.write(cache))
     else { return nil }
@@ -35,7 +40,7 @@ public final class TranslatorEngine: GuestEngine {
     self.cache = cache
     self.interpreter = interpreter
     self.shadowStack = shadowStack
-    code = CodeReader(memory: memory)
+    code = BlockDecoder(memory: memory)
     measurement = options.measures ? Measurement() : nil
     hasAVX = vt_host_float_features() & UInt32(VT_HOST_AVX) != 0
     x87Area = .allocate(byteCount: 512, alignment: 64)
@@ -52,6 +57,7 @@ public final class TranslatorEngine: GuestEngine {
   /// Whether this host has the instructions that the guard is made of.
   public static var isSupported: Bool { vt_host_has_bmi2() != 0 }
 
+  public var executesVectors512: Bool { CPUID.hostHasVectors512 }
   public var countsInstructions: Bool { options.countsInstructions }
   /// Nil unless the options ask for it.
   var measurement: Measurement?
@@ -67,10 +73,12 @@ public final class TranslatorEngine: GuestEngine {
   public func run(_ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount) -> Exit {
     if cache.separateAfterFork({ cache in _ = CommonCode.write(cache) }) { shadowStack.reset() }
     enterState(cpu)
-    cpu.pointee.translated.remaining = budget
+    // The test at a block's entry is the guard's shift, which knows numbers below 2^60.
+    let limit = min(budget, 1 &<< 59)
+    cpu.pointee.translated.remaining = limit
     let exit = loop(cpu)
     leaveState(cpu)
-    if options.countsInstructions { instructionCount &+= budget &- cpu.pointee.translated.remaining }
+    if options.countsInstructions { instructionCount &+= limit &- cpu.pointee.translated.remaining }
     return exit
   }
 
@@ -90,12 +98,18 @@ public final class TranslatorEngine: GuestEngine {
       vt_translated_run(cpu, &translation)
       shadowStack.pointer = cpu.pointee.translated.shadow_rsp
       cache.statistics.exits &+= 1
+      if let block = untrackedBlock {
+        cache.discard(block)
+        untrackedBlock = nil
+      }
       if let exit = handleExit(cpu, &origin) { return exit }
     }
   }
 
   /// The block at RIP; nil when the interpreter has to execute the next instruction.
-  private func find(_ cpu: UnsafeMutablePointer<CPUState>, _ origin: inout Int?) -> Int? {
+  private func find(
+    _ cpu: UnsafeMutablePointer<CPUState>, _ origin: inout Int?, indirectly: Bool = false
+  ) -> Int? {
     let from = origin
     origin = nil
     if options.isGuarded && cpu.pointee.general.4 >= memory.limit { return nil }
@@ -110,31 +124,37 @@ public final class TranslatorEngine: GuestEngine {
       cache.flush()
       shadowStack.reset()
     }
-    guard let block = translate(rip, cpu) else { return nil }
+    guard let block = translate(rip, cpu, indirectly: indirectly) else { return nil }
     if let from, !mustFlush, options.linksBlocks { cache.link(from, to: block) }
     return block
   }
 
   /// Translates the block at `rip`. What it needs of the state is in `usesX87` and `isWide`.
-  func makeBlock(_ rip: UInt64) -> Int? {
+  func makeBlock(_ rip: UInt64, indirectly: Bool = false) -> Int? {
     if !cache.hasRoom { flush() }
     measurement?.translationBegins()
     defer { measurement?.translationEnds() }
-    var translator = BlockTranslator(
-      cache: cache, options: options, start: rip, exactAddresses: exactAddresses)
-    guard let block = translator.translate(code) else { return nil }
+    var options = options
+    if untracked == rip { options.longestBlock = 1 }
+    var translator = BlockTranslator(cache: cache, options: options, start: rip, exceptions: exceptions)
+    guard let block = translator.translate(code, indirectly: indirectly) else { return nil }
     if translator.usesX87 { usesX87 = true }
     if translator.isWide { isWide = true }
-    markCode(rip, translator.next)
+    if untracked == rip {
+      untracked = nil
+      untrackedBlock = block
+    } else {
+      markCode(rip, translator.next)
+    }
     return block
   }
 
-  private func translate(_ rip: UInt64, _ cpu: UnsafeMutablePointer<CPUState>) -> Int? {
+  private func translate(_ rip: UInt64, _ cpu: UnsafeMutablePointer<CPUState>, indirectly: Bool) -> Int? {
     let usedX87 = usesX87
-    guard let block = makeBlock(rip) else { return nil }
+    guard let block = makeBlock(rip, indirectly: indirectly) else { return nil }
     if usesX87 && !usedX87 {
       // From now on the x87 registers are loaded and saved.
-      ExtendedState.saveLegacy(cpu, to: x87Area, wide: true)
+      enterX87(cpu)
       cpu.pointee.translated.uses_x87 = 1
     }
     if isWide { cpu.pointee.translated.uses_zmm = 1 }
@@ -158,12 +178,13 @@ public final class TranslatorEngine: GuestEngine {
       return nil
     case Int(VT_EXIT_INDIRECT):
       cpu.pointee.rip = cpu.pointee.translated.target
+      if cpu.pointee.rip &+ (1 &<< 47) >= 1 &<< 48, undoIndirect(cpu) { return interpret(cpu) }
       enterIndirectly(cpu)
       return nil
     case Int(VT_EXIT_FAULT):
       cache.statistics.faults &+= 1
       recover(cpu)
-      return interpret(cpu)
+      return handleFault(cpu)
     case Int(VT_EXIT_INTERRUPTED):
       cache.statistics.signals &+= 1
       recover(cpu)
@@ -185,6 +206,10 @@ public final class TranslatorEngine: GuestEngine {
         finishSystemCall(cpu)
         return .systemCall
       case .budget: return stepOut(cpu)
+      case .wildLoop:
+        exceptions.loops.insert(site.target)
+        cache.discard(Int(site.block))
+        return nil
       default: return nil
       }
     }
@@ -200,6 +225,17 @@ public final class TranslatorEngine: GuestEngine {
   private func finishSystemCall(_ cpu: UnsafeMutablePointer<CPUState>) {
     cpu.pointee.general.1 = cpu.pointee.rip
     cpu.pointee.general.11 = TranslatorEngine.guestFlags(cpu.pointee.translated.rflags)
+  }
+
+  /// Goes back to in front of the indirect branch that was executed last: its target is not canonical.
+  private func undoIndirect(_ cpu: UnsafeMutablePointer<CPUState>) -> Bool {
+    let number = Int(cpu.pointee.translated.indirect_site)
+    guard number < cache.siteCount, cache.sites[number].kind == .indirect else { return false }
+    let site = cache.sites[number]
+    cpu.pointee.rip = site.target
+    cpu.pointee.general.4 &-= UInt64(bitPattern: Int64(site.stack))
+    refund(cpu, Int(site.block), Int(site.executed))
+    return true
   }
 
   /// Makes the target of an indirect branch reachable without the run loop.
@@ -220,14 +256,23 @@ public final class TranslatorEngine: GuestEngine {
     var translation = cache.translation
     let host = UInt32(truncatingIfNeeded: cpu.pointee.translated.host_rip &- cache.executable)
     guard let entry = vt_translated_find(&translation, host, &found), let found else { return }
-    let kind = Int(entry.pointee.guest &>> 12)
-    cpu.pointee.rip = found.pointee.guest &+ UInt64(entry.pointee.guest & 0xfff)
+    let kind = Int(entry.pointee.kind)
+    cpu.pointee.rip = found.pointee.guest &+ UInt64(entry.pointee.guest)
+    cpu.pointee.general.4 &+= UInt64(bitPattern: Int64(entry.pointee.stack))
     let window = cpu.pointee.translated.window
+    if kind & VT_ENTRY_VECTOR != 0 { restoreVector(cpu, kind &>> 8 & 15) }
     if kind & VT_ENTRY_SOURCE != 0 { cpu.pointee.general.6 &-= window }
     if kind & VT_ENTRY_DESTINATION != 0 { cpu.pointee.general.7 &-= window }
     if kind & VT_ENTRY_COUNTER != 0 { cpu.pointee.general.1 = cpu.pointee.translated.scratch }
     if options.countsInstructions { refund(cpu, found - UnsafePointer(cache.blocks), executed(found, entry)) }
     shadowStack.checkOverflow()
+  }
+
+  /// A template had borrowed vector register `number`.
+  private func restoreVector(_ cpu: UnsafeMutablePointer<CPUState>, _ number: Int) {
+    let state = UnsafeMutableRawPointer(cpu)
+    (state + (Int(VT_OFFSET_VECTOR) &+ number &* 64)).copyMemory(
+      from: state + Int(VT_OFFSET_VECTOR_SCRATCH), byteCount: cpu.pointee.translated.uses_zmm != 0 ? 64 : 32)
   }
 
   /// Instructions of `block` before the one that `entry` belongs to.
@@ -236,11 +281,11 @@ public final class TranslatorEngine: GuestEngine {
   ) -> Int {
     var current = UnsafePointer(cache.entries) + Int(block.pointee.first_entry)
     var count = 0
-    var last = current.pointee.guest & 0xfff
+    var last = current.pointee.guest
     while current < entry {
       current += 1
-      if current.pointee.guest & 0xfff != last {
-        last = current.pointee.guest & 0xfff
+      if current.pointee.guest != last {
+        last = current.pointee.guest
         count &+= 1
       }
     }
@@ -250,7 +295,7 @@ public final class TranslatorEngine: GuestEngine {
   // MARK: Single instructions
 
   /// Lets the interpreter execute the instruction at RIP; nil when execution simply goes on.
-  private func interpret(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
+  func interpret(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
     cache.statistics.interpreted &+= 1
     if measurement != nil { noteInterpreted(cpu.pointee.rip) }
     leaveState(cpu)
@@ -284,7 +329,7 @@ public final class TranslatorEngine: GuestEngine {
   // MARK: State
 
   /// RFLAGS as the guest has them: without the host's interrupt flag and the like.
-  private static func guestFlags(_ host: UInt64) -> UInt64 { host & 0x24_0cd5 | 0x202 }
+  private static func guestFlags(_ host: UInt64) -> UInt64 { host & 0x24_4cd5 | 0x202 }
 
   /// Brings the state into the form that translated code is entered with.
   private func enterState(_ cpu: UnsafeMutablePointer<CPUState>) {
@@ -296,11 +341,11 @@ public final class TranslatorEngine: GuestEngine {
     cpu.pointee.translated.gs_base = TranslatorEngine.guarded(cpu.pointee.gs_base)
     cpu.pointee.translated.rflags = TranslatorEngine.guestFlags(cpu.pointee.lazyFlags.rflags)
     cpu.pointee.translated.has_avx = hasAVX ? 1 : 0
-    cpu.pointee.translated.uses_zmm = isWide ? 1 : 0
+    if isWide { cpu.pointee.translated.uses_zmm = 1 }
     cpu.pointee.translated.x87_area = x87Area
     cpu.pointee.translated.uses_x87 = usesX87 ? 1 : 0
     cpu.pointee.mxcsr &= ExtendedState.mxcsrMask
-    if usesX87 { ExtendedState.saveLegacy(cpu, to: x87Area, wide: true) }
+    if usesX87 { enterX87(cpu) }
     _ = vt_set_gs_base(window)
   }
 
@@ -308,7 +353,7 @@ public final class TranslatorEngine: GuestEngine {
   private func leaveState(_ cpu: UnsafeMutablePointer<CPUState>) {
     let flags = LazyFlags(rflags: TranslatorEngine.guestFlags(cpu.pointee.translated.rflags))
     cpu.pointee.lazyFlags = flags
-    if usesX87 { ExtendedState.restoreX87(cpu, from: x87Area, wide: true) }
+    if usesX87 { leaveX87(cpu) }
   }
 
   /// The guard's function.

@@ -17,7 +17,18 @@ public struct TranslatorOptions: Sendable {
   /// Instructions in a block at most.
   public var longestBlock = 64
 
+  /// What the buffers are made for.
+  static let mostInstructions = 64
+
   public init() {}
+}
+
+/// Where the usual translation was found not to fit the guest's values.
+struct TranslationExceptions {
+  /// Instructions whose memory operands need their displacement guarded as well: the base alone was no address.
+  var addresses: Set<UInt64> = []
+  /// Heads of loops whose registers are no addresses when the loop begins.
+  var loops: Set<UInt64> = []
 }
 
 /// Counters of a `TranslatorEngine`.

@@ -16,8 +16,9 @@ typedef struct {
 typedef struct {
   /// Which exit of translated code was taken: a site's number, or VT_EXIT_….
   uint32_t site;
-  uint32_t reserved;
-  /// Guest address that an indirect branch or return goes to.
+  /// The site of the last indirect branch or return.
+  uint32_t indirect_site;
+  /// The host's R12 when translated code was left: where an indirect branch or return goes to.
   uint64_t target;
   /// FS and GS bases of the guest, guarded.
   uint64_t fs_base;
@@ -43,6 +44,15 @@ typedef struct {
   /// 0: YMM registers (XMM without AVX), 1: ZMM and opmask registers as well.
   uint32_t uses_zmm;
   uint32_t has_avx;
+  /// What the host said of the last fault in translated code: vector number, signal, page-fault error code, address.
+  uint32_t fault_trap;
+  uint32_t fault_signal;
+  uint32_t fault_error;
+  uint64_t fault_address;
+  /// A vector register that a template borrows.
+  uint64_t vector_scratch[8];
+  /// Fills up, so that the vector registers behind are aligned to 64.
+  uint64_t padding[6];
 } vt_translated_state;
 
 /// The architectural state of one guest CPU.
@@ -136,8 +146,10 @@ typedef struct {
 
 enum {
   VT_OFFSET_VECTOR = offsetof(vt_cpu_state, vector),
+  VT_OFFSET_MASK = offsetof(vt_cpu_state, mask),
   VT_OFFSET_X87 = offsetof(vt_cpu_state, x87),
   VT_OFFSET_TRANSLATED = offsetof(vt_cpu_state, translated),
+  VT_OFFSET_VECTOR_SCRATCH = offsetof(vt_cpu_state, translated.vector_scratch),
   /// Sizes: the vector registers with the opmask registers behind them, the x87 registers.
   VT_SIZE_VECTOR = offsetof(vt_cpu_state, mxcsr) - offsetof(vt_cpu_state, vector),
   VT_SIZE_X87 = sizeof(((vt_cpu_state *)0)->x87),

@@ -29,9 +29,11 @@ typedef struct {
 
 /// Where one guest instruction begins: bytes from the block's beginning, on both sides.
 typedef struct {
-  uint16_t host;
-  /// Bits 0–11: guest offset; bits 12–15: VT_ENTRY_….
-  uint16_t guest;
+  uint16_t host, guest;
+  /// VT_ENTRY_….
+  uint16_t kind;
+  /// What has to be added to the host register of RSP there.
+  int16_t stack;
 } vt_translated_entry;
 
 /// Kinds of entries: 0, or a set of what differs from the guest's state there.
@@ -43,6 +45,8 @@ enum {
   VT_ENTRY_COUNTER = 4,
   /// Not a border of two instructions.
   VT_ENTRY_INSIDE = 8,
+  /// The vector register whose number is in bits 8–11 is in `vector_scratch`.
+  VT_ENTRY_VECTOR = 16,
 };
 
 /// What signal handlers need to know of a code cache. Blocks are in the order of their host addresses.
@@ -62,7 +66,7 @@ const vt_translated_entry *vt_translated_find(
     const vt_translation *translation, uint32_t host, const vt_translated_block **block);
 
 /// For the signal handlers of this module: a fault in translated code (1: taken care of), and an asynchronous signal.
-int vt_translated_fault(void *context);
+int vt_translated_fault(int signal, uint64_t address, void *context);
 void vt_translated_interrupt(void *context);
 /// Installs the handler of the single steps that `vt_translated_interrupt` makes. 0 or -errno.
 int vt_translated_install(void);

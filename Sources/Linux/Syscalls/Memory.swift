@@ -32,6 +32,7 @@ private enum MapFlags {
   static let typeMask: UInt64 = 15
   static let fixed: UInt64 = 0x10
   static let anonymous: UInt64 = 0x20
+  static let low: UInt64 = 0x40
   static let growsDown: UInt64 = 0x100
   static let populate: UInt64 = 0x8000
   static let noReserve: UInt64 = 0x4000
@@ -54,6 +55,7 @@ extension LinuxProcess {
       address: arguments.a, size: arguments.b, permissions: Permissions(rawValue: UInt8(arguments.c & 7)))
     if flags & MapFlags.fixed != 0 { request.placement = .fixed }
     if flags & MapFlags.fixedNoReplace != 0 { request.placement = .fixedNoReplace }
+    request.isLow = flags & (MapFlags.low | MapFlags.fixed) == MapFlags.low
     if type != MapFlags.private { request.flags.insert(.shared) }
     if flags & MapFlags.noReserve != 0 { request.flags.insert(.noReserve) }
     if flags & MapFlags.growsDown != 0 {

@@ -36,8 +36,8 @@ extension BlockTranslator {
       // What may leave its operand alone (masked moves, prefetches) proves nothing.
       let isProof = displacement.magnitude <= 1 &<< 20 && !RowPlan(row: instruction.row).mayNotTouch
       if isProof { isStackUnproven = false }
-      proveStack()
-      return HostAddress(base: HostRegister.guestStack, displacement: displacement)
+      if isStackUnproven { settleStack() }
+      return HostAddress(base: HostRegister.guestStack, displacement: displacement &+ stackDelta)
     }
     if !isPlain { return placeSpecial(instruction, in: register) }
     if instruction.base == Instruction.relative
@@ -76,7 +76,7 @@ extension BlockTranslator {
 
   private mutating func placeComputed(_ instruction: Instruction, in register: UInt8) -> HostAddress {
     var displacement = Int32(truncatingIfNeeded: instruction.displacement)
-    let isExact = exactAddresses.contains(address)
+    let isExact = exceptions.addresses.contains(address)
     let key: GuardedAddress =
       instruction.index == Instruction.none
       ? .base(instruction.base)
@@ -84,7 +84,9 @@ extension BlockTranslator {
     if guarded == key && register == HostRegister.scratch && !isExact {
       return HostAddress(base: register, displacement: displacement)
     }
-    if !options.isGuarded { return placeUnguarded(instruction, in: register) }
+    if !options.isGuarded || loop.covers(instruction, RowPlan(row: instruction.row)) {
+      return placeUnguarded(instruction, in: register)
+    }
     if instruction.index == Instruction.none && !isExact {
       let base = holding(instruction.base, loadedInto: register)
       let count = base == register ? other(register) : register

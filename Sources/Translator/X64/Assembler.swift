@@ -170,6 +170,28 @@ struct Assembler {
     byte(0xc0 | (reg & 7) &<< 3 | rm & 7)
   }
 
+  /// A vector instruction in VEX or EVEX form; `prefix` as VEX.pp, `length` 0, 1, 2 for 128, 256, 512 bits.
+  mutating func vector(
+    _ isEVEX: Bool, map: UInt8, prefix: UInt8, w: Bool, length: UInt8, _ opcode: UInt8, _ reg: UInt8,
+    _ vvvv: UInt8, _ operand: HostOperand
+  ) {
+    var inverted = ~Assembler.extensions(reg, operand) & 7
+    let wide: UInt8 = w ? 0x80 : 0
+    if isEVEX {
+      if case .register(let number) = operand { inverted = inverted & 5 | (~number &>> 4 & 1) &<< 1 }
+      byte(0x62)
+      byte(inverted &<< 5 | (~reg &>> 4 & 1) &<< 4 | map)
+      byte(wide | (~vvvv & 15) &<< 3 | 4 | prefix)
+      byte(length &<< 5 | (~vvvv &>> 4 & 1) &<< 3)
+    } else {
+      byte(0xc4)
+      byte(inverted &<< 5 | map)
+      byte(wide | (~vvvv & 15) &<< 3 | length &<< 2 | prefix)
+    }
+    byte(opcode)
+    operands(reg, operand, scaledDisplacement: isEVEX)
+  }
+
   // MARK: Branches
 
   /// A jump to be completed by `complete`; returns where its 32-bit distance is.
@@ -201,6 +223,12 @@ struct Assembler {
 
   mutating func shortJump(if condition: UInt8) -> UnsafeMutablePointer<UInt8> {
     byte(0x70 | condition & 15)
+    byte(0)
+    return cursor - 1
+  }
+
+  mutating func shortJump() -> UnsafeMutablePointer<UInt8> {
+    byte(0xeb)
     byte(0)
     return cursor - 1
   }

@@ -1,10 +1,10 @@
 // Control transfers. Direct branches are jumps that are linked to their target's block; calls and returns are the host's own
 // CALL and RET, so that its return-address predictor works; indirect branches go through a table.
 //
-// A guest CALL executes a host CALL over a *landing*: code that the matching host RET arrives at. It compares the guest's
-// return address, which RET has left in the scratch register, with the one that this CALL pushed, and is therefore right
-// however the guest treats its stack: where they differ, the branch is treated as an indirect one. Landings and indirect
-// entries compare without flags: LEA subtracts, JRCXZ tells zero.
+// A guest CALL becomes a host CALL, and the block goes on behind it at a *landing*, where the matching host RET arrives. The
+// landing compares the guest's return address, which RET has left in the second scratch register, with the one that this
+// CALL pushed, and is therefore right however the guest treats its stack: where they differ, the branch is an indirect one.
+// Landings and indirect entries compare without flags: LEA subtracts, JRCXZ tells zero.
 
 import CHost
 import X86
@@ -14,12 +14,12 @@ extension BlockTranslator {
 
   /// A conditional branch; the block goes on behind it.
   mutating func branch(if condition: UInt8, to target: UInt64) {
-    proveStack()
+    settleStack()
     if options.countsInstructions {
-      let taken = assembler.shortJump(if: condition ^ 1)
+      let over = assembler.shortJump(if: condition ^ 1)
       refund(count)
       branch(to: target)
-      assembler.completeShort(taken)
+      assembler.completeShort(over)
       return
     }
     let number = addSite(.branch, target: target, executed: count)
@@ -37,21 +37,22 @@ extension BlockTranslator {
     if instruction.info.operand(0).kind == .relative {
       return leave(to: next &+ UInt64(bitPattern: instruction.immediate))
     }
+    settleStack()
     guard loadTarget(instruction) else { return interpret() }
-    proveStack(keepingTarget: true)
+    noteIndirect(stack: 0)
     indirectJump()
     isEnded = true
   }
 
   mutating func systemCall() {
-    if isStackUnproven { proveStack() }
+    settleStack()
     jump(to: addSite(.systemCall, target: next, executed: count))
     isEnded = true
   }
 
   mutating func loop(_ instruction: Instruction, _ template: RowPlan.Template) {
     guard instruction.addressSize == 64 else { return interpret() }
-    proveStack()
+    settleStack()
     guarded = .none
     let counter = HostRegister.guestCounter
     if template != .jumpIfCounterZero { assembler.add(counter, -1) }
@@ -59,9 +60,7 @@ extension BlockTranslator {
     let zero = assembler.jumpIfScratchZero()
     let target = next &+ UInt64(bitPattern: instruction.immediate)
     guard template != .jumpIfCounterZero else {
-      assembler.byte(0xeb)
-      assembler.byte(0)
-      let over = assembler.cursor - 1
+      let over = assembler.shortJump()
       assembler.completeShort(zero)
       refund(count)
       branch(to: target)
@@ -82,53 +81,84 @@ extension BlockTranslator {
 
   // MARK: Calls and returns
 
-  mutating func call(_ instruction: Instruction, _ begin: UInt32) {
+  mutating func call(_ instruction: Instruction) {
     let isDirect = instruction.info.operand(0).kind == .relative
     if !isDirect {
+      settleStack()
       guard loadTarget(instruction) else { return interpret() }
+      // What cannot be an address faults before anything is pushed.
+      guarded = .none
+      assembler.shiftRight(HostRegister.scratch, HostRegister.secondScratch, by: HostRegister.state)
+      let fine = assembler.jumpIfScratchZero()
+      jump(to: addSite(.interpret, target: address, executed: count &- 1))
+      assembler.completeShort(fine)
+      noteIndirect(stack: -8)
     }
-    let over = assembler.call()
-    addEntry(begin, kind: VT_ENTRY_INSIDE)
-    landing(next)
-    assembler.complete(over)
-    addEntry(begin, kind: VT_ENTRY_INSTRUCTION)
-    pushConstant(next)
-    stackTouched()
+    pushReturnAddress(keepingTarget: !isDirect)
+    // A host CALL can only fault at the end of the shadow stack; the guest's is then done again.
+    addEntry(stack: 8)
     if isDirect {
-      leave(to: next &+ UInt64(bitPattern: instruction.immediate))
+      let target = next &+ UInt64(bitPattern: instruction.immediate)
+      let number = addSite(.branch, target: target, executed: count)
+      alignPatch(1)
+      let place = assembler.call()
+      cache.sites[number].patch = offset(place)
+      addEntry(kind: VT_ENTRY_INSIDE)
     } else {
+      // The host CALL enters the jump through the table, which is passed by here.
+      let entry = assembler.call()
+      addEntry(kind: VT_ENTRY_INSIDE)
+      let over = assembler.shortJump()
+      assembler.complete(entry)
       indirectJump()
-      isEnded = true
+      assembler.completeShort(over)
+      // A host RET arrives before `over`, which leads here.
     }
+    landing()
   }
 
-  private mutating func pushConstant(_ value: UInt64) {
+  private mutating func pushReturnAddress(keepingTarget: Bool) {
+    settleStack()
     let below = HostAddress(base: HostRegister.guestStack, displacement: -8)
-    if Int64(bitPattern: value) == Int64(Int32(truncatingIfNeeded: value)) {
+    if Int64(bitPattern: next) == Int64(Int32(truncatingIfNeeded: next)) {
       assembler.wide(0xc7, 0, .memory(below))
-      assembler.word32(Int32(truncatingIfNeeded: value))
+      assembler.word32(Int32(truncatingIfNeeded: next))
     } else {
-      assembler.move(HostRegister.secondScratch, constant: value)
-      assembler.store(HostRegister.secondScratch, below)
+      guarded = .none
+      assembler.move(HostRegister.scratch, constant: next)
+      assembler.store(HostRegister.scratch, below)
     }
     assembler.add(HostRegister.guestStack, -8)
+    stackTouched()
   }
 
-  /// Where a host RET arrives, the guest's return address in the scratch register.
-  private mutating func landing(_ expected: UInt64) {
-    let difference = Difference(expected)
-    difference.subtract(&assembler)
+  /// Where a host RET arrives, the guest's return address in the second scratch register. The block goes on here, unless it
+  /// counts its instructions; when the block dies, JRCXZ is shortened to reach the second jump.
+  private mutating func landing() {
+    guarded = .none
+    Difference(next).write(&assembler)
     let same = assembler.jumpIfScratchZero()
-    difference.undo(&assembler)
-    indirectJump()
-    assembler.completeShort(same)
-    branch(to: expected)
+    let miss = assembler.jump()
+    cache.patch(offset(miss), to: cache.lookupStub)
+    let landing = addSite(.landing, target: next, executed: count)
+    cache.sites[landing].patch = offset(same)
+    if options.countsInstructions {
+      assembler.completeShort(same)
+      branch(to: next)
+      isEnded = true
+    } else {
+      branch(to: next)
+      assembler.completeShort(same)
+    }
   }
 
   mutating func ret(_ instruction: Instruction) {
-    assembler.load(HostRegister.scratch, HostAddress(base: HostRegister.guestStack))
+    assembler.load(
+      HostRegister.secondScratch, HostAddress(base: HostRegister.guestStack, displacement: stackDelta))
     let released = Int32(truncatingIfNeeded: instruction.immediate & 0xffff)
-    assembler.add(HostRegister.guestStack, 8 &+ released)
+    noteIndirect(stack: 8 &+ released)
+    assembler.add(HostRegister.guestStack, stackDelta &+ 8 &+ released)
+    stackDelta = 0
     assembler.byte(0xc3)
     guarded = .none
     stackTouched()
@@ -137,38 +167,40 @@ extension BlockTranslator {
 
   // MARK: Indirect
 
-  /// The scratch register = where JMP or CALL goes. False: the operand is beyond the window.
+  /// The second scratch register = where JMP or CALL goes. False: the operand is beyond the window.
   private mutating func loadTarget(_ instruction: Instruction) -> Bool {
+    let target = HostRegister.secondScratch
     if instruction.hasMemoryOperand {
       guard let address = place(instruction, in: HostRegister.scratch) else { return false }
-      assembler.load(HostRegister.scratch, address)
+      assembler.load(target, address)
     } else {
-      let source = holding(instruction.rm, loadedInto: HostRegister.scratch)
-      if source != HostRegister.scratch { assembler.move(HostRegister.scratch, source) }
+      let source = holding(instruction.rm, loadedInto: target)
+      if source != target { assembler.move(target, source) }
     }
-    guarded = .none
     return true
   }
 
-  /// Jumps to the block of the guest address in the scratch register, through the table of indirect entries.
-  mutating func indirectJump() {
-    writeIndirectJump(&assembler, cache)
+  /// Tells the run loop which branch it is, should the target turn out to be no address: the fault is the branch's then.
+  private mutating func noteIndirect(stack: Int32) {
+    let number = addSite(.indirect, target: address, executed: count &- 1)
+    cache.sites[number].stack = stack
+    assembler.byte(0xc7)
+    assembler.operands(0, .memory(.state(StateOffset.indirectSite)))
+    assembler.word32(Int32(truncatingIfNeeded: number))
   }
 
-  /// The scratch register holds a target, so the guard uses the other one: RSP that moved is proven by a load instead.
-  private mutating func proveStack(keepingTarget: Bool) {
-    guard isStackUnproven else { return }
-    isStackUnproven = false
-    assembler.load(HostRegister.secondScratch, HostAddress(base: HostRegister.guestStack))
+  /// Jumps to the block of the guest address in the second scratch register, through the table of indirect entries.
+  mutating func indirectJump() {
+    guarded = .none
+    writeIndirectJump(&assembler, cache)
   }
 }
 
-/// The code of an indirect jump: notes the target, looks its entry up by the low 16 bits; zero goes to the run loop.
+/// The code of an indirect jump: looks the target's entry up by its low 16 bits; zero goes to the run loop.
 func writeIndirectJump(_ assembler: inout Assembler, _ cache: CodeCache) {
   let scratch = HostRegister.scratch
-  assembler.storeState(scratch, StateOffset.target)
-  // MOVZX ECX, CX
-  for byte: UInt8 in [0x0f, 0xb7, 0xc9] { assembler.byte(byte) }
+  // MOVZX ECX, R12W
+  for byte: UInt8 in [0x41, 0x0f, 0xb7, 0xcc] { assembler.byte(byte) }
   let table = Int32(truncatingIfNeeded: Int(bitPattern: cache.jumps))
   assembler.load(scratch, HostAddress(index: scratch, scale: 3, displacement: table, isGuest: false))
   let none = assembler.jumpIfScratchZero()
@@ -180,7 +212,7 @@ func writeIndirectJump(_ assembler: inout Assembler, _ cache: CodeCache) {
   cache.patch(UInt32(truncatingIfNeeded: miss - cache.writable), to: cache.missStub)
 }
 
-/// Comparing the scratch register with a constant of 64 bits, without flags.
+/// Comparing the second scratch register with a constant of 64 bits, without flags.
 struct Difference {
   private let low: Int32
   private let high: Int32
@@ -191,26 +223,12 @@ struct Difference {
     high = Int32(truncatingIfNeeded: Int64(bitPattern: expected &+ UInt64(bitPattern: Int64(low))) &>> 32)
   }
 
-  /// Afterwards the scratch register is zero if and only if it held the constant.
-  func subtract(_ assembler: inout Assembler) {
+  /// Makes the scratch register zero if and only if the second one holds the constant.
+  func write(_ assembler: inout Assembler) {
     let scratch = HostRegister.scratch
-    if low != 0 { assembler.add(scratch, low) }
+    assembler.loadEffectiveAddress(scratch, HostAddress(base: HostRegister.secondScratch, displacement: low))
     guard high != 0 else { return }
     assembler.rotateHalf(scratch, scratch)
     assembler.add(scratch, 0 &- high)
-  }
-
-  func undo(_ assembler: inout Assembler) {
-    let scratch = HostRegister.scratch
-    if high != 0 {
-      assembler.add(scratch, high)
-      assembler.rotateHalf(scratch, scratch)
-    }
-    if low == Int32.min {
-      assembler.add(scratch, Int32.max)
-      assembler.add(scratch, 1)
-    } else if low != 0 {
-      assembler.add(scratch, 0 &- low)
-    }
   }
 }

@@ -1,11 +1,10 @@
-// Code that all blocks share: the way out, the report of an indirect branch without a block, the bottom of the shadow stack,
-// and the indirect entries of blocks.
+// Code that all blocks share: the way out, the report of an indirect branch without a block, the lookup of an indirect
+// branch, the bottom of the shadow stack; and the indirect entries of blocks.
 
 import CHost
 
 /// Writes shared code into an empty cache.
 enum CommonCode {
-
   /// Writes it all; returns the host address of the code that a return without a call arrives at.
   static func write(_ cache: CodeCache) -> UInt64 {
     var assembler = Assembler(cache.writable)
@@ -21,28 +20,34 @@ enum CommonCode {
     // A host RET has taken the lowest entry, this code's address: it is put back by moving the pointer.
     let bottom = cache.executable &+ UInt64(assembler.cursor - cache.writable)
     assembler.add(HostRegister.shadowStack, -8)
+    cache.lookupStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
     writeIndirectJump(&assembler, cache)
     cache.used = (assembler.cursor - cache.writable &+ 63) & ~63
     cache.keepCommonCode()
     return bottom
   }
 
-  /// Makes the indirect entry of `block`, if it has none; returns its host address. Nil when the cache is full.
+  /// The indirect entry in front of a block that is about to be written: the target is compared, JRCXZ falls into the block.
+  /// Returns the offset of JRCXZ's distance: written 0, nothing gets through any more.
+  static func writeIndirectEntry(_ guest: UInt64, _ assembler: inout Assembler, _ cache: CodeCache) -> UInt32
+  {
+    Difference(guest).write(&assembler)
+    let same = assembler.jumpIfScratchZero()
+    let miss = assembler.jump()
+    cache.patch(UInt32(truncatingIfNeeded: miss - cache.writable), to: cache.missStub)
+    assembler.completeShort(same)
+    return UInt32(truncatingIfNeeded: same - cache.writable)
+  }
+
+  /// The host address of `block`'s indirect entry, which is made apart from it if it has none. Nil when the cache is full.
   static func indirectEntry(_ block: Int, _ cache: CodeCache) -> UInt64? {
     if cache.records[block].indirectEntry == 0 {
       guard cache.hasRoom else { return nil }
       var assembler = Assembler(cache.writable + cache.used)
       cache.records[block].indirectEntry = UInt32(truncatingIfNeeded: cache.used)
-      assembler.loadState(HostRegister.scratch, StateOffset.target)
-      Difference(cache.blocks[block].guest).subtract(&assembler)
-      let same = assembler.jumpIfScratchZero()
-      let miss = assembler.jump()
-      cache.patch(UInt32(truncatingIfNeeded: miss - cache.writable), to: cache.missStub)
-      assembler.completeShort(same)
+      cache.records[block].indirectDistance = writeIndirectEntry(cache.blocks[block].guest, &assembler, cache)
       while (Int(bitPattern: assembler.cursor) &+ 1) & 63 > 60 { assembler.nop() }
-      let place = UInt32(truncatingIfNeeded: assembler.jump() - cache.writable)
-      cache.records[block].indirectPatch = place
-      cache.patch(place, to: cache.blocks[block].host)
+      cache.patch(UInt32(truncatingIfNeeded: assembler.jump() - cache.writable), to: cache.blocks[block].host)
       let end = assembler.cursor - cache.writable
       cache.tell(.indirectEntry, guest: cache.blocks[block].guest, guestSize: 0, cache.used, end)
       cache.used = (assembler.cursor - cache.writable &+ 15) & ~15

@@ -187,8 +187,8 @@ extension BlockTranslator {
     if usesCounter { assembler.move(HostRegister.scratch, HostRegister.guestCounter) }
     if isMoved {
       fields.reg = HostRegister.scratch
-      // A 16-bit destination keeps the rest of the register.
-      if instruction.operandSize == 16 { assembler.move(HostRegister.scratch, HostRegister.holding(wide)) }
+      // A 16-bit destination keeps the rest of the register; CRC32 reads it.
+      if instruction.operandSize == 16 || plan.reads(.reg) { assembler.move(HostRegister.scratch, HostRegister.holding(wide)) }
     }
     emit(instruction, bytes, fields, memory)
     if isMoved { assembler.move(HostRegister.holding(wide), HostRegister.scratch) }
@@ -218,6 +218,7 @@ extension BlockTranslator {
         displacement: Int32(truncatingIfNeeded: instruction.displacement), isGuest: false)
       if instruction.base != Instruction.none {
         host.base = holding(instruction.base, loadedInto: HostRegister.secondScratch)
+        if instruction.base == GuestRegister.rsp { host.displacement &+= stackDelta }
       }
       if instruction.index != Instruction.none {
         let isTaken = host.base == HostRegister.secondScratch
@@ -236,6 +237,7 @@ extension BlockTranslator {
     }
     if guarded.uses(instruction.reg & 15) { guarded = .none }
     guard instruction.reg & 15 == GuestRegister.rsp else { return }
+    stackDelta = 0
     let isSmall = instruction.base == GuestRegister.rsp && instruction.index == Instruction.none && !isNarrow
     if isSmall && instruction.displacement.magnitude <= 1 &<< 20 { stackMoved() } else { guardStack() }
   }
@@ -322,31 +324,5 @@ extension BlockTranslator {
     assembler.byte(third & 0xf7 | highV &<< 3)
     assembler.byte(instruction.opcode)
     assembler.operands(fields.reg, operand, scaledDisplacement: true)
-  }
-
-  // MARK: Vectors of indices
-
-  /// Gathers and scatters. A 32-bit index reaches at most 2^34 bytes from the base, which the guard areas cover; vectors of
-  /// 64-bit indices are left to the interpreter.
-  private mutating func gather(_ instruction: Instruction, _ plan: RowPlan, _ bytes: UnsafePointer<UInt8>) {
-    let isWideIndex = (0..<instruction.info.operandCount).contains {
-      instruction.info.operand($0).kind == .vectorMemory
-        && instruction.info.operand($0).indexElementWidth == 64
-    }
-    if isWideIndex || instruction.addressSize == 32 || hasSegmentBase(instruction) { return interpret() }
-    var base = instruction
-    base.index = Instruction.none
-    if base.base == Instruction.none { base.displacement = 0 }
-    guard var memory = base.base == Instruction.none ? HostAddress() : place(base, in: HostRegister.scratch)
-    else {
-      return interpret()
-    }
-    if base.base == Instruction.none {
-      memory.displacement = Int32(truncatingIfNeeded: instruction.displacement)
-    }
-    memory.index = instruction.index
-    memory.scale = instruction.scale
-    let fields = EncodedFields(reg: instruction.reg, rm: 0, vvvv: instruction.vvvv, opcode: 0)
-    emit(instruction, bytes, fields, memory)
   }
 }

@@ -50,10 +50,11 @@ enum StateOffset {
   static func general(_ number: UInt8) -> Int32 { Int32(number) &* 8 &- bias }
 
   static let site = translated
-  static let target = translated &+ 8
+  static let indirectSite = translated &+ 4
   static let fsBase = translated &+ 16
   static let gsBase = translated &+ 24
   static let remaining = translated &+ 32
+  static let vectorScratch = Int32(VT_OFFSET_VECTOR_SCRATCH) &- Int32(VT_STATE_BIAS)
   static let window = translated &+ 88
   static let negativeWindow = translated &+ 96
 }

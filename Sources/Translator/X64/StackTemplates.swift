@@ -1,25 +1,53 @@
-// PUSH, POP, LEAVE, and what keeps the guest's stack pointer harmless, so that accesses through it need no guard: it is
-// guarded where it is written instead.
+// PUSH, POP, LEAVE, and what keeps the guest's stack pointer cheap and harmless.
 //
-// Invariant at every border of two blocks, and at every access through it: the host register of RSP is within the window
-// or less than 4 GiB away from it. PUSH, POP, CALL and RET move it by a few bytes and touch memory there, so it cannot walk
-// over a guard area. ADD and SUB of a constant up to 1 MiB are proven by the next access through it; when none comes
-// before the block is left, and for all other writes, `guardStack` does what the guard does for addresses, and leaves when
-// that changes the value.
+// Cheap: PUSH, POP and accesses relative to RSP only count how far RSP is from its host register; the register is settled
+// before anything else uses it and before the block is left. Every entry notes the difference, for faults.
+//
+// Harmless: accesses through RSP need no guard, because it is guarded where it is written. Invariant at every border of two
+// blocks, and at every access: the host register is within the window or less than a guard area away from it. PUSH, POP,
+// CALL and RET touch memory where they move it to, so it cannot walk over a guard area. ADD and SUB of a constant up to
+// 1 MiB are proven by the next access through it; when none comes before the block is left, and for all other writes,
+// `guardStack` does what the guard does for addresses, and leaves when that changes the value.
 
 import CHost
 import X86
 
 extension BlockTranslator {
-  private static let top = HostAddress(base: HostRegister.guestStack)
-  private static let below = HostAddress(base: HostRegister.guestStack, displacement: -8)
-
   /// RSP moved by a small constant.
   mutating func stackMoved() { isStackUnproven = true }
 
-  /// Guards RSP if it moved and nothing has been accessed through it since. Called before the current instruction has done
-  /// anything, wherever a block can be left.
-  mutating func proveStack() {
+  /// Whether the instruction uses RSP otherwise than as a plain base or by PUSH and POP.
+  func needsSettledStack(_ instruction: Instruction, _ plan: RowPlan) -> Bool {
+    if stackDelta == 0 { return false }
+    switch plan.template {
+    case .push, .pop, .copy, .effectiveAddress: break
+    case .nothing, .ret, .leave: return false
+    default: return true
+    }
+    if stackDelta.magnitude > 1024 { return true }
+    let rsp = GuestRegister.rsp
+    if instruction.hasMemoryOperand && instruction.base == rsp {
+      let isPlain = instruction.index == Instruction.none && instruction.addressSize == 64
+      let displacement = instruction.displacement.magnitude
+      if !isPlain || hasSegmentBase(instruction) || displacement > 1 &<< 30 { return true }
+    }
+    return (plan.isGeneral(.reg) && instruction.reg == rsp && plan.template != .effectiveAddress)
+      || (plan.isGeneral(.rm) && !instruction.hasMemoryOperand && instruction.rm == rsp)
+      || (plan.isGeneral(.vvvv) && instruction.vvvv == rsp)
+      || (plan.isGeneral(.opcode) && instruction.opcodeRegister == rsp)
+  }
+
+  /// The host register becomes RSP itself.
+  mutating func settleStackPointer() {
+    if stackDelta == 0 { return }
+    assembler.add(HostRegister.guestStack, stackDelta)
+    stackDelta = 0
+  }
+
+  /// Before every place where a block can be left, and before the current instruction has done anything: settles RSP, and
+  /// guards it if it moved and nothing has been accessed through it since.
+  mutating func settleStack() {
+    settleStackPointer()
     if isStackUnproven { guardStack(goingOnAt: address, executed: count &- 1) }
   }
 
@@ -38,24 +66,28 @@ extension BlockTranslator {
     assembler.shiftRight(HostRegister.guestStack, HostRegister.guestStack, by: HostRegister.scratch)
   }
 
+  /// Guest memory at RSP + `offset`.
+  private func atStack(_ offset: Int32) -> HostAddress {
+    HostAddress(base: HostRegister.guestStack, displacement: stackDelta &+ offset)
+  }
+
   mutating func push(_ instruction: Instruction) {
     guard instruction.operandSize == 64 else { return interpret() }
     let operand = instruction.info.operand(0)
     if operand.kind == .immediate {
-      assembler.wide(0xc7, 0, .memory(BlockTranslator.below))
+      assembler.wide(0xc7, 0, .memory(atStack(-8)))
       assembler.word32(Int32(truncatingIfNeeded: instruction.immediate))
-    } else if instruction.hasMemoryOperand {
+    } else if operand.kind == .general && instruction.hasMemoryOperand {
       guard let address = place(instruction, in: HostRegister.scratch) else { return interpret() }
       assembler.load(HostRegister.secondScratch, address)
-      assembler.store(HostRegister.secondScratch, BlockTranslator.below)
+      assembler.store(HostRegister.secondScratch, atStack(-8))
     } else if operand.kind == .general {
       let number = operand.letter == .opcode ? instruction.opcodeRegister : instruction.rm
-      let source = holding(number, loadedInto: HostRegister.secondScratch)
-      assembler.store(source, BlockTranslator.below)
+      assembler.store(holding(number, loadedInto: HostRegister.secondScratch), atStack(-8))
     } else {
       return interpret()
     }
-    assembler.add(HostRegister.guestStack, -8)
+    stackDelta &-= 8
     stackTouched()
   }
 
@@ -67,15 +99,19 @@ extension BlockTranslator {
     let number = (operand.letter == .opcode ? instruction.opcodeRegister : instruction.rm) & 15
     let home = HostRegister.holding(number)
     if home == HostRegister.inState {
-      assembler.load(HostRegister.secondScratch, BlockTranslator.top)
+      assembler.load(HostRegister.secondScratch, atStack(0))
       assembler.storeState(HostRegister.secondScratch, StateOffset.general(number))
     } else {
-      assembler.load(home, BlockTranslator.top)
+      assembler.load(home, atStack(0))
     }
     stackTouched()
     if guarded.uses(number) { guarded = .none }
-    if number == GuestRegister.rsp { return guardStack() }
-    assembler.add(HostRegister.guestStack, 8)
+    guard number == GuestRegister.rsp else {
+      stackDelta &+= 8
+      return
+    }
+    stackDelta = 0
+    guardStack()
   }
 
   /// LEAVE: RSP = RBP, then POP RBP. The load goes through a guarded copy, from which RSP is made.
@@ -91,6 +127,7 @@ extension BlockTranslator {
     assembler.loadEffectiveAddress(
       HostRegister.guestStack, HostAddress(base: HostRegister.scratch, displacement: 8))
     assembler.move(HostRegister.guestFrame, HostRegister.secondScratch)
+    stackDelta = 0
     guarded = .none
     stackTouched()
   }

@@ -6,7 +6,7 @@ import CHost
 import X86
 
 extension BlockTranslator {
-  mutating func string(_ instruction: Instruction, _ bytes: UnsafePointer<UInt8>, _ begin: UInt32) {
+  mutating func string(_ instruction: Instruction, _ bytes: UnsafePointer<UInt8>) {
     // A4 … A7 and AA … AF; INS and OUTS are not for user mode.
     guard instruction.opcode >= 0xa4, instruction.addressSize == 64, !hasSegmentBase(instruction) else {
       return interpret()
@@ -15,7 +15,7 @@ extension BlockTranslator {
     let usesSource = family == 0xa4 || family == 0xa6 || family == 0xac
     let usesDestination = family != 0xac
     let isRepeated = !instruction.prefixes.isDisjoint(with: [.rep, .repne])
-    proveStack()
+    settleStack()
     guarded = .none
     if usesSource { guardPointer(GuestRegister.rsi) }
     if usesDestination { guardPointer(GuestRegister.rdi) }
@@ -26,10 +26,10 @@ extension BlockTranslator {
     let kind =
       (usesSource ? VT_ENTRY_SOURCE : 0) | (usesDestination ? VT_ENTRY_DESTINATION : 0)
       | (isRepeated ? VT_ENTRY_COUNTER : 0)
-    addEntry(begin, kind: kind)
+    addEntry(kind: kind)
     emit(
       instruction, bytes, EncodedFields(reg: 0, rm: 0, vvvv: 0, opcode: instruction.opcodeRegister & 7), nil)
-    addEntry(begin, kind: VT_ENTRY_INSIDE)
+    addEntry(kind: VT_ENTRY_INSIDE)
     if isRepeated { assembler.move(HostRegister.guestCounter, scratch) }
     assembler.loadState(scratch, StateOffset.negativeWindow)
     moveStringPointers(usesSource, usesDestination)

@@ -233,7 +233,11 @@ uint64_t native_components(void) {
   return (uint64_t)high << 32 | low;
 }
 
+/// Set before every run: engines use the register as well.
+static uint64_t gs_base;
+
 __attribute__((noinline)) void native_run(native_state *state, native_result *result) {
+  syscall(SYS_arch_prctl, 0x1001, gs_base);
   running_result = result;
   running = state;
   run_number++;
@@ -255,7 +259,7 @@ int native_is_mapped(uint64_t address) {
   return mincore((void *)(address & ~0xfffULL), 1, &resident) == 0;
 }
 
-void native_set_gs_base(uint64_t base) { syscall(SYS_arch_prctl, 0x1001, base); }
+void native_set_gs_base(uint64_t base) { gs_base = base; }
 
 int native_has(uint32_t leaf, uint32_t subleaf, int reg, int bit) {
   uint32_t r[4];

@@ -1,0 +1,63 @@
+// Decodes the instructions of one block before it is translated, so that templates can know what follows and what the block
+// repeats. A block runs from its head over conditional branches and calls to the first unconditional transfer, system call
+// or instruction for the interpreter, or to its longest size. Owns the buffer.
+
+import Engine
+import GuestMemory
+import X86
+
+/// Instructions of one block at a time.
+final class BlockDecoder {
+  private let code: CodeReader
+  // SAFETY: room for `TranslatorOptions.mostInstructions`, freed in deinit.
+  private let buffer: UnsafeMutablePointer<DecodedInstruction>
+  /// The block ends with bytes that are no instruction, of this length.
+  private(set) var endsInvalid = false
+  private(set) var invalidLength = 0
+
+  init(memory: AddressSpace) {
+    code = CodeReader(memory: memory)
+    buffer = .allocate(capacity: TranslatorOptions.mostInstructions)
+    buffer.initialize(repeating: DecodedInstruction(), count: TranslatorOptions.mostInstructions)
+  }
+
+  deinit { buffer.deallocate() }
+
+  /// The block at `start`; empty when its first instruction cannot be fetched or is invalid.
+  func decode(_ start: UInt64, _ options: TranslatorOptions) -> UnsafeMutableBufferPointer<DecodedInstruction>
+  {
+    endsInvalid = false
+    code.begin(start)
+    var count = 0
+    var address = start
+    let limit = min(options.longestBlock, TranslatorOptions.mostInstructions)
+    while count < limit {
+      let status = code.decode(address, into: &buffer[count].instruction)
+      if status == .needsMoreBytes { break }
+      if status != .valid {
+        endsInvalid = true
+        invalidLength = status == .tooLong ? 1 : Int(buffer[count].instruction.length)
+        break
+      }
+      buffer[count].address = address
+      buffer[count].plan = RowPlan(row: buffer[count].instruction.row)
+      let length = Int(buffer[count].instruction.length)
+      let bytes = code.bytes(at: address)
+      withUnsafeMutableBytes(of: &buffer[count].bytes) { copy in
+        for index in 0..<length { copy[index] = bytes[index] }
+      }
+      address &+= UInt64(length)
+      count &+= 1
+      if isLast(buffer[count &- 1].plan.template, options) { break }
+    }
+    return UnsafeMutableBufferPointer(start: buffer, count: count)
+  }
+
+  private func isLast(_ template: RowPlan.Template, _ options: TranslatorOptions) -> Bool {
+    switch template {
+    case .interpret, .jump, .ret, .systemCall: true
+    case .call: options.countsInstructions
+    default: false
+    }
+  }
+}
