@@ -19,9 +19,7 @@ extension TranslatorEngine {
 
   /// After `recover`: what the fault is for the guest; nil when execution simply goes on.
   func handleFault(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
-    var single = options
-    single.longestBlock = 1
-    if let decoded = code.decode(cpu.pointee.rip, single).first, decoded.plan.isWide {
+    if let decoded = decode(cpu.pointee.rip), decoded.plan.isWide {
       return wideFault(cpu, decoded.instruction)
     }
     let rip = cpu.pointee.rip

@@ -31,9 +31,7 @@ extension TranslatorEngine {
     guard let entry = vt_translated_find(&translation, host, &block), let block else { return }
     let guest = block.pointee.guest &+ UInt64(entry.pointee.guest)
     x87Area.storeBytes(of: guest, toByteOffset: TranslatorEngine.pointerOffset, as: UInt64.self)
-    var options = options
-    options.longestBlock = 1
-    guard let instruction = code.decode(guest, options).first?.instruction else { return }
+    guard let instruction = decode(guest)?.instruction else { return }
     let opcode = UInt16(instruction.opcode & 7) &<< 8 | UInt16(instruction.modRM)
     x87Area.storeBytes(of: opcode, toByteOffset: TranslatorEngine.opcodeOffset, as: UInt16.self)
   }

@@ -313,9 +313,14 @@ public final class TranslatorEngine: GuestEngine {
   }
 
   private func noteInterpreted(_ address: UInt64) {
-    var instruction = Instruction()
-    code.begin(address)
-    if code.decode(address, into: &instruction) == .valid { measurement?.interprets(row: instruction.row) }
+    if let decoded = decode(address) { measurement?.interprets(row: decoded.instruction.row) }
+  }
+
+  /// The one instruction at `address`.
+  func decode(_ address: UInt64) -> DecodedInstruction? {
+    var single = options
+    single.longestBlock = 1
+    return code.decode(address, single).first
   }
 
   /// The budget ends within the next block: one instruction at a time to its end.

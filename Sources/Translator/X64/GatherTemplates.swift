@@ -21,9 +21,10 @@ extension BlockTranslator {
     let fields = EncodedFields(reg: instruction.reg, rm: 0, vvvv: instruction.vvvv, opcode: 0)
     let width = wideIndexWidth(instruction)
     guard width != 0, options.isGuarded else { return emit(instruction, bytes, fields, memory) }
-    let borrowed = (0..<4).first { number in
-      number != instruction.reg && number != instruction.index && number != instruction.vvvv
-    } ?? 0
+    var borrowed: UInt8 = 0
+    while borrowed == instruction.reg || borrowed == instruction.index || borrowed == instruction.vvvv {
+      borrowed &+= 1
+    }
     let isWide = instruction.prefixes.contains(.evex)
     let slot = HostOperand.memory(.state(StateOffset.vectorScratch))
     let full: UInt8 = isWide ? 2 : 1

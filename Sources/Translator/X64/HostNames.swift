@@ -11,7 +11,8 @@ extension TranslatorEngine {
     let displacement = Int32(truncatingIfNeeded: host.displacement)
     switch displacement {
     case StateOffset.site: return "exit number"
-    case StateOffset.target: return "target"
+    case StateOffset.indirectSite: return "branch number"
+    case StateOffset.vectorScratch: return "vector scratch"
     case StateOffset.fsBase: return "fs base"
     case StateOffset.gsBase: return "gs base"
     case StateOffset.remaining: return "budget"

@@ -141,6 +141,7 @@ private struct BlockText {
     case .interpret: "the interpreter executes \(named(exit.target))"
     case .systemCall: "system call, goes on at \(named(exit.target))"
     case .wildStack: "the stack pointer is outside the window, goes on at \(named(exit.target))"
+    case .wildLoop: "a register of the loop is no address"
     case .budget: "the budget ends in this block"
     }
   }
