@@ -164,6 +164,14 @@ def listing_of_flushed(vitrine, folder):
     return None if errors.count("translation of") >= 3 else errors[:300]
 
 
+def listing_after_fork(vitrine, folder):
+    """What the parent translated before the fork is the parent's; what comes after it is listed by both."""
+    _, _, errors = start([vitrine, "run", "--dump-translation", "start", "fork-named"], folder)
+    first = errors.count("translation of 0x401000 <start>:")
+    all_of_them, again = errors.count("translation of"), len(set(re.findall(r"translation of 0x\w+ <start\+", errors)))
+    return None if (first, all_of_them) == (1, 2 * again + 1) and again > 0 else errors[:300]
+
+
 def statistics(vitrine, folder):
     """Numbers that are known beforehand."""
     _, _, errors = start([vitrine, "run", "--stats", "block-named"], folder)
@@ -234,8 +242,8 @@ def check(vitrine, folder):
         with open(path, "wb") as file:
             file.write(data)
         os.chmod(path, 0o755)
-    tests = [perf_map, stripped_map, perf_dump, forked_maps, listing, listing_by_address, listing_of_flushed, statistics,
-             interpreted]
+    tests = [perf_map, stripped_map, perf_dump, forked_maps, listing, listing_by_address, listing_of_flushed, listing_after_fork,
+             statistics, interpreted]
     if can_sample(folder):
         tests += [perf_report_map, perf_report_dump]
     else:

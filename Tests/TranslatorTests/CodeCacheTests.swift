@@ -136,6 +136,22 @@ import Testing
     #expect(cache.statistics.flushes == 3)
   }
 
+  @Test(arguments: [1, 100, 4096, 4097, 9000] as [UInt64])
+  func noBlockSurvivesAFlush(_ count: UInt64) throws {
+    let cache = try #require(CodeCache(capacity: 1 << 20))
+    for round in 0..<2 as Range<UInt64> {
+      // Far and near neighbours, so that places in the table collide.
+      func address(_ number: UInt64) -> UInt64 { round + number &* (number & 1 == 0 ? 0x1000_0001 : 3) }
+      for number in 0..<count { _ = addBlock(cache, address(number), to: 0) }
+      for number in 0..<count { #expect(cache.lookup(address(number)) != nil) }
+      for number in 0..<count { cache.jumps[Int(address(number) & 0xffff)] = 1 }
+      cache.flush()
+      for number in 0..<count {
+        #expect(cache.lookup(address(number)) == nil && cache.jumps[Int(address(number) & 0xffff)] == 0)
+      }
+    }
+  }
+
   @Test func aFullCacheSaysSo() throws {
     let cache = try #require(CodeCache(capacity: 1))
     #expect(cache.capacity == 2 * CodeCache.blockRoom)

@@ -32,8 +32,8 @@ final class TranslationWatch {
 
   /// The program has ended.
   func end() {
-    jitDump?.close()
     writeListing()
+    jitDump?.close()
     if let rest = listing?.missing(symbols), !rest.isEmpty { process.writeDiagnostic(rest) }
   }
 
@@ -50,12 +50,16 @@ final class TranslationWatch {
     return nil
   }
 
+  /// In a forked child: begins files of its own; what was to be listed is the parent's.
+  private func separateAfterFork() {
+    if process.host.call(39) == processID { return }
+    // The copies of the parent's descriptors stay open, unused.
+    if let problem = openFiles() { process.writeDiagnostic("vitrine: \(problem)\n") }
+    listing?.forget()
+  }
+
   private func wrote(_ code: TranslatedCode) {
-    if process.host.call(39) != processID {
-      // The copies of the parent's descriptors stay open, unused.
-      if let problem = openFiles() { process.writeDiagnostic("vitrine: \(problem)\n") }
-      listing?.forget()
-    }
+    separateAfterFork()
     symbols.update(process.program)
     let name: String
     switch code.kind {
@@ -70,6 +74,7 @@ final class TranslationWatch {
   }
 
   private func writeListing() {
+    separateAfterFork()
     if let text = listing?.take(engine, symbols), !text.isEmpty { process.writeDiagnostic(text) }
   }
 }
