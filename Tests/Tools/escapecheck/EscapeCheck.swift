@@ -1,17 +1,20 @@
 // The command: which guest code is translated by which engine, and what the outcome must be.
 
 import Glibc
+import GuestMemory
 
 struct EscapeCheck {
   private var seed: UInt64 = 1
   private var samples = 24
   private var chains = 100_000
   private var folder = "ISA"
+  private var window: IsolatedWindow?
   private var passed = 0
   private var failed = 0
 
-  static func main(_ arguments: [String]) -> Int32 {
+  static func main(_ arguments: [String], _ window: IsolatedWindow?) -> Int32 {
     var check = EscapeCheck()
+    check.window = window
     var rest = arguments[...]
     while let option = rest.popFirst() {
       if option == "--programs" { return check.programs(Array(rest)) }
@@ -67,7 +70,7 @@ struct EscapeCheck {
   private mutating func run(
     _ name: String, _ pieces: [BlockSource.Piece], _ source: inout BlockSource, counting: Bool
   ) {
-    guard let sandbox = Sandbox(counting: counting) else {
+    guard let sandbox = Sandbox(window, counting: counting) else {
       print("escapecheck: cannot set up")
       return failed += 1
     }
@@ -131,7 +134,7 @@ struct EscapeCheck {
   // MARK: The checker itself
 
   private mutating func mutations() {
-    guard let sandbox = Sandbox() else { return failed += 1 }
+    guard let sandbox = Sandbox(window) else { return failed += 1 }
     var mutations = Mutations()
     let place = Sandbox.places[0]
     let sources = Mutations.sources()
@@ -156,7 +159,7 @@ struct EscapeCheck {
 
   /// Without the guard, every access through a register must be refused.
   private mutating func unguarded(_ source: inout BlockSource) {
-    guard let sandbox = Sandbox(guarded: false) else { return failed += 1 }
+    guard let sandbox = Sandbox(window, guarded: false) else { return failed += 1 }
     sandbox.show = 0
     let pieces = (0..<16).filter { $0 != 4 }.map { base in
       (
@@ -181,7 +184,7 @@ struct EscapeCheck {
 
   private mutating func programs(_ files: [String]) -> Int32 {
     for path in files {
-      guard let sandbox = Sandbox() else {
+      guard let sandbox = Sandbox(window) else {
         print("escapecheck: cannot set up")
         return 2
       }

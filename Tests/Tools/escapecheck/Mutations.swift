@@ -16,7 +16,7 @@ struct Mutations {
     let templates = InstructionTemplate.all.filter {
       [
         "mov r64, m", "mov m, r64", "add m, r", "shl m, cl", "movups", "vmovups", "vpgatherdd", "push m",
-        "call m",
+
       ]
       .contains($0.name)
     }
@@ -42,7 +42,7 @@ struct Mutations {
       ("repne scasb", [0xf2, 0xae, 0xc3]), ("leave", [0xc9, 0xeb, 0]), ("push rax", [0x50, 0xeb, 0]),
       ("pop rbx", [0x5b, 0xeb, 0]), ("mov rsp, rax", [0x48, 0x89, 0xc4, 0xeb, 0]),
       ("sub rsp, 64", [0x48, 0x83, 0xec, 0x40, 0xeb, 0]), ("pop rsp", [0x5c, 0xeb, 0]),
-      ("fs:[rax]", [0x64, 0x48, 0x8b, 0, 0xc3]), ("jmp rax", [0xff, 0xe0]), ("call rbx", [0xff, 0xd3]),
+      ("fs:[rax]", [0x64, 0x48, 0x8b, 0, 0xc3]), ("jmp rax", [0xff, 0xe0]),
     ]
     return sources + others
   }

@@ -7,5 +7,9 @@
 // The last line is `N passed, M failed`; exit status 1 when anything failed.
 
 import Glibc
+import GuestMemory
 
-exit(EscapeCheck.main(Array(CommandLine.arguments.dropFirst())))
+// A guarded translator wants its window apart from everything else, as in `vitrine run`.
+IsolatedWindow.evacuate { window in
+  exit(EscapeCheck.main(Array(CommandLine.arguments.dropFirst()), window))
+}

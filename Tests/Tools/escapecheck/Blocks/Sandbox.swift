@@ -21,12 +21,15 @@ final class Sandbox {
   /// Printed at most.
   var show = 10
 
-  init?(counting: Bool = false, guarded: Bool = true) {
+  init?(_ window: IsolatedWindow?, counting: Bool = false, guarded: Bool = true) {
     var options = TranslatorOptions()
     options.countsInstructions = counting
     options.isGuarded = guarded
     options.cacheSize = 16 << 20
-    guard let space = try? AddressSpace(), let engine = TranslatorEngine(memory: space, options: options)
+    // Guards in front of loops are not followed: without links every operand has its own.
+    options.linksBlocks = false
+    guard let space = try? AddressSpace(window),
+      let engine = TranslatorEngine(memory: space, options: options)
     else {
       return nil
     }
@@ -58,6 +61,11 @@ final class Sandbox {
         Decoder.decode(UnsafeRawBufferPointer(rebasing: bytes[offset...]), mode: .bits64, into: &instruction)
       }
       if status != .valid { break }
+      if InstructionClass.table[Int(instruction.row)] == .effectiveAddress,
+        Int(instruction.reg) == AbstractState.shadowStack
+      {
+        layout.indirectLookup = code.address &+ UInt64(offset) &+ UInt64(instruction.length)
+      }
       if InstructionClass.table[Int(instruction.row)] == .move, instruction.hasMemoryOperand,
         instruction.base == Instruction.none
       {

@@ -131,7 +131,7 @@ extension Checker {
     }
     guard let field = stateOffset(state) else { return try access(&state, isCertain: true) }
     if case .immediate = source {
-      guard field == StateField.site, instruction.operandSize == 32 else {
+      guard field == StateField.site || field == StateField.indirectSite, instruction.operandSize == 32 else {
         throw refuse("writes the CPU state at \(field)")
       }
     } else if !isWritableField(field) || instruction.operandSize != 64 {

@@ -7,7 +7,7 @@ import X86
 extension Checker {
   /// Sums that are harmless behind the window's base: 64 GiB before it are reserved, and everything above it is window,
   /// reserved or no address at all. The margin is larger than any operand.
-  static let harmless: ClosedRange<Int64> = -(1 << 36 - 1 << 20)...(1 << 62)
+  static let harmless: ClosedRange<Int64> = -(1 << 36 - 1 << 20)...Int64.max
 
   /// What one access to the window proves: that its first byte is below the window's limit.
   private static let window: ClosedRange<Int64> = 0...(1 << 46)
@@ -51,11 +51,37 @@ extension Checker {
     for number in 0..<instruction.info.operandCount {
       let operand = instruction.info.operand(number)
       if operand.kind == .vectorMemory && operand.indexElementWidth != 32 {
-        throw refuse("a vector of 64-bit indices")
+        guard guardedVector == instruction.index else { throw refuse("a vector of 64-bit indices") }
+        // Times the scale and with the base at most 2^63 + 2^60: still no address.
+        return 0...(1 << 61)
       }
     }
     let reach: Int64 = 1 << (31 + Int64(instruction.scale))
     return -reach...reach
+  }
+
+  /// A vector register that is kept in the CPU state while a template uses it.
+  func borrowsVector(_ state: AbstractState) throws(Violation) -> Bool {
+    guard let field = stateOffset(state), field == StateField.vectorScratch else { return false }
+    return mnemonic == "vmovdqu" || mnemonic == "vmovdqu64"
+  }
+
+  /// VPSRLQ counts, indices, 60 and VPSRLVQ indices, indices, counts are the guard, element by element.
+  mutating func noteVector() {
+    let (counting, guarded) = (countingVector, guardedVector)
+    (countingVector, guardedVector) = (nil, nil)
+    if mnemonic == "vpsrlq", !instruction.hasMemoryOperand, instruction.immediate == 60,
+      instruction.opmask == 0,
+      instruction.opcode == 0x73
+    {
+      countingVector = (instruction.vvvv, instruction.rm)
+    } else if mnemonic == "vpsrlvq", !instruction.hasMemoryOperand, instruction.opmask == 0,
+      let counting, counting.counts == instruction.rm, counting.indices == instruction.vvvv
+    {
+      guardedVector = instruction.reg
+    } else if instruction.info.usesVSIB {
+      guardedVector = guarded
+    }
   }
 
   /// Whether a fault here would be understood: what the block's table says of RSI and RDI must be so.
@@ -121,6 +147,9 @@ enum StateField {
   static let registers: Set<Int> = [96, 104, 112, 120]
   private static let translated = Int(VT_OFFSET_TRANSLATED)
   static let site = translated + (MemoryLayout<vt_translated_state>.offset(of: \.site) ?? 0)
+  static let indirectSite = translated + (MemoryLayout<vt_translated_state>.offset(of: \.indirect_site) ?? 0)
+  static let vectorScratch =
+    translated + (MemoryLayout<vt_translated_state>.offset(of: \.vector_scratch) ?? 0)
   static let target = translated + (MemoryLayout<vt_translated_state>.offset(of: \.target) ?? 0)
   static let fsBase = translated + (MemoryLayout<vt_translated_state>.offset(of: \.fs_base) ?? 0)
   static let gsBase = translated + (MemoryLayout<vt_translated_state>.offset(of: \.gs_base) ?? 0)

@@ -15,6 +15,9 @@ struct Checker {
   private var arriving: [Int: AbstractState] = [:]
   var offset = 0
   var instruction = Instruction()
+  /// A vector register that holds guarded 64-bit indices, or the counts that they are about to be shifted by.
+  var guardedVector: UInt8?
+  var countingVector: (counts: UInt8, indices: UInt8)?
   /// The exit whose stub is being followed.
   private var exit: Int?
 
@@ -36,7 +39,8 @@ struct Checker {
       if let arrived = arriving.removeValue(forKey: offset) {
         if state == nil { state = arrived } else { state?.join(arrived) }
       }
-      if code.isCommon, state == nil { state = AbstractState() }
+      // What nothing leads to now is reached when branches are patched, from where other blocks may be entered.
+      if state == nil { state = AbstractState() }
       let status = code.bytes.withUnsafeBytes { bytes in
         Decoder.decode(
           UnsafeRawBufferPointer(rebasing: bytes[offset...]), mode: .bits64, into: &instruction)
@@ -62,7 +66,9 @@ struct Checker {
       throw refuse("register \(register) holds a host value where the guest can see it")
     }
     if code.exits[offset] != nil { exit = offset }
+    if instruction.hasMemoryOperand, try borrowsVector(current) { return }
     var next = current
+    noteVector()
     switch kind {
     case .forbidden, .nothing: break
     case .shiftRightX: try shiftRight(&next)
@@ -114,9 +120,7 @@ struct Checker {
 
   private mutating func call(_ current: AbstractState) throws(Violation) {
     guard instruction.info.operand(0).kind == .relative else { throw refuse("an indirect call") }
-    let target = offset + Int(instruction.length) + Int(instruction.immediate)
-    guard target > offset, target < code.bytes.count else { throw refuse("a call out of the block") }
-    try go(to: target, current)
+    try go(to: offset + Int(instruction.length) + Int(instruction.immediate), current)
     // Where the matching RET arrives: whoever returns has kept the invariant.
     state = AbstractState()
   }
@@ -135,7 +139,8 @@ struct Checker {
       }
       throw refuse("leaves with a host value in register \(register)")
     }
-    guard address == layout.indirectMiss || layout.blocks.contains(address) else {
+    let isShared = address == layout.indirectMiss || address == layout.indirectLookup
+    guard isShared || layout.blocks.contains(address) else {
       throw refuse("a branch to something that is no block")
     }
     try leave(current)

@@ -55,6 +55,8 @@ struct CacheLayout {
   /// The way out, the code for an indirect branch without a block, the table of indirect entries.
   var leave: UInt64 = 0
   var indirectMiss: UInt64 = 0
+  /// The code that looks an indirect branch's target up.
+  var indirectLookup: UInt64 = 0
   var table: Int64 = 0
   /// Host addresses where blocks begin.
   var blocks: Set<UInt64> = []
