@@ -37,6 +37,18 @@ extension TranslatorEngine {
     return true
   }
 
+  /// An instruction of AVX-512 that normal translation does not reach: its operand is beyond the window, it is a gather with
+  /// 32-bit addresses, or RSP is no address.
+  func interpretWide(_ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction) -> Exit? {
+    if instruction.info.usesVSIB { return gather(cpu, instruction) }
+    if instruction.hasMemoryOperand, effectiveAddress(cpu, instruction) >= memory.limit {
+      return wideProtectionFault(cpu, instruction)
+    }
+    guard cpu.pointee.general.4 >= memory.limit else { return .fault(Fault(trap: .invalidOpcode)) }
+    untracked = cpu.pointee.rip
+    return nil
+  }
+
   private func wideFault(_ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction) -> Exit? {
     let report = cpu.pointee.translated
     switch report.fault_trap {
@@ -68,60 +80,44 @@ extension TranslatorEngine {
 
   /// #GP or #SS of the host: a misaligned operand, or an address that the guard changed.
   private func wideProtectionFault(_ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction) -> Exit? {
-    let isStack = instruction.segment == .ss
-    let protection = Exit.fault(Fault(trap: isStack ? .stackFault : .generalProtection))
-    guard let address = wildAddress(cpu, instruction) else {
-      if instruction.info.attributes.contains(.aligned) { return .fault(Fault(trap: .generalProtection)) }
-      return guardExactly(cpu.pointee.rip) ? nil : protection
-    }
-    // Canonical addresses outside the window are page faults, also in the kernel's half.
-    guard address &+ (1 &<< 47) < 1 &<< 48 else { return protection }
-    let isWrite = (0..<instruction.info.operandCount).contains {
-      let operand = instruction.info.operand($0)
-      return operand.letter == .modRM && [.write, .readWrite, .conditionalWrite].contains(operand.access)
-    }
-    return .fault(Fault(trap: .pageFault, address: address, errorCode: isWrite ? 6 : 4))
-  }
-
-  /// The address beyond the window that the memory operand asks for; nil when it asks for none.
-  private func wildAddress(_ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction) -> UInt64? {
-    let general = UnsafeRawPointer(cpu).assumingMemoryBound(to: UInt64.self)
-    var base = UInt64(bitPattern: instruction.displacement)
-    if instruction.base == Instruction.relative {
-      base &+= cpu.pointee.rip &+ UInt64(instruction.length)
-    } else if instruction.base != Instruction.none {
-      base &+= general[Int(instruction.base & 15)]
-    }
-    if instruction.prefixes.contains(.segment) {
-      if instruction.segment == .fs { base &+= cpu.pointee.fs_base }
-      if instruction.segment == .gs { base &+= cpu.pointee.gs_base }
-    }
-    if !instruction.info.usesVSIB {
-      if instruction.index != Instruction.none { base &+= general[Int(instruction.index & 15)] &<< UInt64(instruction.scale) }
-      return base < memory.limit ? nil : base
-    }
-    return wildElement(cpu, instruction, base)
-  }
-
-  /// The same for the elements of a gather or scatter that its opmask still names.
-  private func wildElement(
-    _ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction, _ base: UInt64
-  ) -> UInt64? {
-    let state = UnsafeRawPointer(cpu)
-    let indices = state + (Int(VT_OFFSET_VECTOR) &+ Int(instruction.index & 31) &* 64)
-    let mask = state.load(fromByteOffset: Int(VT_OFFSET_MASK) &+ Int(instruction.opmask & 7) &* 8, as: UInt64.self)
+    if instruction.info.usesVSIB { return gather(cpu, instruction) }
+    let address = effectiveAddress(cpu, instruction)
     let operands = (0..<instruction.info.operandCount).map { instruction.info.operand($0) }
-    guard let operand = operands.first(where: { $0.kind == .vectorMemory }) else { return nil }
-    let size = operand.indexElementWidth / 8
-    for element in 0..<operand.width / 8 / size where mask &>> UInt64(element) & 1 != 0 {
-      let index =
-        size == 8
-        ? indices.load(fromByteOffset: element &* 8, as: UInt64.self)
-        : UInt64(bitPattern: Int64(indices.load(fromByteOffset: element &* 4, as: Int32.self)))
-      let address = base &+ index &<< UInt64(instruction.scale)
-      if address >= memory.limit { return address }
+    let operand = operands.first { $0.letter == .modRM }
+    let size = UInt64(max(operand?.memoryWidth ?? 8, 8) / 8)
+    if instruction.info.attributes.contains(.aligned), address & (size &- 1) != 0 {
+      return .fault(Fault(trap: .generalProtection))
     }
-    return nil
+    if address < memory.limit, guardExactly(cpu.pointee.rip) { return nil }
+    let isWrite = [.write, .readWrite, .conditionalWrite].contains(operand?.access ?? .read)
+    return .fault(wildFault(address, isWrite: isWrite, isStack: instruction.segment == .ss))
+  }
+
+  /// The fault of an access beyond the window: canonical addresses are page faults, also in the kernel's half.
+  func wildFault(_ address: UInt64, isWrite: Bool, isStack: Bool) -> Fault {
+    guard address &+ (1 &<< 47) < 1 &<< 48 else { return Fault(trap: isStack ? .stackFault : .generalProtection) }
+    return Fault(trap: .pageFault, address: address, errorCode: isWrite ? 6 : 4)
+  }
+
+  /// Base, displacement and segment of the memory operand, and its index unless that is a vector.
+  func effectiveAddress(_ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction) -> UInt64 {
+    let general = UnsafeRawPointer(cpu).assumingMemoryBound(to: UInt64.self)
+    var address = UInt64(bitPattern: instruction.displacement)
+    if instruction.base == Instruction.relative {
+      address &+= cpu.pointee.rip &+ UInt64(instruction.length)
+    } else if instruction.base != Instruction.none {
+      address &+= general[Int(instruction.base & 15)]
+    }
+    if !instruction.info.usesVSIB, instruction.index != Instruction.none {
+      address &+= general[Int(instruction.index & 15)] &<< UInt64(instruction.scale)
+    }
+    if instruction.addressSize == 32, !instruction.info.usesVSIB { address &= 0xffff_ffff }
+    return address &+ segmentBase(cpu, instruction)
+  }
+
+  func segmentBase(_ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction) -> UInt64 {
+    guard instruction.prefixes.contains(.segment) else { return 0 }
+    return instruction.segment == .fs ? cpu.pointee.fs_base : instruction.segment == .gs ? cpu.pointee.gs_base : 0
   }
 }
 

@@ -10,7 +10,7 @@ import X86
 /// Runs guest code by translating it to the host's instructions. Needs a host with BMI2.
 public final class TranslatorEngine: GuestEngine {
   let memory: AddressSpace
-  let options: TranslatorOptions
+  private(set) var options: TranslatorOptions
   let cache: CodeCache
   let code: BlockDecoder
   private let interpreter: InterpreterEngine
@@ -20,10 +20,13 @@ public final class TranslatorEngine: GuestEngine {
   /// The x87 instruction pointer that translated code was entered with.
   var x87Pointer: UInt64 = 0
   var exceptions = TranslationExceptions()
-  /// An instruction that stores into its own page: its block has that one instruction, is not tracked, and is used once.
+  /// An instruction of AVX-512 to be translated alone, without tracking its code, and executed once: it stores into its own
+  /// page, or RSP is no address.
   var untracked: UInt64?
   private var untrackedBlock: Int?
   private var usesX87 = false
+  /// Bits of RFLAGS that the host must not have while translated code runs.
+  private var keptFlags: UInt64 = 0
   private var isWide = false
   private let hasAVX: Bool
   /// Counted only when the options ask for it; else what the interpreter executed.
@@ -36,7 +39,9 @@ public final class TranslatorEngine: GuestEngine {
       let shadowStack = ShadowStack(bottom: CommonCode.write(cache))
     else { return nil }
     self.memory = memory
+    executesVectors512 = CPUID.hostHasVectors512
     self.options = options
+    self.options.hasVectors512 = executesVectors512
     self.cache = cache
     self.interpreter = interpreter
     self.shadowStack = shadowStack
@@ -57,7 +62,7 @@ public final class TranslatorEngine: GuestEngine {
   /// Whether this host has the instructions that the guard is made of.
   public static var isSupported: Bool { vt_host_has_bmi2() != 0 }
 
-  public var executesVectors512: Bool { CPUID.hostHasVectors512 }
+  public let executesVectors512: Bool
   public var countsInstructions: Bool { options.countsInstructions }
   /// Nil unless the options ask for it.
   var measurement: Measurement?
@@ -112,8 +117,9 @@ public final class TranslatorEngine: GuestEngine {
   ) -> Int? {
     let from = origin
     origin = nil
-    if options.isGuarded && cpu.pointee.general.4 >= memory.limit { return nil }
     let rip = cpu.pointee.rip
+    if untracked == rip { return translate(rip, cpu, indirectly: false) }
+    if options.isGuarded && cpu.pointee.general.4 >= memory.limit { return nil }
     if let block = cache.lookup(rip) {
       if let from, options.linksBlocks { cache.link(from, to: block) }
       return block
@@ -135,7 +141,11 @@ public final class TranslatorEngine: GuestEngine {
     measurement?.translationBegins()
     defer { measurement?.translationEnds() }
     var options = options
-    if untracked == rip { options.longestBlock = 1 }
+    if untracked == rip {
+      options.longestBlock = 1
+      options.linksBlocks = false
+      options.treatsStackAsPointer = true
+    }
     var translator = BlockTranslator(cache: cache, options: options, start: rip, exceptions: exceptions)
     guard let block = translator.translate(code, indirectly: indirectly) else { return nil }
     if translator.usesX87 { usesX87 = true }
@@ -224,7 +234,7 @@ public final class TranslatorEngine: GuestEngine {
   /// SYSCALL leaves the address behind it in RCX and the flags in R11 (SDM volume 2, SYSCALL).
   private func finishSystemCall(_ cpu: UnsafeMutablePointer<CPUState>) {
     cpu.pointee.general.1 = cpu.pointee.rip
-    cpu.pointee.general.11 = TranslatorEngine.guestFlags(cpu.pointee.translated.rflags)
+    cpu.pointee.general.11 = guestFlags(cpu)
   }
 
   /// Goes back to in front of the indirect branch that was executed last: its target is not canonical.
@@ -233,9 +243,17 @@ public final class TranslatorEngine: GuestEngine {
     guard number < cache.siteCount, cache.sites[number].kind == .indirect else { return false }
     let site = cache.sites[number]
     cpu.pointee.rip = site.target
+    if site.stack < 0 { restorePushed(cpu) }
     cpu.pointee.general.4 &-= UInt64(bitPattern: Int64(site.stack))
     refund(cpu, Int(site.block), Int(site.executed))
     return true
+  }
+
+  /// Puts back what a CALL has overwritten at RSP.
+  private func restorePushed(_ cpu: UnsafeMutablePointer<CPUState>) {
+    let old = UnsafeRawPointer(cpu) + Int(VT_OFFSET_VECTOR_SCRATCH)
+    guard cpu.pointee.general.4 < memory.limit else { return }
+    _ = vt_guard_copy(memory.base + Int(truncatingIfNeeded: cpu.pointee.general.4), old, 8)
   }
 
   /// Makes the target of an indirect branch reachable without the run loop.
@@ -298,6 +316,9 @@ public final class TranslatorEngine: GuestEngine {
   func interpret(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
     cache.statistics.interpreted &+= 1
     if measurement != nil { noteInterpreted(cpu.pointee.rip) }
+    if isWide, let decoded = decode(cpu.pointee.rip), decoded.plan.isWide {
+      return interpretWide(cpu, decoded.instruction)
+    }
     leaveState(cpu)
     let exit = interpreter.run(cpu, budget: 1)
     enterState(cpu)
@@ -333,8 +354,12 @@ public final class TranslatorEngine: GuestEngine {
 
   // MARK: State
 
-  /// RFLAGS as the guest has them: without the host's interrupt flag and the like.
-  private static func guestFlags(_ host: UInt64) -> UInt64 { host & 0x24_4cd5 | 0x202 }
+  /// Flags that translated code runs with: the status flags, DF, NT, AC and ID. Others wait in `keptFlags`.
+  private static let hardwareFlags: UInt64 = 0x24_4cd5
+
+  private func guestFlags(_ cpu: UnsafeMutablePointer<CPUState>) -> UInt64 {
+    cpu.pointee.translated.rflags & TranslatorEngine.hardwareFlags | keptFlags | 0x202
+  }
 
   /// Brings the state into the form that translated code is entered with.
   private func enterState(_ cpu: UnsafeMutablePointer<CPUState>) {
@@ -344,7 +369,9 @@ public final class TranslatorEngine: GuestEngine {
     cpu.pointee.translated.negative_window = 0 &- window
     cpu.pointee.translated.fs_base = TranslatorEngine.guarded(cpu.pointee.fs_base)
     cpu.pointee.translated.gs_base = TranslatorEngine.guarded(cpu.pointee.gs_base)
-    cpu.pointee.translated.rflags = TranslatorEngine.guestFlags(cpu.pointee.lazyFlags.rflags)
+    let flags = cpu.pointee.lazyFlags.rflags
+    keptFlags = flags & ~TranslatorEngine.hardwareFlags
+    cpu.pointee.translated.rflags = flags & TranslatorEngine.hardwareFlags | 0x202
     cpu.pointee.translated.has_avx = hasAVX ? 1 : 0
     if isWide { cpu.pointee.translated.uses_zmm = 1 }
     cpu.pointee.translated.x87_area = x87Area
@@ -356,8 +383,7 @@ public final class TranslatorEngine: GuestEngine {
 
   /// Brings it back into the form that everybody else knows.
   private func leaveState(_ cpu: UnsafeMutablePointer<CPUState>) {
-    let flags = LazyFlags(rflags: TranslatorEngine.guestFlags(cpu.pointee.translated.rflags))
-    cpu.pointee.lazyFlags = flags
+    cpu.pointee.lazyFlags = LazyFlags(rflags: guestFlags(cpu))
     if usesX87 { leaveX87(cpu) }
   }
 

@@ -17,6 +17,10 @@ public struct TranslatorOptions: Sendable {
   /// Instructions in a block at most.
   public var longestBlock = 64
 
+  /// The host has AVX-512, and the guest may use it: set by the engine.
+  var hasVectors512 = false
+  /// RSP may hold anything when the block is entered: it is guarded like other registers.
+  var treatsStackAsPointer = false
   /// What the buffers are made for.
   static let mostInstructions = 64
 

@@ -103,7 +103,7 @@ struct Written {
         #expect(shift.text == "shrx \(leftName),\(rightName),rbp")
         let other = try Written { $0.shiftRight(UInt8(left), 12, by: UInt8(right)) }
         #expect(other.text == "shrx \(leftName),r12,\(rightName)")
-        let rotation = try Written { $0.rotateHalf(UInt8(left), UInt8(right)) }
+        let rotation = try Written { $0.rotate(UInt8(left), UInt8(right), right: 32) }
         #expect(rotation.text == "rorx \(leftName),\(rightName),0x20")
       }
     }

@@ -31,7 +31,8 @@ extension BlockTranslator {
   /// the window for certain, so that the interpreter has to report it.
   mutating func place(_ instruction: Instruction, in register: UInt8) -> HostAddress? {
     let isPlain = instruction.addressSize == 64 && !hasSegmentBase(instruction)
-    if isPlain && instruction.base == GuestRegister.rsp && instruction.index == Instruction.none {
+    let isStack = instruction.base == GuestRegister.rsp && instruction.index == Instruction.none
+    if isPlain && isStack && !options.treatsStackAsPointer {
       let displacement = Int32(truncatingIfNeeded: instruction.displacement)
       // What may leave its operand alone (masked moves, prefetches) proves nothing.
       let isProof = displacement.magnitude <= 1 &<< 20 && !RowPlan(row: instruction.row).mayNotTouch
@@ -150,9 +151,11 @@ extension BlockTranslator {
       narrowSum(instruction, into: register)
       return HostAddress(base: register)
     }
-    let segment = instruction.segment == .fs ? StateOffset.fsBase : StateOffset.gsBase
-    if !hasRegisters && instruction.base == Instruction.none && (!isNarrow || displacement >= 0) {
-      assembler.loadState(register, segment)
+    let isFS = instruction.segment == .fs
+    let isAbsolute = !hasRegisters && instruction.base == Instruction.none
+    if isAbsolute && (!isNarrow || displacement >= 0) && !exceptions.addresses.contains(address) {
+      // The guarded copy of the segment's base; elsewhere the sum is guarded.
+      assembler.loadState(register, isFS ? StateOffset.guardedFSBase : StateOffset.guardedGSBase)
       return HostAddress(base: register, displacement: displacement)
     }
     guarded = .none
@@ -161,9 +164,10 @@ extension BlockTranslator {
     } else if hasRegisters {
       sum(instruction, into: register, displacement: displacement)
     } else {
-      assembler.move(register, constant: next &+ UInt64(bitPattern: instruction.displacement))
+      let start = isAbsolute ? 0 : next
+      assembler.move(register, constant: start &+ UInt64(bitPattern: instruction.displacement))
     }
-    assembler.loadState(other(register), segment)
+    assembler.loadState(other(register), isFS ? StateOffset.fsBase : StateOffset.gsBase)
     assembler.loadEffectiveAddress(
       register, HostAddress(base: register, index: other(register), isGuest: false))
     assembler.shiftRight(other(register), register, by: HostRegister.state)

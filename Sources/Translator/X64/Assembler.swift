@@ -154,10 +154,10 @@ struct Assembler {
     vex2(0xf7, map: 2, prefix: 3, destination, source, vvvv: count)
   }
 
-  /// destination = source rotated right by 32 (BMI2).
-  mutating func rotateHalf(_ destination: UInt8, _ source: UInt8) {
+  /// destination = source rotated right (BMI2).
+  mutating func rotate(_ destination: UInt8, _ source: UInt8, right count: UInt8) {
     vex2(0xf0, map: 3, prefix: 3, destination, source, vvvv: 0)
-    byte(32)
+    byte(count)
   }
 
   private mutating func vex2(

@@ -86,12 +86,11 @@ extension BlockTranslator {
     if !isDirect {
       settleStack()
       guard loadTarget(instruction) else { return interpret() }
-      // What cannot be an address faults before anything is pushed.
+      // Should the target be no address, nothing must have been pushed: what is overwritten is kept.
       guarded = .none
-      assembler.shiftRight(HostRegister.scratch, HostRegister.secondScratch, by: HostRegister.state)
-      let fine = assembler.jumpIfScratchZero()
-      jump(to: addSite(.interpret, target: address, executed: count &- 1))
-      assembler.completeShort(fine)
+      let below = HostAddress(base: HostRegister.guestStack, displacement: -8)
+      assembler.load(HostRegister.scratch, below)
+      assembler.storeState(HostRegister.scratch, StateOffset.vectorScratch)
       noteIndirect(stack: -8)
     }
     pushReturnAddress(keepingTarget: !isDirect)
@@ -228,7 +227,7 @@ struct Difference {
     let scratch = HostRegister.scratch
     assembler.loadEffectiveAddress(scratch, HostAddress(base: HostRegister.secondScratch, displacement: low))
     guard high != 0 else { return }
-    assembler.rotateHalf(scratch, scratch)
+    assembler.rotate(scratch, scratch, right: 32)
     assembler.add(scratch, 0 &- high)
   }
 }

@@ -7,6 +7,7 @@ import X86
 
 extension BlockTranslator {
   mutating func gather(_ instruction: Instruction, _ plan: RowPlan, _ bytes: UnsafePointer<UInt8>) {
+    if instruction.prefixes.contains(.evex) { isWide = true }
     // With 32-bit addresses the sum of each element wraps.
     if instruction.addressSize == 32 { return interpret() }
     var memory = HostAddress(displacement: Int32(truncatingIfNeeded: instruction.displacement))
@@ -25,7 +26,8 @@ extension BlockTranslator {
     while borrowed == instruction.reg || borrowed == instruction.index || borrowed == instruction.vvvv {
       borrowed &+= 1
     }
-    let isWide = instruction.prefixes.contains(.evex)
+    // All of the borrowed register comes back, also what VEX would clear.
+    let isWide = options.hasVectors512
     let slot = HostOperand.memory(.state(StateOffset.vectorScratch))
     let full: UInt8 = isWide ? 2 : 1
     assembler.vector(isWide, map: 1, prefix: 2, w: isWide, length: full, 0x7f, borrowed, 0, slot)

@@ -15,6 +15,8 @@ extension TranslatorEngine {
     case StateOffset.vectorScratch: return "vector scratch"
     case StateOffset.fsBase: return "fs base"
     case StateOffset.gsBase: return "gs base"
+    case StateOffset.guardedFSBase: return "fs base, guarded"
+    case StateOffset.guardedGSBase: return "gs base, guarded"
     case StateOffset.remaining: return "budget"
     case StateOffset.window: return "window"
     case StateOffset.negativeWindow: return "-window"

@@ -51,8 +51,10 @@ enum StateOffset {
 
   static let site = translated
   static let indirectSite = translated &+ 4
-  static let fsBase = translated &+ 16
-  static let gsBase = translated &+ 24
+  static let fsBase = 144 &- bias
+  static let gsBase = 152 &- bias
+  static let guardedFSBase = translated &+ 16
+  static let guardedGSBase = translated &+ 24
   static let remaining = translated &+ 32
   static let vectorScratch = Int32(VT_OFFSET_VECTOR_SCRATCH) &- Int32(VT_STATE_BIAS)
   static let window = translated &+ 88
