@@ -66,7 +66,9 @@ extension TranslatorEngine {
     let address = report.fault_address &- report.window
     let isWrite = report.fault_error & 2 != 0
     let error = UInt64(report.fault_error & 3) | 4
-    guard address < memory.limit else { return .fault(Fault(trap: .pageFault, address: address, errorCode: error)) }
+    guard address < memory.limit else {
+      return .fault(Fault(trap: .pageFault, address: address, errorCode: error))
+    }
     if report.fault_signal == UInt32(hostBusSignal) {
       return .fault(Fault(trap: .pageFault, address: address, errorCode: error, isBusError: true))
     }
@@ -79,7 +81,8 @@ extension TranslatorEngine {
   }
 
   /// #GP or #SS of the host: a misaligned operand, or an address that the guard changed.
-  private func wideProtectionFault(_ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction) -> Exit? {
+  private func wideProtectionFault(_ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction) -> Exit?
+  {
     if instruction.info.usesVSIB { return gather(cpu, instruction) }
     let address = effectiveAddress(cpu, instruction)
     let operands = (0..<instruction.info.operandCount).map { instruction.info.operand($0) }
@@ -88,14 +91,19 @@ extension TranslatorEngine {
     if instruction.info.attributes.contains(.aligned), address & (size &- 1) != 0 {
       return .fault(Fault(trap: .generalProtection))
     }
-    if address < memory.limit, guardExactly(cpu.pointee.rip) { return nil }
+    // Within the window, and guarded exactly: misaligned after all.
+    if address < memory.limit {
+      return guardExactly(cpu.pointee.rip) ? nil : .fault(Fault(trap: .generalProtection))
+    }
     let isWrite = [.write, .readWrite, .conditionalWrite].contains(operand?.access ?? .read)
     return .fault(wildFault(address, isWrite: isWrite, isStack: instruction.segment == .ss))
   }
 
   /// The fault of an access beyond the window: canonical addresses are page faults, also in the kernel's half.
   func wildFault(_ address: UInt64, isWrite: Bool, isStack: Bool) -> Fault {
-    guard address &+ (1 &<< 47) < 1 &<< 48 else { return Fault(trap: isStack ? .stackFault : .generalProtection) }
+    guard address &+ (1 &<< 47) < 1 &<< 48 else {
+      return Fault(trap: isStack ? .stackFault : .generalProtection)
+    }
     return Fault(trap: .pageFault, address: address, errorCode: isWrite ? 6 : 4)
   }
 
@@ -117,7 +125,8 @@ extension TranslatorEngine {
 
   func segmentBase(_ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction) -> UInt64 {
     guard instruction.prefixes.contains(.segment) else { return 0 }
-    return instruction.segment == .fs ? cpu.pointee.fs_base : instruction.segment == .gs ? cpu.pointee.gs_base : 0
+    return instruction.segment == .fs
+      ? cpu.pointee.fs_base : instruction.segment == .gs ? cpu.pointee.gs_base : 0
   }
 }
 

@@ -31,7 +31,8 @@ extension TranslatorEngine {
     let state = UnsafeMutableRawPointer(cpu)
     let indices = state + (Int(VT_OFFSET_VECTOR) &+ Int(instruction.index & 31) &* 64)
     let data = state + (Int(VT_OFFSET_VECTOR) &+ Int(instruction.reg & 31) &* 64)
-    let mask = (state + (Int(VT_OFFSET_MASK) &+ Int(instruction.opmask & 7) &* 8)).assumingMemoryBound(to: UInt64.self)
+    let mask = (state + (Int(VT_OFFSET_MASK) &+ Int(instruction.opmask & 7) &* 8)).assumingMemoryBound(
+      to: UInt64.self)
     let base = effectiveAddress(cpu, instruction) &- segmentBase(cpu, instruction)
     for element in 0..<elements.count where mask.pointee &>> UInt64(element) & 1 != 0 {
       let index =
@@ -41,7 +42,9 @@ extension TranslatorEngine {
       var address = base &+ index &<< UInt64(instruction.scale)
       if instruction.addressSize == 32 { address &= 0xffff_ffff }
       address &+= segmentBase(cpu, instruction)
-      if let fault = move(address, data + element &* elements.size, elements, isStack: instruction.segment == .ss) {
+      if let fault = move(
+        address, data + element &* elements.size, elements, isStack: instruction.segment == .ss)
+      {
         return .fault(fault)
       }
       mask.pointee &= ~(1 &<< UInt64(element))

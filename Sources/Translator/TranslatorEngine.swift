@@ -34,7 +34,8 @@ public final class TranslatorEngine: GuestEngine {
 
   /// Nil when the host lacks BMI2 or memory. The address space must be isolated when the options ask for guarding.
   public init?(memory: AddressSpace, options: TranslatorOptions = TranslatorOptions()) {
-    guard TranslatorEngine.isSupported, memory.isIsolated || !options.isGuarded, let interpreter = InterpreterEngine(memory: memory),
+    guard TranslatorEngine.isSupported, memory.isIsolated || !options.isGuarded,
+      let interpreter = InterpreterEngine(memory: memory),
       let cache = CodeCache(capacity: options.cacheSize),
       let shadowStack = ShadowStack(bottom: CommonCode.write(cache))
     else { return nil }

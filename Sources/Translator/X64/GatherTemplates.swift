@@ -38,7 +38,8 @@ extension BlockTranslator {
     assembler.vector(isWide, map: 1, prefix: 1, w: true, length: length, 0x73, 2, borrowed, index)
     assembler.byte(UInt8(VT_STATE_BIAS))
     let count = HostOperand.register(borrowed)
-    assembler.vector(isWide, map: 2, prefix: 1, w: true, length: length, 0x45, borrowed, instruction.index, count)
+    assembler.vector(
+      isWide, map: 2, prefix: 1, w: true, length: length, 0x45, borrowed, instruction.index, count)
     memory.index = borrowed
     emit(instruction, bytes, fields, memory)
     assembler.vector(isWide, map: 1, prefix: 2, w: isWide, length: full, 0x6f, borrowed, 0, slot)

@@ -188,7 +188,9 @@ extension BlockTranslator {
     if isMoved {
       fields.reg = HostRegister.scratch
       // A 16-bit destination keeps the rest of the register; CRC32 reads it.
-      if instruction.operandSize == 16 || plan.reads(.reg) { assembler.move(HostRegister.scratch, HostRegister.holding(wide)) }
+      if instruction.operandSize == 16 || plan.reads(.reg) {
+        assembler.move(HostRegister.scratch, HostRegister.holding(wide))
+      }
     }
     emit(instruction, bytes, fields, memory)
     if isMoved { assembler.move(HostRegister.holding(wide), HostRegister.scratch) }
