@@ -217,7 +217,8 @@ struct BlockTranslator {
       guard cache.sites[number].kind == .branch, options.linksBlocks else { continue }
       if cache.sites[number].target == start {
         cache.sites[number].isLinked = true
-        cache.patch(cache.sites[number].patch, to: body)
+        let isCovered = Int(cache.sites[number].executed) <= loop.covered
+        cache.patch(cache.sites[number].patch, to: isCovered ? body : begin)
       } else if let block = cache.lookup(cache.sites[number].target) {
         cache.link(number, to: block)
       }

@@ -22,6 +22,9 @@ struct LoopGuards {
   private var stepping: UInt16 = 0
   /// Instructions before the first backward branch: every iteration executes them.
   private var common = 0
+  /// Instructions up to the last backward branch: what comes behind was not looked at, so its branches to the block's head
+  /// must not pass the prologue by.
+  private(set) var covered = 0
   /// The instruction being translated, counted from the block's head.
   var position = 0
 
@@ -30,6 +33,7 @@ struct LoopGuards {
   init(_ instructions: UnsafeMutableBufferPointer<DecodedInstruction>, start: UInt64) {
     guard let (first, last) = LoopGuards.backwardBranches(instructions, start) else { return }
     common = first
+    covered = last &+ 1
     var effects = RegisterEffects()
     for index in 0...last { effects.note(instructions[index]) }
     if effects.isHopeless { return }
