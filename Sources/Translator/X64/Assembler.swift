@@ -243,6 +243,30 @@ struct Assembler {
     place.pointee = UInt8(truncatingIfNeeded: cursor - place - 1)
   }
 
-  /// One NOP of `count` bytes' length, 1–9, as the Intel manual recommends; longer gaps take several.
   mutating func nop() { byte(0x90) }
+
+  /// Fills up to a multiple of `size`, a power of two, with NOPs of up to nine bytes (SDM volume 2, NOP).
+  mutating func align(_ size: Int) {
+    var gap = -Int(bitPattern: cursor) & (size &- 1)
+    while gap > 0 {
+      let length = min(gap, 9)
+      gap &-= length
+      switch length {
+      case 1: byte(0x90)
+      case 2: word16(0x9066)
+      default:
+        if length == 6 || length == 9 { byte(0x66) }
+        word16(0x1f0f)
+        let rest = length == 6 || length == 9 ? length &- 3 : length &- 2
+        // ModRM (and SIB) with a displacement as long as is left.
+        byte(rest == 1 ? 0 : rest == 2 ? 0x40 : rest == 3 ? 0x44 : rest == 5 ? 0x80 : 0x84)
+        for _ in 1..<rest { byte(0) }
+      }
+    }
+  }
+
+  private mutating func word16(_ value: UInt16) {
+    byte(UInt8(truncatingIfNeeded: value))
+    byte(UInt8(truncatingIfNeeded: value &>> 8))
+  }
 }

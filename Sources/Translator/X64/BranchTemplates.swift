@@ -84,7 +84,7 @@ extension BlockTranslator {
   mutating func call(_ instruction: Instruction) {
     let isDirect = instruction.info.operand(0).kind == .relative
     if !isDirect {
-      settleStack()
+      settleStackPointer()
       guard loadTarget(instruction) else { return interpret() }
       // Should the target be no address, nothing must have been pushed: what is overwritten is kept.
       guarded = .none
@@ -93,7 +93,7 @@ extension BlockTranslator {
       assembler.storeState(HostRegister.scratch, StateOffset.vectorScratch)
       noteIndirect(stack: -8)
     }
-    pushReturnAddress(keepingTarget: !isDirect)
+    pushReturnAddress()
     // A host CALL can only fault at the end of the shadow stack; the guest's is then done again.
     addEntry(stack: 8)
     if isDirect {
@@ -116,8 +116,8 @@ extension BlockTranslator {
     landing()
   }
 
-  private mutating func pushReturnAddress(keepingTarget: Bool) {
-    settleStack()
+  private mutating func pushReturnAddress() {
+    settleStackPointer()
     let below = HostAddress(base: HostRegister.guestStack, displacement: -8)
     if Int64(bitPattern: next) == Int64(Int32(truncatingIfNeeded: next)) {
       assembler.wide(0xc7, 0, .memory(below))

@@ -2,7 +2,7 @@
 // registers of its memory operands in place; backward branches go behind the prologue.
 //
 // That is enough when, from one iteration to the next, such a register does not change, or changes by constants, or is
-// written with 32 bits. An operand that is accessed in every iteration then moves by less than a guard area between two
+// written with 32 bits, or is a copy of such a register. An operand that is accessed in every iteration then moves by less than a guard area between two
 // accesses: before it can pass a guard area it lies within it, and faults. The processor cannot run ahead of the fault by
 // more than its reorder window, some hundred instructions, each of which moves an address by at most `mostStep`.
 // Everything else is guarded where it stands.
@@ -28,14 +28,19 @@ struct LoopGuards {
   /// The instruction being translated, counted from the block's head.
   var position = 0
 
+  /// The block has a branch back to its head.
+  private(set) var isLoop = false
+
   init() {}
 
   init(_ instructions: UnsafeMutableBufferPointer<DecodedInstruction>, start: UInt64) {
     guard let (first, last) = LoopGuards.backwardBranches(instructions, start) else { return }
+    isLoop = true
     common = first
     covered = last &+ 1
     var effects = RegisterEffects()
     for index in 0...last { effects.note(instructions[index]) }
+    effects.followCopies()
     if effects.isHopeless { return }
     harmless = ~effects.wild & ~(1 &<< UInt16(GuestRegister.rsp))
     stepping = effects.stepping
@@ -51,6 +56,9 @@ struct LoopGuards {
     }
     position = 0
   }
+
+  /// Guards nothing in front; everything where it stands.
+  mutating func giveUp() { (registers, common) = (0, 0) }
 
   /// The first and last branch to `start`; nil when there is none, or calls come before it.
   private static func backwardBranches(
@@ -103,6 +111,20 @@ private struct RegisterEffects {
   /// Too many or too large steps.
   var isHopeless = false
   private var total: Int64 = 0
+  /// For each register, those that it is copied from.
+  private var sources: InlineArray<16, UInt16> = InlineArray(repeating: 0)
+
+  /// A copy is as harmless as what it is a copy of.
+  mutating func followCopies() {
+    var changed = true
+    while changed {
+      changed = false
+      for number in 0..<16 where sources[number] & wild != 0 && wild &>> UInt16(number) & 1 == 0 {
+        wild |= 1 &<< UInt16(number)
+        changed = true
+      }
+    }
+  }
 
   mutating func note(_ decoded: DecodedInstruction) {
     let (instruction, plan) = (decoded.instruction, decoded.plan)
@@ -122,6 +144,10 @@ private struct RegisterEffects {
     let written = RegisterEffects.written(instruction, plan)
     if written == 0 { return }
     if let size = RegisterEffects.constantStep(instruction, plan) { return step(written, size) }
+    if let (source, size) = RegisterEffects.copy(instruction, plan) {
+      sources[written.trailingZeroBitCount & 15] |= 1 &<< UInt16(source)
+      return step(written, size)
+    }
     if instruction.operandSize == 32 && !RegisterEffects.isPartial(plan) {
       stepping |= written
     } else {
@@ -156,6 +182,23 @@ private struct RegisterEffects {
     }
   }
 
+  /// MOV and LEA of another register, 64 bits, plus a constant.
+  private static func copy(_ instruction: Instruction, _ plan: RowPlan) -> (source: UInt8, size: Int64)? {
+    guard instruction.operandSize == 64, instruction.prefixes.isDisjoint(with: [.vex, .evex]) else { return nil }
+    if plan.template == .effectiveAddress {
+      guard instruction.base < 16, instruction.index == Instruction.none, instruction.addressSize == 64 else {
+        return nil
+      }
+      return (instruction.base, instruction.displacement)
+    }
+    guard !instruction.hasMemoryOperand, instruction.modRMOffset == instruction.opcodeOffset &+ 1 else { return nil }
+    switch instruction.opcode {
+    case 0x89: return (instruction.reg & 15, 0)
+    case 0x8b: return (instruction.rm & 15, 0)
+    default: return nil
+    }
+  }
+
   /// General registers that fields name and the instruction writes.
   static func written(_ instruction: Instruction, _ plan: RowPlan) -> UInt16 {
     var mask: UInt16 = 0
@@ -182,8 +225,7 @@ private struct RegisterEffects {
   static func replaced(_ decoded: DecodedInstruction) -> UInt16 {
     let (instruction, plan) = (decoded.instruction, decoded.plan)
     guard plan.template == .copy || plan.template == .effectiveAddress, instruction.operandSize == 32,
-      !isPartial(plan),
-      constantStep(instruction, plan) == nil
+      !isPartial(plan)
     else { return 0 }
     return written(instruction, plan)
   }
