@@ -22,6 +22,10 @@ struct BlockTranslator {
   var assembler: Assembler
   /// What the scratch register holds besides: a guarded address that following accesses may use.
   var guarded = GuardedAddress.none
+  /// What has since been added to the registers of `guarded`.
+  var guardedOffset: Int32 = 0
+  /// Guest registers that are below 2^32, because the block has written 32 bits of them; one bit each.
+  var narrow: UInt16 = 0
   /// RSP is this much more than its host register: PUSH and POP only count (X64/StackTemplates.swift).
   var stackDelta: Int32 = 0
   /// The guest's stack pointer was moved by a constant and has not been used since.
@@ -167,6 +171,18 @@ struct BlockTranslator {
     case .pop: pop(instruction)
     case .leave: leaveFrame(instruction)
     case .string: string(instruction, bytes)
+    }
+    noteNarrow(instruction, plan)
+  }
+
+  /// Keeps `narrow` right behind an instruction.
+  private mutating func noteNarrow(_ instruction: Instruction, _ plan: RowPlan) {
+    switch plan.template {
+    case .copy, .effectiveAddress:
+      let effects = RegisterEffects.narrowness(instruction, plan)
+      narrow = narrow & ~effects.other | effects.narrow
+    case .nothing, .jumpIf, .push: break
+    default: narrow = 0
     }
   }
 

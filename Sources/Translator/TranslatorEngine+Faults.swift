@@ -96,7 +96,33 @@ extension TranslatorEngine {
       return guardExactly(cpu.pointee.rip) ? nil : .fault(Fault(trap: .generalProtection))
     }
     let isWrite = [.write, .readWrite, .conditionalWrite].contains(operand?.access ?? .read)
-    return .fault(wildFault(address, isWrite: isWrite, isStack: instruction.segment == .ss))
+    let first = address &+ firstElement(cpu, instruction)
+    return .fault(wildFault(first, isWrite: isWrite, isStack: instruction.segment == .ss))
+  }
+
+  /// Offset of the first element that the opmask names: the processor looks at no other.
+  private func firstElement(_ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction) -> UInt64 {
+    if instruction.opmask == 0 || instruction.prefixes.contains(.evexB) { return 0 }
+    let mask = UnsafeRawPointer(cpu).load(
+      fromByteOffset: Int(VT_OFFSET_MASK) &+ Int(instruction.opmask & 7) &* 8, as: UInt64.self)
+    guard mask != 0 else { return 0 }
+    // These read their operand whole: the opmask is about their results.
+    let whole: [StaticString] = [
+      "vperm", "vshuf", "vinsert", "vpshuf", "vpunpck", "vunpck", "valign", "vpalign", "vpack", "vbroadcast",
+      "vdbpsadbw", "vpexpand", "vexpand", "vextract",
+    ]
+    if whole.contains(where: { instruction.info.mnemonic.hasPrefix($0) }) { return 0 }
+    // Bytes and words are told by the mnemonic's end, others by EVEX.W.
+    let name = instruction.info.mnemonic
+    let last = name.hasPrefix("vcvt") ? 0 : name[name.count &- 1]
+    let size: UInt64
+    switch last {
+    case UInt8(ascii: "b"), UInt8(ascii: "8"): size = 1
+    case UInt8(ascii: "w"): size = 2
+    case UInt8(ascii: "6"): size = 2
+    default: size = instruction.prefixes.contains(.w) ? 8 : 4
+    }
+    return UInt64(mask.trailingZeroBitCount) &* size
   }
 
   /// The fault of an access beyond the window: canonical addresses are page faults, also in the kernel's half.

@@ -48,15 +48,19 @@ extension TranslatorEngine {
         return .fault(fault)
       }
       mask.pointee &= ~(1 &<< UInt64(element))
+      if !elements.isScatter { clearRest(data, elements) }
     }
+    if !elements.isScatter { clearRest(data, elements) }
     mask.pointee = 0
-    if !elements.isScatter {
-      let used = elements.count &* elements.size
-      (data + used).initializeMemory(as: UInt8.self, repeating: 0, count: 64 &- used)
-    }
     cpu.pointee.rip &+= UInt64(instruction.length)
     cpu.pointee.translated.remaining &-= 1
     return nil
+  }
+
+  /// What lies above the elements is cleared as soon as one of them has been loaded.
+  private func clearRest(_ data: UnsafeMutableRawPointer, _ elements: Elements) {
+    let used = elements.count &* elements.size
+    (data + used).initializeMemory(as: UInt8.self, repeating: 0, count: 64 &- used)
   }
 
   /// Copies one element from or to guest memory; the fault that keeps it from that.
@@ -66,12 +70,37 @@ extension TranslatorEngine {
     guard address <= memory.limit &- UInt64(elements.size) else {
       return wildFault(address, isWrite: elements.isScatter, isStack: isStack)
     }
+    // Nor does one that crosses into a page that cannot be written leave half of itself.
+    let last = address &+ UInt64(elements.size &- 1)
+    if elements.isScatter, address &>> 12 != last &>> 12,
+      memory.query(address)?.permissions.contains(.write) == true,
+      memory.query(last)?.permissions.contains(.write) != true
+    {
+      let present: UInt64 = memory.query(last) == nil ? 0 : 1
+      return Fault(trap: .pageFault, address: last & ~0xfff, errorCode: 6 | present)
+    }
+    // An element that crosses into a page that cannot be read leaves the register alone.
+    var value: UInt64 = 0
+    if elements.isScatter {
+      withUnsafeMutableBytes(of: &value) {
+        $0.baseAddress?.copyMemory(from: register, byteCount: elements.size)
+      }
+    }
     while true {
       let place = memory.base + Int(truncatingIfNeeded: address)
-      let missing =
+      let missing = withUnsafeMutableBytes(of: &value) { bytes in
         elements.isScatter
-        ? vt_guard_copy(place, register, elements.size) : vt_guard_copy(register, place, elements.size)
-      if missing == 0 { return nil }
+          ? vt_guard_copy(place, bytes.baseAddress, elements.size)
+          : vt_guard_copy(bytes.baseAddress, place, elements.size)
+      }
+      if missing == 0 {
+        if !elements.isScatter {
+          withUnsafeBytes(of: value) {
+            register.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(place), byteCount: elements.size)
+          }
+        }
+        return nil
+      }
       let stuck = address &+ UInt64(elements.size &- missing)
       if elements.isScatter, memory.handleWriteFault(stuck) { continue }
       if memory.handleFault(at: stuck, write: elements.isScatter) { continue }

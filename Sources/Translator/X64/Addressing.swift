@@ -83,16 +83,14 @@ extension BlockTranslator {
       ? .base(instruction.base)
       : .sum(base: instruction.base, index: instruction.index, scale: instruction.scale)
     if guarded == key && register == HostRegister.scratch && !isExact {
-      return HostAddress(base: register, displacement: displacement)
+      return HostAddress(base: register, displacement: displacement &+ guardedOffset)
     }
     if !options.isGuarded || loop.covers(instruction, RowPlan(row: instruction.row)) {
       return placeUnguarded(instruction, in: register)
     }
+    if !isExact, let address = placeNarrow(instruction, in: register) { return address }
     if instruction.index == Instruction.none && !isExact {
-      let base = holding(instruction.base, loadedInto: register)
-      let count = base == register ? other(register) : register
-      assembler.shiftRight(count, base, by: HostRegister.state)
-      assembler.shiftRight(register, base, by: count)
+      guardRegister(instruction.base, into: register)
     } else {
       sum(instruction, into: register, displacement: isExact ? displacement : 0)
       if isExact { displacement = 0 }
@@ -102,6 +100,59 @@ extension BlockTranslator {
     if register == HostRegister.secondScratch { guarded = .none }
     note(isExact ? .none : key, in: register)
     return HostAddress(base: register, displacement: displacement)
+  }
+
+  /// register = f(guest register `number`).
+  private mutating func guardRegister(_ number: UInt8, into register: UInt8) {
+    let source = holding(number, loadedInto: register)
+    let count = source == register ? other(register) : register
+    if count == HostRegister.scratch { guarded = .none }
+    assembler.shiftRight(count, source, by: HostRegister.state)
+    assembler.shiftRight(register, source, by: count)
+  }
+
+  /// Operands with registers below 2^32, and with RSP as base: one register, or none, has to be guarded. Nil when that does
+  /// not make it cheaper.
+  private mutating func placeNarrow(_ instruction: Instruction, in register: UInt8) -> HostAddress? {
+    let displacement = Int32(truncatingIfNeeded: instruction.displacement)
+    let isBaseFine = instruction.base == Instruction.none || isHarmlessBase(instruction.base)
+    guard instruction.index != Instruction.none else {
+      guard isBaseFine else { return nil }
+      return HostAddress(base: holding(instruction.base, loadedInto: register), displacement: displacement)
+    }
+    let index = HostRegister.holding(instruction.index & 15)
+    if isNarrow(instruction.index), index != HostRegister.inState {
+      var host = HostAddress(index: index, scale: instruction.scale, displacement: displacement)
+      if instruction.base == Instruction.none { return host }
+      if isBaseFine {
+        host.base = holding(instruction.base, loadedInto: register)
+      } else {
+        if guarded == .base(instruction.base) && register == HostRegister.scratch {
+          host.displacement &+= guardedOffset
+        } else {
+          guardRegister(instruction.base, into: register)
+          note(.base(instruction.base), in: register)
+        }
+        host.base = register
+      }
+      return host
+    }
+    let base =
+      instruction.base == Instruction.none ? HostRegister.none : HostRegister.holding(instruction.base & 15)
+    guard isBaseFine, base != HostRegister.inState else { return nil }
+    guardRegister(instruction.index, into: register)
+    note(.base(instruction.index), in: register)
+    return HostAddress(base: base, index: register, scale: instruction.scale, displacement: displacement)
+  }
+
+  /// Whether a guest register is known to be below 2^32.
+  private func isNarrow(_ number: UInt8) -> Bool { narrow &>> UInt16(number & 15) & 1 != 0 }
+
+  /// Below 2^32, or RSP, which is guarded where it is written.
+  private mutating func isHarmlessBase(_ number: UInt8) -> Bool {
+    guard number == GuestRegister.rsp, !options.treatsStackAsPointer else { return isNarrow(number) }
+    if isStackUnproven { settleStack() }
+    return true
   }
 
   /// register = base + index * scale + displacement, 64 bits.
@@ -210,6 +261,8 @@ extension BlockTranslator {
 
   /// `register` now holds `address`.
   private mutating func note(_ address: GuardedAddress, in register: UInt8) {
-    if register == HostRegister.scratch { guarded = address }
+    guard register == HostRegister.scratch else { return }
+    guarded = address
+    guardedOffset = 0
   }
 }

@@ -127,7 +127,7 @@ extension BlockTranslator {
   }
 
   private mutating func wrote(_ number: UInt8, _ instruction: Instruction, _ plan: RowPlan) {
-    if guarded.uses(number) { guarded = .none }
+    noteWrite(number, by: RegisterEffects.constantStep(instruction, plan))
     guard number == GuestRegister.rsp else { return }
     // ADD and SUB of a small constant (83, 81 /0 and /5).
     let isSum = instruction.opcode == 0x83 || instruction.opcode == 0x81
@@ -138,6 +138,21 @@ extension BlockTranslator {
       stackMoved()
     } else {
       guardStack()
+    }
+  }
+
+  /// Guest register `number` was written: `step` was added to it, or nil: anything.
+  private mutating func noteWrite(_ number: UInt8, by step: Int64?) {
+    guard guarded.uses(number) else { return }
+    guard let step, step.magnitude <= 1 &<< 20, guardedOffset.magnitude <= 1 &<< 24 else {
+      return guarded = .none
+    }
+    switch guarded {
+    case .base: guardedOffset &+= Int32(truncatingIfNeeded: step)
+    case .sum(let base, let index, let scale):
+      if base == number { guardedOffset &+= Int32(truncatingIfNeeded: step) }
+      if index == number { guardedOffset &+= Int32(truncatingIfNeeded: step &<< Int64(scale)) }
+    default: break
     }
   }
 
@@ -174,7 +189,8 @@ extension BlockTranslator {
       guard !usesCounter, let address = place(instruction, in: HostRegister.scratch) else {
         return interpret()
       }
-      if address.base != HostRegister.scratch {
+      // Only plain RCX does without REX.
+      if address.base != HostRegister.scratch || address.index != HostRegister.none {
         guarded = .none
         assembler.loadEffectiveAddress(HostRegister.scratch, address)
         memory = HostAddress(base: HostRegister.scratch)
@@ -237,7 +253,7 @@ extension BlockTranslator {
     if home == HostRegister.inState {
       assembler.storeState(destination, StateOffset.general(instruction.reg & 15))
     }
-    if guarded.uses(instruction.reg & 15) { guarded = .none }
+    noteWrite(instruction.reg & 15, by: RegisterEffects.constantStep(instruction, plan))
     guard instruction.reg & 15 == GuestRegister.rsp else { return }
     stackDelta = 0
     let isSmall = instruction.base == GuestRegister.rsp && instruction.index == Instruction.none && !isNarrow

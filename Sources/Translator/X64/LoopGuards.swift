@@ -104,7 +104,7 @@ struct LoopGuards {
 }
 
 /// What the instructions of a loop do to the general registers.
-private struct RegisterEffects {
+struct RegisterEffects {
   /// Written with anything; changed by constants or 32-bit results.
   var wild: UInt16 = 0
   var stepping: UInt16 = 0
@@ -162,7 +162,7 @@ private struct RegisterEffects {
   }
 
   /// ADD, SUB, INC, DEC and LEA of a register and a constant, 64 bits: by how much.
-  private static func constantStep(_ instruction: Instruction, _ plan: RowPlan) -> Int64? {
+  static func constantStep(_ instruction: Instruction, _ plan: RowPlan) -> Int64? {
     guard instruction.operandSize == 64, !instruction.hasMemoryOperand || plan.template == .effectiveAddress
     else {
       return nil
@@ -176,22 +176,27 @@ private struct RegisterEffects {
       instruction.modRMOffset == instruction.opcodeOffset &+ 1
     else { return nil }
     switch instruction.opcode {
-    case 0x81, 0x83: return operation == 0 || operation == 5 ? instruction.immediate : nil
-    case 0xff: return operation < 2 ? 1 : nil
+    case 0x81, 0x83:
+      return operation == 0 ? instruction.immediate : operation == 5 ? 0 &- instruction.immediate : nil
+    case 0xff: return operation == 0 ? 1 : operation == 1 ? -1 : nil
     default: return nil
     }
   }
 
   /// MOV and LEA of another register, 64 bits, plus a constant.
   private static func copy(_ instruction: Instruction, _ plan: RowPlan) -> (source: UInt8, size: Int64)? {
-    guard instruction.operandSize == 64, instruction.prefixes.isDisjoint(with: [.vex, .evex]) else { return nil }
+    guard instruction.operandSize == 64, instruction.prefixes.isDisjoint(with: [.vex, .evex]) else {
+      return nil
+    }
     if plan.template == .effectiveAddress {
       guard instruction.base < 16, instruction.index == Instruction.none, instruction.addressSize == 64 else {
         return nil
       }
       return (instruction.base, instruction.displacement)
     }
-    guard !instruction.hasMemoryOperand, instruction.modRMOffset == instruction.opcodeOffset &+ 1 else { return nil }
+    guard !instruction.hasMemoryOperand, instruction.modRMOffset == instruction.opcodeOffset &+ 1 else {
+      return nil
+    }
     switch instruction.opcode {
     case 0x89: return (instruction.reg & 15, 0)
     case 0x8b: return (instruction.rm & 15, 0)
@@ -219,6 +224,21 @@ private struct RegisterEffects {
   private static func isPartial(_ plan: RowPlan) -> Bool {
     let fields: [RowPlan.Field] = [.reg, .rm, .vvvv, .opcode]
     return fields.contains { plan.isByte($0) && plan.writes($0) }
+  }
+
+  /// Registers that are below 2^32 behind the instruction, and those that may be anything.
+  static func narrowness(_ instruction: Instruction, _ plan: RowPlan) -> (narrow: UInt16, other: UInt16) {
+    var other: UInt16 = plan.hasImplicitWrites ? 5 : 0
+    if plan.writesCounter { other |= 2 }
+    let mask = written(instruction, plan)
+    if plan.hasImplicitWrites { return (0, other | mask) }
+    if mask == 0 || isPartial(plan) || instruction.operandSize == 16 { return (0, other) }
+    let isLegacy = instruction.prefixes.isDisjoint(with: [.vex, .evex])
+    let isTwoBytes = isLegacy && instruction.modRMOffset == instruction.opcodeOffset &+ 2
+    // BSF and BSR of zero leave their destination as it was.
+    if isTwoBytes, instruction.opcode & 0xfe == 0xbc { return (0, other | mask) }
+    if isTwoBytes, instruction.opcode & 0xfe == 0xb6 { return (mask, other) }
+    return instruction.operandSize == 32 ? (mask & ~other, other) : (0, other | mask)
   }
 
   /// Registers whose old contents do not matter after the instruction.

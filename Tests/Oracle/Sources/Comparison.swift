@@ -22,7 +22,14 @@ struct Comparison {
   /// The host has the row's features, and all its encodings are valid: #UD is the encoder's mistake.
   let mustBeDefined: Bool
 
+  /// Gathers of AVX-512: how much of the destination is there when an element faults is the processor's choice (SDM
+  /// volume 2, VGATHERDPS).
+  let mayBePartial: Bool
+
+  static func isVector(_ line: String) -> Bool { line.dropFirst().hasPrefix("mm") }
+
   init(row: Row) {
+    mayBePartial = row.isVectors512 && row.operands.contains { $0.indexElementWidth > 0 }
     mustBeDefined = row.isVectors512
     hasLargeArea = SaveArea.concerns(row)
     let isNarrowMOVSXD = row.mnemonic == "MOVSXD" && row.operands.first?.width == 16
@@ -36,7 +43,7 @@ struct Comparison {
   /// For states behind many instructions: only these flags are left out, and the x87 unit's pointers.
   init(undefinedFlags: UInt64) {
     self.undefinedFlags = undefinedFlags
-    (hasLargeArea, mayFaultEarly, mustBeDefined, pointers) = (false, false, false, [])
+    (hasLargeArea, mayFaultEarly, mustBeDefined, mayBePartial, pointers) = (false, false, false, false, [])
   }
 
   /// Quickly, whether `differences` would find nothing.
