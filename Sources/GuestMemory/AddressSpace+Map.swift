@@ -82,7 +82,8 @@ extension AddressSpace {
       if request.isLow {
         // MAP_32BIT: the second GiB, as the kernel has it.
         let top: UInt64 = 1 << 31
-        guard let low = table.findGap(size: size, bottom: 1 << 30, top: top, stackGap: AddressSpace.stackGap) else {
+        guard let low = table.findGap(size: size, bottom: 1 << 30, top: top, stackGap: AddressSpace.stackGap)
+        else {
           throw .noMemory
         }
         return low
