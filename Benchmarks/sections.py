@@ -150,7 +150,11 @@ def allocations(vitrine):
     if not product or not counts:
         print("\nallocations: not measured")
         return None
-    first, second = counted(product, 100000), counted(product, 10000000)
+    try:
+        first, second = counted(product, 100000), counted(product, 10000000)
+    except subprocess.CalledProcessError as error:
+        print(f"\nallocations: not measured, the instrumented product ended with {error.returncode}")
+        return None
     millions = 9900000 * counts[0] / 1e6
     rate = (second - first) / millions
     print(f"\nallocations: {first} at start-up, then {second - first} in {millions:.0f} million guest instructions"

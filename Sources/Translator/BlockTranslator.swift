@@ -26,6 +26,8 @@ struct BlockTranslator {
   var guardedOffset: Int32 = 0
   /// Guest registers that are below 2^32, because the block has written 32 bits of them; one bit each.
   var narrow: UInt16 = 0
+  /// The memory operand has to be a single register and a displacement.
+  var needsOneRegister = false
   /// RSP is this much more than its host register: PUSH and POP only count (X64/StackTemplates.swift).
   var stackDelta: Int32 = 0
   /// The guest's stack pointer was moved by a constant and has not been used since.

@@ -76,8 +76,9 @@ final class CodeCache {
   let siteCapacity: Int
   private let forkMarker: UnsafeMutablePointer<UInt32>
   /// Open addressing: block index + 1 by guest address.
-  private let table: UnsafeMutablePointer<UInt32>
-  private let tableCapacity: Int
+  private var table: UnsafeMutablePointer<UInt32>
+  /// Small at first, for lookups touch it everywhere; a power of two.
+  private var tableCapacity = 4096
 
   /// Bytes of code; common code comes first and is never forgotten.
   var used = 0
@@ -114,9 +115,6 @@ final class CodeCache {
     blockCapacity = capacity / 64
     entryCapacity = capacity / 8
     siteCapacity = capacity / 32
-    var size = 1024
-    while size < blockCapacity &* 2 { size &*= 2 }
-    tableCapacity = size
     guard let blocks = CodeCache.array(vt_translated_block.self, blockCapacity),
       let records = CodeCache.array(BlockRecord.self, blockCapacity),
       let entries = CodeCache.array(vt_translated_entry.self, entryCapacity),
@@ -179,7 +177,7 @@ final class CodeCache {
   /// Whether another block certainly fits.
   var hasRoom: Bool {
     used &+ CodeCache.blockRoom <= capacity && blockCount < blockCapacity && entryCount &+ 256 < entryCapacity
-      && siteCount &+ 256 < siteCapacity
+      && siteCount &+ 256 < siteCapacity && blockCount &+ 1 < tableCapacity
   }
 
   func addSite(_ site: Site) -> Int {
@@ -194,6 +192,7 @@ final class CodeCache {
     blocks[index] = block
     records[index] = record
     blockCount &+= 1
+    if blockCount &* 2 > tableCapacity { growTable() }
     insert(block.guest, UInt32(truncatingIfNeeded: index &+ 1))
     if blocksByPage != nil { addToPages(index) }
     return index
@@ -214,6 +213,17 @@ final class CodeCache {
       place = (place &+ 1) & (tableCapacity &- 1)
     }
     return nil
+  }
+
+  /// Four times as large; when there is no memory for that, it stays as it is, and the caller's next `hasRoom` is false.
+  private func growTable() {
+    guard let larger = CodeCache.array(UInt32.self, tableCapacity &* 4) else { return }
+    vt_release(table, tableCapacity &* 4)
+    table = larger
+    tableCapacity &*= 4
+    for index in 0..<blockCount where records[index].isAlive {
+      insert(blocks[index].guest, UInt32(truncatingIfNeeded: index &+ 1))
+    }
   }
 
   private func insert(_ guest: UInt64, _ number: UInt32) {

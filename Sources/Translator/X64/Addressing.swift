@@ -120,6 +120,7 @@ extension BlockTranslator {
       guard isBaseFine else { return nil }
       return HostAddress(base: holding(instruction.base, loadedInto: register), displacement: displacement)
     }
+    if needsOneRegister { return nil }
     let index = HostRegister.holding(instruction.index & 15)
     if isNarrow(instruction.index), index != HostRegister.inState {
       var host = HostAddress(index: index, scale: instruction.scale, displacement: displacement)
@@ -145,12 +146,17 @@ extension BlockTranslator {
     return HostAddress(base: base, index: register, scale: instruction.scale, displacement: displacement)
   }
 
-  /// Whether a guest register is known to be below 2^32.
-  private func isNarrow(_ number: UInt8) -> Bool { narrow &>> UInt16(number & 15) & 1 != 0 }
+  /// Whether a guest register is known to be below 2^32. Only of those in host registers: the proof over emitted code
+  /// (Docs/translator-guard.md) does not follow values through the CPU state.
+  private func isNarrow(_ number: UInt8) -> Bool {
+    number & 15 < 12 && narrow &>> UInt16(number & 15) & 1 != 0
+  }
 
   /// Below 2^32, or RSP, which is guarded where it is written.
   private mutating func isHarmlessBase(_ number: UInt8) -> Bool {
-    guard number == GuestRegister.rsp, !options.treatsStackAsPointer else { return isNarrow(number) }
+    guard number == GuestRegister.rsp, !options.treatsStackAsPointer, !needsOneRegister else {
+      return isNarrow(number)
+    }
     if isStackUnproven { settleStack() }
     return true
   }

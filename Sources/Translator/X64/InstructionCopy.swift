@@ -186,6 +186,10 @@ extension BlockTranslator {
     let isMoved = wide == GuestRegister.rsp || wide == GuestRegister.rbp
     var memory: HostAddress?
     if instruction.hasMemoryOperand {
+      // One register has to hold the address: known ranges of single registers are of no use.
+      narrow = 0
+      needsOneRegister = true
+      defer { needsOneRegister = false }
       guard !usesCounter, let address = place(instruction, in: HostRegister.scratch) else {
         return interpret()
       }

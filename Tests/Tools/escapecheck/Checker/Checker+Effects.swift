@@ -100,7 +100,7 @@ extension Checker {
       } else {
         try writeAnything(&state, number, width: width)
       }
-    default: try load(&state, number, width)
+    default: try load(&state, number, isZeroExtended ? 32 : width)
     }
   }
 
@@ -184,16 +184,32 @@ extension Checker {
       let operand = info.operand(number)
       guard let register = generalRegister(operand) else { continue }
       switch operand.access {
-      case .write: try writeAnything(&state, register, width: operand.width)
-      case .readWrite, .conditionalWrite: try writeAnything(&state, register, width: 64)
+      case .write, .readWrite, .conditionalWrite:
+        let wasNarrow = state[register].interval.map { AbstractValue.unsigned32.contains($0) } ?? false
+        try writeAnything(&state, register, width: keepsUpperHalf ? 64 : operand.width)
+        // 8 and 16 bits leave the rest as it was.
+        if wasNarrow && operand.width < 32 { state.refine(register, AbstractValue.unsigned32) }
       default: break
       }
     }
-    // Registers that some instructions write without printing them.
-    for register in [0, 2, 3] where !state[register].isHost {
+    guard writesImplicitly else { return }
+    for register in [0, 2] where !state[register].isHost {
       state.set(register, .guest(AbstractValue.everything))
     }
     if mnemonic.contains("pcmp"), mnemonic.contains("stri") { state.set(1, .guest(AbstractValue.everything)) }
+  }
+
+  /// BSF and BSR of zero leave all of their destination alone.
+  private var keepsUpperHalf: Bool { mnemonic == "bsf" || mnemonic == "bsr" }
+
+  /// RAX or RDX is written without being printed.
+  private var writesImplicitly: Bool {
+    let known: Set<String> = [
+      "mul", "div", "idiv", "cwd", "cdq", "cqo", "cbw", "cwde", "cdqe", "cmpxchg", "cmpxchg8b", "cmpxchg16b",
+      "lahf",
+      "xlatb", "rdtsc", "rdtscp", "cpuid", "xgetbv", "rdpmc", "in",
+    ]
+    return known.contains(mnemonic) || (mnemonic == "imul" && instruction.info.operandCount == 1)
   }
 
   /// ADD and SUB of a constant to a 64-bit register.

@@ -6,8 +6,8 @@ import X86
 
 extension Checker {
   /// Sums that are harmless behind the window's base: 64 GiB before it are reserved, and everything above it is window,
-  /// reserved or no address at all. The margin is larger than any operand.
-  static let harmless: ClosedRange<Int64> = -(1 << 36 - 1 << 20)...Int64.max
+  /// reserved or no address at all, up to the kernel's half. The margins are larger than any operand and the window's base.
+  static let harmless: ClosedRange<Int128> = -(1 << 36 - 1 << 20)...(1 << 64 - 1 << 48)
 
   /// What one access to the window proves: that its first byte is below the window's limit.
   private static let window: ClosedRange<Int64> = 0...(1 << 46)
@@ -18,19 +18,22 @@ extension Checker {
       throw refuse("memory that is not in the guest's window")
     }
     try checkEntry(state)
-    var sum: ClosedRange<Int64>? = instruction.displacement...instruction.displacement
+    var sum = Int128(instruction.displacement)...Int128(instruction.displacement)
     if instruction.base == Instruction.relative { throw refuse("RIP-relative guest memory") }
     if instruction.base != Instruction.none {
       let base = try addressPart(state[Int(instruction.base)])
-      sum = sum?.adding(base)
+      sum = sum.lowerBound + Int128(base.lowerBound)...sum.upperBound + Int128(base.upperBound)
     }
     if instruction.info.usesVSIB {
-      sum = sum?.adding(try vectorIndex())
+      let index = try vectorIndex()
+      sum = sum.lowerBound + Int128(index.lowerBound)...sum.upperBound + Int128(index.upperBound)
     } else if instruction.index != Instruction.none {
       let index = try addressPart(state[Int(instruction.index)])
-      sum = index.multiplied(by: 1 << Int64(instruction.scale)).flatMap { sum?.adding($0) }
+      let factor = Int128(1) << Int128(instruction.scale)
+      let low = sum.lowerBound + Int128(index.lowerBound) * factor
+      sum = low...sum.upperBound + Int128(index.upperBound) * factor
     }
-    guard let sum, Checker.harmless.contains(sum) else {
+    guard Checker.harmless.lowerBound <= sum.lowerBound, sum.upperBound <= Checker.harmless.upperBound else {
       throw refuse("an address that is not proven: \(mnemonic)")
     }
     guard isCertain, instruction.index == Instruction.none, Int(instruction.base) == AbstractState.guestStack,
@@ -127,6 +130,7 @@ extension Checker {
   func stateField(_ offset: Int) -> AbstractValue.Kind? {
     if StateField.registers.contains(offset) { return .guest(AbstractValue.everything) }
     switch offset {
+    case StateField.rawFSBase, StateField.rawGSBase: return .guest(AbstractValue.everything)
     case StateField.target, StateField.remaining: return .guest(AbstractValue.everything)
     // The run loop guards the bases before it enters.
     case StateField.fsBase, StateField.gsBase: return .guest(AbstractValue.guarded)
@@ -138,6 +142,7 @@ extension Checker {
 
   func isWritableField(_ offset: Int) -> Bool {
     StateField.registers.contains(offset) || offset == StateField.target || offset == StateField.remaining
+      || offset == StateField.vectorScratch
   }
 }
 
@@ -146,6 +151,9 @@ enum StateField {
   /// Guest registers R12–R15.
   static let registers: Set<Int> = [96, 104, 112, 120]
   private static let translated = Int(VT_OFFSET_TRANSLATED)
+  /// The guest's segment bases as they are.
+  static let rawFSBase = MemoryLayout<vt_cpu_state>.offset(of: \.fs_base) ?? 0
+  static let rawGSBase = MemoryLayout<vt_cpu_state>.offset(of: \.gs_base) ?? 0
   static let site = translated + (MemoryLayout<vt_translated_state>.offset(of: \.site) ?? 0)
   static let indirectSite = translated + (MemoryLayout<vt_translated_state>.offset(of: \.indirect_site) ?? 0)
   static let vectorScratch =
