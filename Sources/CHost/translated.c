@@ -25,7 +25,7 @@ enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
 
 #define FIELD(name) [name] "i"(offsetof(vt_cpu_state, translated.name))
 
-#define VECTORS(operation, prefix, size) \
+#define VECTORS(operation, prefix) \
   operation(0, prefix) operation(1, prefix) operation(2, prefix) operation(3, prefix) \
   operation(4, prefix) operation(5, prefix) operation(6, prefix) operation(7, prefix) \
   operation(8, prefix) operation(9, prefix) operation(10, prefix) operation(11, prefix) \
@@ -66,13 +66,13 @@ __attribute__((naked)) static void enter(vt_cpu_state *cpu __attribute__((unused
       "jne 3f\n"
       "cmpl $0, %c[has_avx](%%rdi)\n"
       "je 2f\n"
-      VECTORS(LOAD_YMM, ymm, 32)
+      VECTORS(LOAD_YMM, ymm)
       "jmp 4f\n"
       "2:\n"
-      VECTORS(LOAD_XMM, xmm, 16)
+      VECTORS(LOAD_XMM, xmm)
       "jmp 4f\n"
       "3:\n"
-      VECTORS(LOAD_YMM, zmm, 64) HIGH_VECTORS(LOAD_YMM) MASKS(LOAD_MASK)
+      VECTORS(LOAD_YMM, zmm) HIGH_VECTORS(LOAD_YMM) MASKS(LOAD_MASK)
       "4:\n"
       "ldmxcsr %c[mxcsr](%%rdi)\n"
       FORGET_RETURNS
@@ -112,14 +112,14 @@ __attribute__((naked)) static void enter(vt_cpu_state *cpu __attribute__((unused
       "jne 8f\n"
       "cmpl $0, %c[has_avx]-60(%%rbp)\n"
       "je 7f\n"
-      VECTORS(SAVE_YMM, ymm, 32)
+      VECTORS(SAVE_YMM, ymm)
       "vzeroupper\n"
       "jmp 9f\n"
       "7:\n"
-      VECTORS(SAVE_XMM, xmm, 16)
+      VECTORS(SAVE_XMM, xmm)
       "jmp 9f\n"
       "8:\n"
-      VECTORS(SAVE_YMM, zmm, 64) HIGH_VECTORS(SAVE_YMM) MASKS(SAVE_MASK)
+      VECTORS(SAVE_YMM, zmm) HIGH_VECTORS(SAVE_YMM) MASKS(SAVE_MASK)
       "vzeroupper\n"
       "9:\n"
       "cmpl $0, %c[uses_x87]-60(%%rbp)\n"

@@ -23,6 +23,14 @@ extension AddressSpace {
     }
   }
 
+  /// The same for a block's bytes in `[start, end)`, which lie in two pages at most.
+  public func markCode(from start: UInt64, to end: UInt64) {
+    let first = start >> Page.shift
+    let last = max(start, end &- 1) >> Page.shift
+    if !isCode(page: first) { markCode(first..<first &+ 1) }
+    if last != first && !isCode(page: last) { markCode(last..<last &+ 1) }
+  }
+
   /// The number of runs of tracked pages, for tests and statistics.
   public var trackedRunCount: Int { tracked.ranges.count }
 

@@ -1,6 +1,6 @@
-// Translates one block: decodes guest code from its head over conditional branches to the first unconditional transfer,
-// lets the templates in X64/ write host code, and records where each guest instruction begins. One pass, nothing is
-// revisited, so the time is linear in the guest code. Writes only into the room that the code cache gave.
+// Translates one block: lets the templates in X64/ write host code for its decoded instructions, and records where each
+// guest instruction begins. No analysis goes beyond the block, so the time is linear in the guest code. Writes only into the
+// room that the code cache gave.
 
 import CHost
 import X86
@@ -37,6 +37,8 @@ struct BlockTranslator {
   var address: UInt64
   var next: UInt64
   var isEnded = false
+  /// The current instruction's plan.
+  private(set) var plan = RowPlan(row: 0)
   var usesX87 = false
   var isWide = false
   let exceptions: TranslationExceptions
@@ -108,6 +110,7 @@ struct BlockTranslator {
     let block = finish(head, firstEntry)
     if indirectly {
       (cache.records[block].indirectEntry, cache.records[block].indirectDistance) = (entry, distance)
+      cache.tell(.indirectEntry, guest: start, guestSize: 0, Int(entry), Int(head))
     }
     return block
   }
@@ -154,6 +157,7 @@ struct BlockTranslator {
   private mutating func translate(
     _ instruction: Instruction, _ plan: RowPlan, _ bytes: UnsafePointer<UInt8>
   ) {
+    self.plan = plan
     if plan.usesX87 { usesX87 = true }
     if plan.isWide { isWide = true }
     if needsSettledStack(instruction, plan) { settleStackPointer() }
@@ -228,9 +232,7 @@ struct BlockTranslator {
     for number in firstSite..<cache.siteCount {
       if cache.sites[number].kind == .landing || cache.sites[number].kind == .indirect { continue }
       cache.sites[number].stub = host
-      assembler.byte(0xc7)
-      assembler.operands(0, .memory(.state(StateOffset.site)))
-      assembler.word32(Int32(truncatingIfNeeded: number))
+      assembler.storeState(constant: number, StateOffset.site)
       let place = assembler.jump()
       cache.patch(offset(place), to: 0)
       if cache.sites[number].patch == 0 { continue }
@@ -251,12 +253,7 @@ struct BlockTranslator {
   /// At the block's entry: takes all its instructions from the budget, or leaves when it does not reach. RCX is free.
   private mutating func beginCounting() {
     guard options.countsInstructions else { return }
-    assembler.loadState(HostRegister.scratch, StateOffset.remaining)
-    assembler.wide(
-      0x8d, HostRegister.scratch,
-      .memory(HostAddress(base: HostRegister.scratch, displacement: 0x1000, isGuest: false)))
-    charge = assembler.cursor - 4
-    assembler.storeState(HostRegister.scratch, StateOffset.remaining)
+    charge = addToRemaining()
     assembler.shiftRight(HostRegister.scratch, HostRegister.scratch, by: HostRegister.state)
     let enough = assembler.jumpIfScratchZero()
     jump(to: addSite(.budget, target: start, executed: 0))
@@ -281,12 +278,18 @@ struct BlockTranslator {
   /// Gives back what the block will not execute when it leaves here after `executed` instructions.
   mutating func refund(_ executed: Int) {
     guard options.countsInstructions else { return }
+    refunds.append(Refund(place: addToRemaining(), executed: executed))
+  }
+
+  /// Adds a number that is known only at the block's end to the budget; returns where its 32 bits are. The scratch register
+  /// holds the sum.
+  private mutating func addToRemaining() -> UnsafeMutablePointer<UInt8> {
     guarded = .none
     assembler.loadState(HostRegister.scratch, StateOffset.remaining)
-    assembler.wide(
-      0x8d, HostRegister.scratch,
-      .memory(HostAddress(base: HostRegister.scratch, displacement: 0x1000, isGuest: false)))
-    refunds.append(Refund(place: assembler.cursor - 4, executed: executed))
+    // Any number that needs 32 bits.
+    assembler.add(HostRegister.scratch, 0x1000)
+    let place = assembler.cursor - 4
     assembler.storeState(HostRegister.scratch, StateOffset.remaining)
+    return place
   }
 }

@@ -97,8 +97,6 @@ final class CodeCache {
   var statistics = TranslatorStatistics()
   /// Told of all code that is written; nil costs nothing.
   var observer: TranslationObserver?
-  /// Blocks added since everything was forgotten.
-  var blocksSinceFlush: Int { blockCount }
 
   /// Nil when the host refuses memory.
   init?(capacity wanted: Int) {

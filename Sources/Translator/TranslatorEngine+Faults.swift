@@ -8,15 +8,6 @@ import GuestMemory
 import X86
 
 extension TranslatorEngine {
-  /// Vector numbers (SDM volume 3, section 7.3.1).
-  private enum Vector {
-    static let invalidOpcode: UInt32 = 6
-    static let pageFault: UInt32 = 14
-    static let x87: UInt32 = 16
-    static let alignment: UInt32 = 17
-    static let simd: UInt32 = 19
-  }
-
   /// After `recover`: what the fault is for the guest; nil when execution simply goes on.
   func handleFault(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
     if let decoded = decode(cpu.pointee.rip), decoded.plan.isWide {
@@ -50,13 +41,11 @@ extension TranslatorEngine {
   }
 
   private func wideFault(_ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction) -> Exit? {
-    let report = cpu.pointee.translated
-    switch report.fault_trap {
-    case Vector.invalidOpcode: return .fault(Fault(trap: .invalidOpcode))
-    case Vector.x87: return .fault(Fault(trap: .x87FloatingPoint))
-    case Vector.simd: return .fault(Fault(trap: .simdFloatingPoint))
-    case Vector.alignment: return .fault(Fault(trap: .alignmentCheck))
-    case Vector.pageFault: return widePageFault(cpu, instruction)
+    let trap = Trap(rawValue: cpu.pointee.translated.fault_trap) ?? .generalProtection
+    switch trap {
+    case .invalidOpcode, .x87FloatingPoint, .simdFloatingPoint, .alignmentCheck:
+      return .fault(Fault(trap: trap))
+    case .pageFault: return widePageFault(cpu, instruction)
     default: return wideProtectionFault(cpu, instruction)
     }
   }
@@ -69,7 +58,7 @@ extension TranslatorEngine {
     guard address < memory.limit else {
       return .fault(Fault(trap: .pageFault, address: address, errorCode: error))
     }
-    if report.fault_signal == UInt32(hostBusSignal) {
+    if report.fault_signal == UInt32(HostSignal.bus) {
       return .fault(Fault(trap: .pageFault, address: address, errorCode: error, isBusError: true))
     }
     if isWrite && memory.handleWriteFault(address) {
@@ -118,8 +107,7 @@ extension TranslatorEngine {
     let size: UInt64
     switch last {
     case UInt8(ascii: "b"), UInt8(ascii: "8"): size = 1
-    case UInt8(ascii: "w"): size = 2
-    case UInt8(ascii: "6"): size = 2
+    case UInt8(ascii: "w"), UInt8(ascii: "6"): size = 2
     default: size = instruction.prefixes.contains(.w) ? 8 : 4
     }
     return UInt64(mask.trailingZeroBitCount) &* size
@@ -155,6 +143,3 @@ extension TranslatorEngine {
       ? cpu.pointee.fs_base : instruction.segment == .gs ? cpu.pointee.gs_base : 0
   }
 }
-
-/// SIGBUS.
-private let hostBusSignal = 7

@@ -29,7 +29,7 @@ public final class TranslatorEngine: GuestEngine {
   private var keptFlags: UInt64 = 0
   private var isWide = false
   private let hasAVX: Bool
-  /// Counted only when the options ask for it; else what the interpreter executed.
+  /// Counted only when the options ask for it; else 0.
   public private(set) var instructionCount: InstructionCount = 0
 
   /// Nil when the host lacks BMI2 or memory. The address space must be isolated when the options ask for guarding.
@@ -70,6 +70,10 @@ public final class TranslatorEngine: GuestEngine {
 
   public func flush() {
     interpreter.flush()
+    forgetTranslations()
+  }
+
+  private func forgetTranslations() {
     cache.flush()
     shadowStack.reset()
   }
@@ -125,20 +129,16 @@ public final class TranslatorEngine: GuestEngine {
       if let from, options.linksBlocks { cache.link(from, to: block) }
       return block
     }
-    let isDue = options.flushInterval.map { cache.blocksSinceFlush >= $0 } ?? false
-    let mustFlush = !cache.hasRoom || isDue
-    if mustFlush {
-      cache.flush()
-      shadowStack.reset()
-    }
+    let flushes = cache.statistics.flushes
     guard let block = translate(rip, cpu, indirectly: indirectly) else { return nil }
-    if let from, !mustFlush, options.linksBlocks { cache.link(from, to: block) }
+    if let from, cache.statistics.flushes == flushes, options.linksBlocks { cache.link(from, to: block) }
     return block
   }
 
   /// Translates the block at `rip`. What it needs of the state is in `usesX87` and `isWide`.
   func makeBlock(_ rip: UInt64, indirectly: Bool = false) -> Int? {
-    if !cache.hasRoom { flush() }
+    let isDue = options.flushInterval.map { cache.blockCount >= $0 } ?? false
+    if isDue || !cache.hasRoom { forgetTranslations() }
     measurement?.translationBegins()
     defer { measurement?.translationEnds() }
     var options = options
@@ -155,7 +155,8 @@ public final class TranslatorEngine: GuestEngine {
       untracked = nil
       untrackedBlock = block
     } else {
-      markCode(rip, translator.next)
+      // The address space has to tell when the code changes.
+      memory.markCode(from: rip, to: translator.next)
     }
     return block
   }
@@ -170,14 +171,6 @@ public final class TranslatorEngine: GuestEngine {
     }
     if isWide { cpu.pointee.translated.uses_zmm = 1 }
     return block
-  }
-
-  /// Code was translated from `start` to `end`: the address space has to tell when it changes.
-  private func markCode(_ start: UInt64, _ end: UInt64) {
-    let first = start &>> 12
-    let last = max(start, end &- 1) &>> 12
-    if !memory.isCode(page: first) { memory.markCode(first..<first &+ 1) }
-    if last != first && !memory.isCode(page: last) { memory.markCode(last..<last &+ 1) }
   }
 
   // MARK: Leaving
@@ -261,7 +254,7 @@ public final class TranslatorEngine: GuestEngine {
   private func enterIndirectly(_ cpu: UnsafeMutablePointer<CPUState>) {
     cache.statistics.indirectMisses &+= 1
     var none: Int?
-    guard options.linksBlocks, let block = find(cpu, &none),
+    guard options.linksBlocks, let block = find(cpu, &none, indirectly: true),
       let entry = CommonCode.indirectEntry(block, cache)
     else {
       return

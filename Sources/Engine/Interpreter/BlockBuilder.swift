@@ -41,7 +41,7 @@ struct BlockBuilder {
     fill(&writer)
     writer.finish()
     if writer.isUnfetchable || room == nil { return UnsafePointer(writer.operations) }
-    markCode(from: rip, to: writer.address)
+    memory.markCode(from: rip, to: writer.address)
     return cache.add(start: rip, end: writer.address, count: writer.count)
   }
 
@@ -65,13 +65,6 @@ struct BlockBuilder {
       case .needsMoreBytes: writer.appendFetchFault(code.faultAddress(writer.address))
       }
     }
-  }
-
-  private func markCode(from start: UInt64, to end: UInt64) {
-    let first = start &>> 12
-    let last = max(start, end &- 1) &>> 12
-    if !memory.isCode(page: first) { memory.markCode(first..<first &+ 1) }
-    if last != first && !memory.isCode(page: last) { memory.markCode(last..<last &+ 1) }
   }
 
   /// Bytes of the memory operand of the instruction at `rip`; 1 when it has none or no size.

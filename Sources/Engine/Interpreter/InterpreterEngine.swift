@@ -208,8 +208,8 @@ public final class InterpreterEngine: GuestEngine {
 }
 
 /// Linux signal numbers of host faults.
-enum HostSignal {
-  static let bus: Int32 = 7
+public enum HostSignal {
+  public static let bus: Int32 = 7
   static let floatingPoint: Int32 = 8
 }
 

@@ -3,7 +3,7 @@
 // The guard is f(r) = r >> (r >> 60), two SHRX by registers: numbers below 2^60 stay as they are, all others become numbers
 // below 2^60, and those that would lie in front of the window, [-2^46, 0), become numbers in [2^48, 2^49), which no address
 // is. So `f(base) + displacement` and `f(base + index * scale) + displacement` never reach host memory outside the window
-// and its guard areas, whether executed or speculated, and a wild address always faults (Docs/translator.md has the proof).
+// and its guard areas, whether executed or speculated, and a wild address always faults (Docs/translator-guard.md has the proof).
 
 import CHost
 import X86
@@ -25,8 +25,6 @@ enum GuardedAddress: Equatable {
 }
 
 extension BlockTranslator {
-  private static let noRegister = Instruction.none
-
   /// `instruction`'s memory operand as a host operand; computes into `register`, a scratch register. Nil when it is beyond
   /// the window for certain, so that the interpreter has to report it.
   mutating func place(_ instruction: Instruction, in register: UInt8) -> HostAddress? {
@@ -35,7 +33,7 @@ extension BlockTranslator {
     if isPlain && isStack && !options.treatsStackAsPointer {
       let displacement = Int32(truncatingIfNeeded: instruction.displacement)
       // What may leave its operand alone (masked moves, prefetches) proves nothing.
-      let isProof = displacement.magnitude <= 1 &<< 20 && !RowPlan(row: instruction.row).mayNotTouch
+      let isProof = displacement.magnitude <= 1 &<< 20 && !plan.mayNotTouch
       if isProof { isStackUnproven = false }
       if isStackUnproven { settleStack() }
       return HostAddress(base: HostRegister.guestStack, displacement: displacement &+ stackDelta)
@@ -85,7 +83,7 @@ extension BlockTranslator {
     if guarded == key && register == HostRegister.scratch && !isExact {
       return HostAddress(base: register, displacement: displacement &+ guardedOffset)
     }
-    if !options.isGuarded || loop.covers(instruction, RowPlan(row: instruction.row)) {
+    if !options.isGuarded || loop.covers(instruction, plan) {
       return placeUnguarded(instruction, in: register)
     }
     if !isExact, let address = placeNarrow(instruction, in: register) { return address }
@@ -94,8 +92,7 @@ extension BlockTranslator {
     } else {
       sum(instruction, into: register, displacement: isExact ? displacement : 0)
       if isExact { displacement = 0 }
-      assembler.shiftRight(other(register), register, by: HostRegister.state)
-      assembler.shiftRight(register, register, by: other(register))
+      applyGuard(register, into: register)
     }
     if register == HostRegister.secondScratch { guarded = .none }
     note(isExact ? .none : key, in: register)
@@ -104,11 +101,26 @@ extension BlockTranslator {
 
   /// register = f(guest register `number`).
   private mutating func guardRegister(_ number: UInt8, into register: UInt8) {
-    let source = holding(number, loadedInto: register)
+    applyGuard(holding(number, loadedInto: register), into: register)
+  }
+
+  /// register = f(source), both host registers; `register` is a scratch register.
+  mutating func applyGuard(_ source: UInt8, into register: UInt8) {
     let count = source == register ? other(register) : register
     if count == HostRegister.scratch { guarded = .none }
     assembler.shiftRight(count, source, by: HostRegister.state)
     assembler.shiftRight(register, source, by: count)
+  }
+
+  /// register = f(register) for a register that the guest goes on using; when that would change it, the block is left
+  /// through `site` instead.
+  mutating func guardInPlace(_ register: UInt8, else site: Int) {
+    guarded = .none
+    assembler.shiftRight(HostRegister.scratch, register, by: HostRegister.state)
+    let fine = assembler.jumpIfScratchZero()
+    jump(to: site)
+    assembler.completeShort(fine)
+    assembler.shiftRight(register, register, by: HostRegister.scratch)
   }
 
   /// Operands with registers below 2^32, and with RSP as base: one register, or none, has to be guarded. Nil when that does
@@ -227,8 +239,7 @@ extension BlockTranslator {
     assembler.loadState(other(register), isFS ? StateOffset.fsBase : StateOffset.gsBase)
     assembler.loadEffectiveAddress(
       register, HostAddress(base: register, index: other(register), isGuest: false))
-    assembler.shiftRight(other(register), register, by: HostRegister.state)
-    assembler.shiftRight(register, register, by: other(register))
+    applyGuard(register, into: register)
     return HostAddress(base: register)
   }
 

@@ -121,6 +121,12 @@ struct Assembler {
   mutating func loadState(_ register: UInt8, _ offset: Int32) { load(register, .state(offset)) }
   mutating func storeState(_ register: UInt8, _ offset: Int32) { store(register, .state(offset)) }
 
+  /// Stores 32 bits into a field of the CPU state.
+  mutating func storeState(constant: Int, _ offset: Int32) {
+    narrow(0xc7, 0, .memory(.state(offset)))
+    word32(Int32(truncatingIfNeeded: constant))
+  }
+
   mutating func loadEffectiveAddress(_ register: UInt8, _ address: HostAddress) {
     var address = address
     address.isGuest = false
@@ -151,26 +157,16 @@ struct Assembler {
 
   /// destination = source >> (count & 63), unsigned (BMI2).
   mutating func shiftRight(_ destination: UInt8, _ source: UInt8, by count: UInt8) {
-    vex2(0xf7, map: 2, prefix: 3, destination, source, vvvv: count)
+    vector(false, map: 2, prefix: 3, w: true, length: 0, 0xf7, destination, count, .register(source))
   }
 
   /// destination = source rotated right (BMI2).
   mutating func rotate(_ destination: UInt8, _ source: UInt8, right count: UInt8) {
-    vex2(0xf0, map: 3, prefix: 3, destination, source, vvvv: 0)
+    vector(false, map: 3, prefix: 3, w: true, length: 0, 0xf0, destination, 0, .register(source))
     byte(count)
   }
 
-  private mutating func vex2(
-    _ opcode: UInt8, map: UInt8, prefix: UInt8, _ reg: UInt8, _ rm: UInt8, vvvv: UInt8
-  ) {
-    byte(0xc4)
-    byte((~reg &>> 3 & 1) &<< 7 | 0x40 | (~rm &>> 3 & 1) &<< 5 | map)
-    byte(0x80 | (~vvvv & 15) &<< 3 | prefix)
-    byte(opcode)
-    byte(0xc0 | (reg & 7) &<< 3 | rm & 7)
-  }
-
-  /// A vector instruction in VEX or EVEX form; `prefix` as VEX.pp, `length` 0, 1, 2 for 128, 256, 512 bits.
+  /// An instruction in VEX or EVEX form; `prefix` as VEX.pp, `length` 0, 1, 2 for 128, 256, 512 bits.
   mutating func vector(
     _ isEVEX: Bool, map: UInt8, prefix: UInt8, w: Bool, length: UInt8, _ opcode: UInt8, _ reg: UInt8,
     _ vvvv: UInt8, _ operand: HostOperand

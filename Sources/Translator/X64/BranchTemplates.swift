@@ -183,9 +183,7 @@ extension BlockTranslator {
   private mutating func noteIndirect(stack: Int32) {
     let number = addSite(.indirect, target: address, executed: count &- 1)
     cache.sites[number].stack = stack
-    assembler.byte(0xc7)
-    assembler.operands(0, .memory(.state(StateOffset.indirectSite)))
-    assembler.word32(Int32(truncatingIfNeeded: number))
+    assembler.storeState(constant: number, StateOffset.indirectSite)
   }
 
   /// Jumps to the block of the guest address in the second scratch register, through the table of indirect entries.

@@ -12,9 +12,7 @@ enum CommonCode {
     for byte: UInt8 in [0xff, 0x25, 0, 0, 0, 0] { assembler.byte(byte) }
     assembler.word64(UInt64(UInt(bitPattern: vt_translated_exit_address())))
     cache.missStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
-    assembler.byte(0xc7)
-    assembler.operands(0, .memory(.state(StateOffset.site)))
-    assembler.word32(Int32(VT_EXIT_INDIRECT))
+    assembler.storeState(constant: Int(VT_EXIT_INDIRECT), StateOffset.site)
     let leave = assembler.jump()
     cache.patch(UInt32(truncatingIfNeeded: leave - cache.writable), to: 0)
     // A host RET has taken the lowest entry, this code's address: it is put back by moving the pointer.

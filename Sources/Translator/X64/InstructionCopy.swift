@@ -300,15 +300,12 @@ extension BlockTranslator {
       // An opcode that holds a register number has it in the low three bits; others are equal to the guest's.
       assembler.byte(
         instruction.opcode & 0xf8
-          | (RowPlan(row: instruction.row).isGeneral(.opcode) ? fields.opcode & 7 : instruction.opcode & 7))
+          | (plan.isGeneral(.opcode) ? fields.opcode & 7 : instruction.opcode & 7))
       return
     }
     assembler.bytes(bytes, opcode..<Int(instruction.modRMOffset))
-    assembler.operands(modRMReg(instruction, fields), operand)
+    assembler.operands(fields.reg, operand)
   }
-
-  /// ModRM.reg: a register, or the part of the opcode that was there.
-  private func modRMReg(_ instruction: Instruction, _ fields: EncodedFields) -> UInt8 { fields.reg }
 
   private mutating func emitVEX(
     _ instruction: Instruction, _ bytes: UnsafePointer<UInt8>, _ fields: EncodedFields, _ operand: HostOperand

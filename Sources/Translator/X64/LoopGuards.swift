@@ -2,9 +2,10 @@
 // registers of its memory operands in place; backward branches go behind the prologue.
 //
 // That is enough when, from one iteration to the next, such a register does not change, or changes by constants, or is
-// written with 32 bits, or is a copy of such a register. An operand that is accessed in every iteration then moves by less than a guard area between two
-// accesses: before it can pass a guard area it lies within it, and faults. The processor cannot run ahead of the fault by
-// more than its reorder window, some hundred instructions, each of which moves an address by at most `mostStep`.
+// written with 32 bits, or is a copy of such a register. An operand that is accessed in every iteration then moves by less
+// than a guard area between two accesses: before it can pass a guard area it lies within it, and faults. The processor
+// cannot run ahead of the fault by more than its reorder window, some hundred instructions, each of which moves an address
+// by at most `mostStep`.
 // Everything else is guarded where it stands.
 
 import X86
@@ -256,11 +257,7 @@ extension BlockTranslator {
   mutating func guardLoop() {
     for number: UInt8 in 0..<16 where loop.registers &>> UInt16(number) & 1 != 0 {
       let register = holding(number, loadedInto: HostRegister.secondScratch)
-      assembler.shiftRight(HostRegister.scratch, register, by: HostRegister.state)
-      let fine = assembler.jumpIfScratchZero()
-      jump(to: addSite(.wildLoop, target: start, executed: 0))
-      assembler.completeShort(fine)
-      assembler.shiftRight(register, register, by: HostRegister.scratch)
+      guardInPlace(register, else: addSite(.wildLoop, target: start, executed: 0))
       if register == HostRegister.secondScratch {
         assembler.storeState(register, StateOffset.general(number))
       }

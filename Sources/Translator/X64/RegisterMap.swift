@@ -1,5 +1,5 @@
 // Which host register holds which guest register while translated code runs. Fixed for all blocks, so that any block can
-// jump to any other; Docs/translator.md has the measurements behind the choice.
+// jump to any other; Docs/translator.md has the reasons for the choice.
 //
 //     guest  rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11  r12 … r15
 //     host   rax r13 rdx rbx r15 r14 rsi rdi r8 r9 r10 r11  in the CPU state
@@ -34,7 +34,6 @@ enum HostRegister {
 
 /// Guest registers by number that templates name.
 enum GuestRegister {
-  static let rax: UInt8 = 0
   static let rcx: UInt8 = 1
   static let rsp: UInt8 = 4
   static let rbp: UInt8 = 5

@@ -58,12 +58,7 @@ extension BlockTranslator {
   mutating func guardStack(goingOnAt target: UInt64, executed: Int) {
     isStackUnproven = false
     guard options.isGuarded else { return }
-    guarded = .none
-    assembler.shiftRight(HostRegister.scratch, HostRegister.guestStack, by: HostRegister.state)
-    let fine = assembler.jumpIfScratchZero()
-    jump(to: addSite(.wildStack, target: target, executed: executed))
-    assembler.completeShort(fine)
-    assembler.shiftRight(HostRegister.guestStack, HostRegister.guestStack, by: HostRegister.scratch)
+    guardInPlace(HostRegister.guestStack, else: addSite(.wildStack, target: target, executed: executed))
   }
 
   /// Guest memory at RSP + `offset`.
@@ -118,8 +113,7 @@ extension BlockTranslator {
   mutating func leaveFrame(_ instruction: Instruction) {
     guard instruction.operandSize == 64 else { return interpret() }
     if options.isGuarded {
-      assembler.shiftRight(HostRegister.scratch, HostRegister.guestFrame, by: HostRegister.state)
-      assembler.shiftRight(HostRegister.scratch, HostRegister.guestFrame, by: HostRegister.scratch)
+      applyGuard(HostRegister.guestFrame, into: HostRegister.scratch)
     } else {
       assembler.move(HostRegister.scratch, HostRegister.guestFrame)
     }

@@ -45,10 +45,6 @@ extension BlockTranslator {
   /// The pointer stays as it is when it is harmless; else the interpreter executes the instruction.
   private mutating func guardPointer(_ register: UInt8) {
     guard options.isGuarded else { return }
-    assembler.shiftRight(HostRegister.scratch, register, by: HostRegister.state)
-    let fine = assembler.jumpIfScratchZero()
-    jump(to: addSite(.interpret, target: address, executed: count &- 1))
-    assembler.completeShort(fine)
-    assembler.shiftRight(register, register, by: HostRegister.scratch)
+    guardInPlace(register, else: addSite(.interpret, target: address, executed: count &- 1))
   }
 }
