@@ -26,14 +26,19 @@ fi
 
 as_root=()
 if [ "$(id -u)" != 0 ]; then as_root=(sudo -n); fi
-export DEBIAN_FRONTEND=noninteractive
-install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}")
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+root() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "$@" </dev/null >>"$log" 2>&1; }
+install() { root apt-get -o DPkg::Lock::Timeout=120 install -y -qq --no-install-recommends "${missing[@]}"; }
+
+# The package manager may have been cut off before our turn (a machine stopped in the middle of an installation), and its
+# lists may be old: mend both before the second attempt.
+mend() {
+  root dpkg --configure -a || true
+  root apt-get -o DPkg::Lock::Timeout=120 install -f -y -qq || true
+  root apt-get update -qq || true
+}
+
 echo "packages: installing ${missing[*]}"
-if ! "${install[@]}" </dev/null >/tmp/install-packages.$$.log 2>&1; then
-  "${as_root[@]}" apt-get update -qq </dev/null >>/tmp/install-packages.$$.log 2>&1 || true
-  if ! "${install[@]}" </dev/null >>/tmp/install-packages.$$.log 2>&1; then
-    cat /tmp/install-packages.$$.log >&2
-    exit 1
-  fi
-fi
-rm -f /tmp/install-packages.$$.log
+install || { mend; install; } || { cat "$log" >&2; exit 1; }
