@@ -120,6 +120,9 @@ static void forget_library_vdso(void) {
   _dl_sysinfo_map = NULL;
 }
 
+/// What the kernel has been told; `brk` is 0 when it does not listen.
+static struct prctl_mm_map told;
+
 /// Tells the kernel where arguments and environment lie now, for ps(1). Needs no privilege; a kernel without
 /// CONFIG_CHECKPOINT_RESTORE refuses, and then the process has no command line there.
 static void tell_kernel(const vt_kernel_block *block, uint64_t distance) {
@@ -133,7 +136,7 @@ static void tell_kernel(const vt_kernel_block *block, uint64_t distance) {
   environment_end = environment;
   for (char **word = block->environment; *word != NULL; word++)
     environment_end = (uintptr_t)*word + distance + strlen(*word) + 1;
-  struct prctl_mm_map map = {
+  told = (struct prctl_mm_map){
     .start_code = (uintptr_t)&__ehdr_start, .end_code = (uintptr_t)&etext,
     .start_data = (uintptr_t)&etext, .end_data = (uintptr_t)&edata,
     .start_brk = thread > (uintptr_t)&end && thread <= brk ? thread : ((uintptr_t)&end | 4095) + 1, .brk = brk,
@@ -141,7 +144,21 @@ static void tell_kernel(const vt_kernel_block *block, uint64_t distance) {
     .arg_start = arguments, .arg_end = environment, .env_start = environment, .env_end = environment_end,
     .exe_fd = (uint32_t)-1,
   };
-  vt_syscall6(SYS_PRCTL, PR_SET_MM, PR_SET_MM_MAP, (int64_t)&map, sizeof map, 0, 0);
+  if (vt_syscall6(SYS_PRCTL, PR_SET_MM, PR_SET_MM_MAP, (int64_t)&told, sizeof told, 0, 0) != 0) told.brk = 0;
+}
+
+int vt_kernel_tell_guest(
+    uint64_t arguments, uint64_t arguments_end, uint64_t environment, uint64_t environment_end, const void *vector,
+    uint32_t size) {
+  if (told.brk == 0) return -1;
+  told.brk = (uint64_t)vt_syscall6(SYS_BRK, 0, 0, 0, 0, 0, 0);
+  told.arg_start = arguments;
+  told.arg_end = arguments_end;
+  told.env_start = environment;
+  told.env_end = environment_end;
+  told.auxv = (void *)(uintptr_t)vector;
+  told.auxv_size = size;
+  return (int)vt_syscall6(SYS_PRCTL, PR_SET_MM, PR_SET_MM_MAP, (int64_t)&told, sizeof told, 0, 0);
 }
 
 void vt_kernel_block_move(const vt_kernel_block *block, uint64_t target, int forget_vdso) {
@@ -195,6 +212,13 @@ __asm__(
     "  .cfi_endproc\n"
     ".size vt_run_on_stack, .-vt_run_on_stack\n");
 #else
+int vt_kernel_tell_guest(
+    uint64_t arguments, uint64_t arguments_end, uint64_t environment, uint64_t environment_end, const void *vector,
+    uint32_t size) {
+  (void)arguments, (void)arguments_end, (void)environment, (void)environment_end, (void)vector, (void)size;
+  return -1;
+}
+
 int vt_kernel_block_is_movable(void) { return 0; }
 
 void vt_kernel_block_move(const vt_kernel_block *block, uint64_t target, int forget_vdso) {

@@ -68,6 +68,27 @@ extension AddressSpace {
     _ = try map(request)
   }
 
+  /// Has the host put something of its own where `request` says, such as the shared memory of shmat(2). `body` gets the host
+  /// address and returns the host's answer, below zero for an error. Returns the guest address; throws as `map` does.
+  public func attach(
+    _ request: MapRequest, _ identity: Backing, _ body: (_ address: UInt64) -> Int64
+  ) throws(MemoryError) -> UInt64 {
+    guard request.size != 0 else { throw .invalid }
+    guard let size = Page.up(request.size), size <= limit else { throw .noMemory }
+    let start = try place(request, size)
+    let end = start &+ size
+    codeWillChange(from: start, to: end)
+    let result = body(hostBase &+ start)
+    if result < 0, result > -4096 { try AddressSpace.check(result) }
+    table.remove(start, end)
+    let region = Region(
+      start: start, end: end, permissions: request.permissions, flags: request.flags,
+      backing: intern(identity))
+    table.insert(region)
+    if region.permissions.contains(.write) { dropAliases(of: region) }
+    return start
+  }
+
   private func place(_ request: MapRequest, _ size: UInt64) throws(MemoryError) -> UInt64 {
     switch request.placement {
     case .fixed, .fixedNoReplace:
@@ -98,6 +119,12 @@ extension AddressSpace {
     guard let next = table.region(endingAbove: start) else { return true }
     let gap = next.flags.contains(.growsDown) ? AddressSpace.stackGap : 0
     return next.start >= gap && next.start &- gap >= end
+  }
+
+  /// Lets the search for room begin `distance` bytes below its usual place (address space randomisation).
+  public func moveSearchTop(down distance: UInt64) {
+    let usual = limit &- (1 << 30)
+    searchTop = distance < usual ? usual &- Page.down(distance) : usual
   }
 
   /// The address that a mapping of `size` bytes without a wish gets. Throws ENOMEM.

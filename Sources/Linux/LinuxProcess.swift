@@ -45,6 +45,10 @@ public struct ProcessOptions {
   /// AT_HWCAP and AT_HWCAP2 of the guest's CPU (see `LoadRequest`).
   public var hardwareCapabilities: UInt32 = 0
   public var hardwareCapabilities2: UInt32 = 0
+  /// What /proc/cpuinfo says of the guest's processor: lines that replace the host's of the same name. Asked when needed.
+  public var describeProcessor: (() -> [(name: String, value: String)])?
+  /// Place programs, their stacks and their mappings differently each time.
+  public var randomizesAddresses = false
 
   public init() {}
 }
@@ -82,6 +86,10 @@ public final class LinuxProcess {
   var registersReplaced = false
   /// `clear_child_tid` (set_tid_address(2)).
   var clearChildThread: UInt64 = 0
+  /// The host shows the guest's arguments, environment and auxiliary vector under /proc/PID.
+  var toldKernel = false
+  /// The parent's memory, while a child of vfork(2) works in it.
+  var borrowed: MemoryLoan?
   /// Head of the robust futex list (get_robust_list(2)); kept for asking only.
   var robustList: UInt64 = 0
 
@@ -204,6 +212,12 @@ public final class LinuxProcess {
   /// Writes Vitrine's own words to standard error, unless the guest has made descriptor 2 something else by now.
   public func writeDiagnostic(_ text: String) {
     if let now = fileBehind(2), let before = standardError, now == before { write(text, to: 2) }
+  }
+
+  /// The number of the call that is being handled; for handlers that serve several.
+  var callNumber: Int64 {
+    guard let cpu else { return -1 }
+    return Int64(bitPattern: GuestRegisters(cpu)[.rax])
   }
 
   /// Device and inode of an open descriptor.

@@ -14,6 +14,8 @@ struct PrivateDescriptors {
   }
 
   mutating func insert(_ descriptor: Int32) { numbers.append(descriptor) }
+
+  mutating func remove(_ descriptor: Int32) { numbers.removeAll { $0 == descriptor } }
 }
 
 /// Host memory for rewritten paths, one buffer an argument; kept as long as the process.
@@ -34,8 +36,8 @@ struct PathBuffers {
 
 extension LinuxProcess {
   /// Moves a descriptor to a high number with close-on-exec and hides it from the guest. Returns the new number, or the
-  /// old one when there is no room.
-  public func hide(_ descriptor: Int32) -> Int32 {
+  /// old one when there is no room. The standard streams stay open under their own numbers, too, unless `movesStandard`.
+  public func hide(_ descriptor: Int32, movesStandard: Bool = false) -> Int32 {
     let duplicateCloseOnExec: UInt64 = 1030
     var lowest: UInt64 = 1000
     while lowest >= 125 {
@@ -43,7 +45,7 @@ extension LinuxProcess {
       if moved >= 0 {
         let number = Int32(truncatingIfNeeded: moved)
         descriptors.insert(number)
-        if descriptor > 2 { _ = host.call(3, UInt64(UInt32(bitPattern: descriptor))) }
+        if descriptor > 2 || movesStandard { _ = host.call(3, UInt64(UInt32(bitPattern: descriptor))) }
         return number
       }
       lowest /= 2
@@ -51,40 +53,18 @@ extension LinuxProcess {
     return descriptor
   }
 
+  /// Closes one of Vitrine's own descriptors.
+  func closeHidden(_ descriptor: Int32) {
+    _ = host.call(3, UInt64(UInt32(bitPattern: descriptor)))
+    descriptors.remove(descriptor)
+  }
+
   /// What to give the host for a path argument: the guest's own bytes, or a rewritten copy when the path names the
   /// process's executable through /proc.
   func hostPath(_ pointer: UInt64, buffer index: Int) -> UInt64 {
-    if let special = selfReference(pointer), special == .executable,
-      let copy = pathBuffers.fill(index, options.executable)
-    {
+    if let executable = executableReference(pointer), let copy = pathBuffers.fill(index, executable) {
       return address(of: copy)
     }
     return memory.hostArgument(pointer)
-  }
-
-  /// Files under /proc that describe the calling process.
-  enum SelfReference { case executable, maps, commandLine }
-
-  /// Which of them the guest's path names, if any.
-  func selfReference(_ pointer: UInt64) -> SelfReference? {
-    let prefix: UInt64 = 0x2f63_6f72_702f  // "/proc/", little endian, six bytes
-    guard let head = memory.load(UInt64.self, at: pointer), head & 0xffff_ffff_ffff == prefix,
-      let path = try? memory.cString(at: GuestAddress(pointer), limit: 64)
-    else { return nil }
-    var rest = path.dropFirst(6)
-    let process = Array(String(host.call(39)).utf8)
-    if rest.starts(with: "self/".utf8) {
-      rest = rest.dropFirst(5)
-    } else if rest.starts(with: "thread-self/".utf8) {
-      rest = rest.dropFirst(12)
-    } else if rest.starts(with: process + [47]) {
-      rest = rest.dropFirst(process.count + 1)
-    } else {
-      return nil
-    }
-    if rest.elementsEqual("exe".utf8) { return .executable }
-    if rest.elementsEqual("maps".utf8) { return .maps }
-    if rest.elementsEqual("cmdline".utf8) { return .commandLine }
-    return nil
   }
 }

@@ -7,7 +7,9 @@ enum Structures {
     switch String(decoding: name, as: UTF8.self) {
     case "int", "uint", "pid", "uid", "gid", "socklen", "wstatus": return 4
     case "long", "ulong", "off", "time", "sigset", "pipe", "winsize", "addr": return 8
-    case "timespec", "timeval", "rlimit", "utimbuf", "mqattr": return 16
+    case "timespec", "timeval", "rlimit", "utimbuf", "range": return 16
+    case "mqattr": return 64
+    case "cachestat": return 40
     case "timespecs", "timevals": return 32
     case "timezone", "pollfd", "sched_param": return 8
     case "itimerval", "itimerspec", "tms", "sigaction", "flock": return 32
@@ -17,6 +19,9 @@ enum Structures {
     case "statfs": return 120
     case "sysinfo": return 112
     case "utsname": return 390
+    case "ustat": return 32
+    case "shmid": return 112
+    case "msqid": return 120
     case "siginfo", "fdset": return 128
     case "epoll_event": return 12
     case "timex": return 208

@@ -38,6 +38,8 @@ struct SystemCall {
   var signature: StaticString
   var traits: SystemCallTraits
   var handler: SystemCallHandler?
+  /// Why the call is not supported; nil for a call that is. Docs/linux.md lists them.
+  var refusal: StaticString?
 }
 
 /// One argument of a parsed signature.
@@ -145,6 +147,9 @@ struct SystemCallTable {
     defineEvents()
     defineSockets()
     defineSystem()
+    defineInterprocess()
+    defineMounts()
+    defineRefused()
   }
 
   subscript(number: UInt64) -> SystemCall? {
@@ -165,5 +170,14 @@ struct SystemCallTable {
   ) {
     calls[number] = SystemCall(
       number: number, name: name, signature: signature, traits: traits, handler: handler)
+  }
+
+  /// Declares a call that always fails, with what `handler` returns, and says why.
+  mutating func refuse(
+    _ number: Int, _ name: StaticString, _ signature: StaticString, _ handler: @escaping SystemCallHandler,
+    _ reason: StaticString
+  ) {
+    define(number, name, signature, [], handler)
+    calls[number]?.refusal = reason
   }
 }

@@ -139,13 +139,12 @@ public final class UserMachine {
     let extended = CPUID.registers(level: level, leaf: 7, subleaf: 0)
     // AT_HWCAP2 bit 1: user space may use RDFSBASE and its like.
     options.hardwareCapabilities2 = extended.ebx & 1 != 0 ? 2 : 0
+    options.describeProcessor = { ProcessorText.lines(level) }
+    options.randomizesAddresses = configuration.randomizeAddresses
     let process = LinuxProcess(memory: memory, host: host, options: options)
     process.extendedState = FrameState.access
-    var request = process.loadRequest(
+    let request = process.loadRequest(
       path: configuration.program, arguments: configuration.arguments, environment: configuration.environment)
-    if configuration.randomizeAddresses {
-      request.slide = (stack: request.random.0 & 0xffff, image: request.random.1 & 0xfffff)
-    }
     do {
       let executable = try Executable(request, limit: memory.limit, stackLimit: memory.stackLimit)
       _ = try process.start(executable, cpu)

@@ -27,7 +27,7 @@ enum HelpText {
 
     \(usage)
     commands:
-      run           run a statically linked program
+      run           run a program
       disassemble   print the machine code of a program
       help          explain a command
 
@@ -39,12 +39,12 @@ enum HelpText {
     """
 
   static let run = """
-    vitrine run - run a statically linked x86-64 Linux program
+    vitrine run - run an x86-64 Linux program
 
     \(runUsage)
-    PROGRAM is a static or static-PIE ELF file, or a script whose #! line names
-    one. A name without a slash is looked for in the current directory, then in
-    PATH. Everything after PROGRAM belongs to the program. The program gets
+    PROGRAM is an ELF file, dynamically linked or static, or a script whose #!
+    line names one. A name without a slash is looked for in PATH, then in the
+    current directory. Everything after PROGRAM belongs to the program. The program gets
     Vitrine's environment and its standard streams.
 
     options:

@@ -130,23 +130,23 @@ enum RunCommand {
     environment.removeAll { $0.starts(with: name + [61]) }
   }
 
-  /// A name without a slash is taken from the current directory, else from PATH.
+  /// A name without a slash is looked for in PATH, as execvp(3) does it, and then in the current directory.
   static func locate(_ program: [UInt8], _ process: ProcessArguments) -> [UInt8] {
-    func exists(_ path: [UInt8]) -> Bool {
-      (path.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { buffer in
-        guard let pointer = buffer.baseAddress else { return false }
-        return access(pointer, F_OK) == 0
-      }
-    }
-    if program.contains(47) || exists(program) { return program }
-    for folder in (process.value(of: "PATH") ?? []).split(separator: 58) {
-      let candidate = folder + [47] + program
-      let isProgram = (candidate.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { buffer in
-        buffer.baseAddress.map { access($0, X_OK) == 0 } ?? false
-      }
-      if isProgram { return Array(candidate) }
+    if program.contains(47) { return program }
+    for folder in (process.value(of: "PATH") ?? []).split(separator: 58, omittingEmptySubsequences: false) {
+      let candidate = folder.isEmpty ? program : folder + [47] + program
+      if isProgram(Array(candidate)) { return Array(candidate) }
     }
     return program
+  }
+
+  /// A regular file that may be executed.
+  private static func isProgram(_ path: [UInt8]) -> Bool {
+    (path.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { buffer in
+      var status = stat()
+      guard let name = buffer.baseAddress, stat(name, &status) == 0 else { return false }
+      return status.st_mode & S_IFMT == S_IFREG && access(name, X_OK) == 0
+    }
   }
 
   /// Says what there is to say and chooses the exit code.

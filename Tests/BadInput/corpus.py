@@ -67,9 +67,12 @@ def layouts(whole):
     yield Case("arm64", image.patched(whole, 18, 183, 2), "error", "Arm64")
     yield Case("big-endian", image.patched(whole, 5, 2, 1), "error", "big-endian")
     third = second + size
-    for name, path in [("plain", b"/lib64/ld-linux-x86-64.so.2\0"), ("control", b"\x1b[2J\n\0"), ("no-zero", b"/x")]:
+    for name, path, expected, text in [
+            ("plain", b"/lib64/ld-linux-x86-64.so.2\0", "any", ""), ("control", b"\x1b[2J\n\0", "error", "PT_INTERP"),
+            ("no-zero", b"/x", "error", "p_filesz"), ("folder", b"/tmp\0", "error", "is a directory"),
+            ("script", b"/usr/bin/ldd\0", "error", "not an ELF program"), ("device", b"/dev/null\0", "error", "not a regular")]:
         header = image.program_header(kind=3, flags=4, offset=len(whole), file_size=len(path), memory_size=len(path))
-        yield Case(f"interpreter-{name}", whole[:third] + header + whole[third + size:] + path, "error", "PT_INTERP")
+        yield Case(f"interpreter-{name}", whole[:third] + header + whole[third + size:] + path, expected, text)
     header = image.program_header(kind=3, offset=1 << 62, file_size=20)
     yield Case("interpreter-far", whole[:third] + header + whole[third + size:], "error", "p_offset")
     header = image.program_header(kind=3, offset=0, file_size=1)

@@ -129,7 +129,7 @@ def can_tell_kernel():
 
 
 def problem_of(child, bits, guest, command, environment, old_stack):
-    """Looks at the process at each of its two stops. `old_stack`: also for what points there."""
+    """Looks at the process at each of its two stops; the kernel has been told the guest's words. `old_stack`: also for what points there."""
     for _ in range(2):
         if not select.select([child.stdout], [], [], 20)[0] or child.stdout.read(1) == b"":
             return "the guest did not come that far"
@@ -137,7 +137,7 @@ def problem_of(child, bits, guest, command, environment, old_stack):
         if problem:
             return problem
         if can_tell_kernel():
-            if words_of(child.pid, "cmdline") != [word.encode() for word in command]:
+            if words_of(child.pid, "cmdline") != [word.encode() for word in command[2:]]:
                 return "/proc/PID/cmdline is wrong"
             if sorted(words_of(child.pid, "environ")) != sorted(f"{k}={v}".encode() for k, v in environment.items()):
                 return "/proc/PID/environ is wrong"

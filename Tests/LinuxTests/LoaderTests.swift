@@ -111,13 +111,6 @@ private let headerCases: [HeaderCase] = [
     #expect(complaint(image.bytes()) == "accepted")
   }
 
-  @Test func namesTheInterpreter() {
-    var image = TestImage(size: 0x400)
-    image.segments.append(TestSegment(type: 3, offset: 0x300, fileSize: 8, memorySize: 8, alignment: 1))
-    let bytes = image.bytes([(0x300, Array("/lib/ld\0".utf8))])
-    #expect(complaint(bytes).contains("dynamically linked (PT_INTERP = /lib/ld)"))
-  }
-
   @Test func loadsSegmentsAndClearsBss() throws {
     var image = TestImage(size: 0x1400)
     image.segments.append(

@@ -25,6 +25,12 @@ int vt_kernel_block_is_movable(void);
 /// and the kernel (/proc/PID/cmdline and environ) keep: nothing uses the old block afterwards, except the frames of the
 /// calling functions. With `forget_vdso` nothing uses the vdso either.
 void vt_kernel_block_move(const vt_kernel_block *block, uint64_t target, int forget_vdso);
+/// Tells the kernel where the guest's argument and environment strings lie (host addresses), and its auxiliary vector of `size`
+/// bytes, so that /proc/PID/cmdline, environ and auxv are the guest's. 0; otherwise those files stay as they are: after
+/// something else than `vt_kernel_block_move`, or on a kernel that does not listen.
+int vt_kernel_tell_guest(
+    uint64_t arguments, uint64_t arguments_end, uint64_t environment, uint64_t environment_end, const void *vector,
+    uint32_t size);
 /// Calls `function(context)` on the stack that ends at `top`. The frames of the callers are lost.
 _Noreturn void vt_run_on_stack(uint64_t top, void (*function)(void *context), void *context);
 #endif

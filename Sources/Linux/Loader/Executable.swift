@@ -1,17 +1,37 @@
 // A program that has passed all checks that need no memory: files opened, scripts followed to their
 // interpreter, headers read, arguments counted. execve(2) replaces the old program only after this has
-// succeeded; `load(into:)` is the second half. The dynamic loader (PT_INTERP) will be a second image placed
-// by the same `ImagePlacement`.
+// succeeded; `load(into:)` is the second half. The dynamic loader that a program names (PT_INTERP) is a second
+// image, checked and placed by the same code.
 import GuestMemory
+
+/// One checked ELF file.
+public struct ProgramImage {
+  public let file: ExecutableFile
+  public let header: ELFHeader
+  public let programHeaders: ProgramHeaders
+
+  var path: [UInt8] { file.identity.path }
+
+  /// Checks a file whose first bytes are `head`.
+  init(_ file: ExecutableFile, head: [UInt8], limit: UInt64) throws(LoadError) {
+    self.file = file
+    header = try ELFHeader(head, path: file.identity.path, fileSize: file.size)
+    programHeaders = try ProgramHeaders(of: header, in: file, limit: limit)
+  }
+}
 
 /// A checked program, not yet in memory.
 public struct Executable {
   /// The request, with `arguments` rewritten by `#!` lines.
   public let request: LoadRequest
-  /// The ELF file.
-  public let file: ExecutableFile
-  public let header: ELFHeader
-  public let programHeaders: ProgramHeaders
+  /// The program.
+  public let image: ProgramImage
+  /// The dynamic loader that it asks for (PT_INTERP), which starts in its stead.
+  public let interpreter: ProgramImage?
+
+  public var file: ExecutableFile { image.file }
+  public var header: ELFHeader { image.header }
+  public var programHeaders: ProgramHeaders { image.programHeaders }
 
   /// Linux follows a script to a script to a … this many times.
   private static let maximumScriptDepth = 5
@@ -27,9 +47,7 @@ public struct Executable {
       let opened = try Executable.open(path)
       let head = opened.read(at: 0, count: ScriptLine.limit)
       if !ScriptLine.hasMagic(head) {
-        header = try ELFHeader(head, path: path, fileSize: opened.size)
-        programHeaders = try ProgramHeaders(of: header, in: opened, limit: limit)
-        file = opened
+        image = try ProgramImage(opened, head: head, limit: limit)
         break
       }
       guard let line = ScriptLine(head) else { throw .badScript(path: path) }
@@ -42,12 +60,25 @@ public struct Executable {
       path = line.interpreter
     }
     self.request = current
-    if let interpreter = programHeaders.interpreter {
-      var name = file.read(at: interpreter.offset, count: Int(truncatingIfNeeded: interpreter.size))
-      if let zero = name.firstIndex(of: 0) { name.removeSubrange(zero...) }
-      throw .dynamicallyLinked(path: path, interpreter: name)
-    }
+    interpreter = try Executable.interpreter(of: image, limit: limit)
     try InitialStack.checkSize(of: current, stackLimit: stackLimit)
+  }
+
+  /// Opens and checks the file that PT_INTERP names. A relative name starts at the working directory, as in Linux.
+  private static func interpreter(of image: ProgramImage, limit: UInt64) throws(LoadError) -> ProgramImage? {
+    guard let place = image.programHeaders.interpreter else { return nil }
+    let name = image.file.read(at: place.offset, count: Int(truncatingIfNeeded: place.size))
+    guard name.last == 0 else {
+      throw .field(
+        path: image.path, name: "p_filesz", segment: place.index, value: place.size,
+        problem: "the interpreter's path does not end with a zero byte (PT_INTERP)")
+    }
+    do {
+      let opened = try Executable.open(Array(name.prefix { $0 != 0 }))
+      return try ProgramImage(opened, head: opened.read(at: 0, count: ELFHeader.size), limit: limit)
+    } catch {
+      throw .interpreter(program: image.path, error)
+    }
   }
 
   private static func open(_ path: [UInt8]) throws(LoadError) -> ExecutableFile {
@@ -64,19 +95,32 @@ public struct Executable {
     return file
   }
 
-  /// Places the program into the empty `space`, builds its stack and starts the program break.
+  /// Places the program into the empty `space`, builds its stack and starts the program break. With a dynamic loader,
+  /// that is what runs first: AT_BASE tells it where it is, AT_PHDR and AT_ENTRY where the program is.
   public func load(into space: AddressSpace) throws(LoadError) -> LoadedProgram {
-    let placement = ImagePlacement(executable: self)
+    space.moveSearchTop(down: (request.slide.mappings &* Page.size) & ((space.limit >> 6) &- 1))
+    let placement = ImagePlacement(image: image, slide: request.slide.image)
     let bias = try placement.place(in: space)
     space.startBreak(at: programHeaders.highest &+ bias)
+    var entry = header.entry &+ bias
+    var base: UInt64 = 0
+    if let interpreter {
+      do {
+        base = try ImagePlacement(image: interpreter, slide: nil).place(in: space)
+      } catch {
+        throw .interpreter(program: image.path, error)
+      }
+      entry = interpreter.header.entry &+ base
+    }
     let stack = InitialStack(
       request: request, entry: header.entry &+ bias,
       programHeaderAddress: placement.programHeaderAddress &+ bias,
-      programHeaderCount: header.programHeaderCount, isExecutable: programHeaders.wantsExecutableStack)
+      programHeaderCount: header.programHeaderCount, interpreterBase: base,
+      isExecutable: programHeaders.wantsExecutableStack)
     var program = LoadedProgram(
-      entry: header.entry &+ bias, stackPointer: 0, loadBias: bias,
+      entry: entry, stackPointer: 0, loadBias: bias,
       image: programHeaders.lowest &+ bias..<programHeaders.highest &+ bias,
-      executablePath: file.identity.path,
+      executablePath: file.resolvedIdentity().path,
       requestedPath: request.path, argumentStrings: 0..<0, environmentStrings: 0..<0, auxiliaryVector: 0..<0)
     try stack.build(in: space, &program)
     return program

@@ -46,6 +46,14 @@ public final class ExecutableFile {
 
   deinit { HostCall.close(descriptor) }
 
+  /// The identity with the path that the host has for the file, absolute and without symbolic links, as /proc/PID/maps
+  /// shows it; with the path that was opened when the host does not say.
+  public func resolvedIdentity() -> Backing {
+    var result = identity
+    if let path = HostCall.path(of: descriptor) { result.path = path }
+    return result
+  }
+
   /// Reads up to `count` bytes at `offset`; fewer at the end of the file, none beyond it or when the host
   /// cannot read.
   public func read(at offset: UInt64, count: Int) -> [UInt8] {
@@ -72,12 +80,14 @@ enum HostCall {
     private static let closeNumber: Int64 = 3
     private static let pread64Number: Int64 = 17
     private static let openatNumber: Int64 = 257
+    private static let readlinkatNumber: Int64 = 267
     private static let faccessatNumber: Int64 = 269
     private static let statxNumber: Int64 = 332
   #else
     private static let closeNumber: Int64 = 57
     private static let pread64Number: Int64 = 67
     private static let openatNumber: Int64 = 56
+    private static let readlinkatNumber: Int64 = 78
     private static let faccessatNumber: Int64 = 48
     private static let statxNumber: Int64 = 291
   #endif
@@ -110,6 +120,19 @@ enum HostCall {
         pread64Number, Int64(descriptor), address, Int64(buffer.count), Int64(bitPattern: offset), 0, 0)
     }
     return Int(result)
+  }
+
+  /// Where an open file is, by /proc/self/fd.
+  static func path(of descriptor: Int32) -> [UInt8]? {
+    let link = Array("/proc/self/fd/\(descriptor)".utf8) + [0]
+    return withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 8) { buffer -> [UInt8]? in
+      let length = link.withUnsafeBytes {
+        vt_syscall6(
+          readlinkatNumber, -100, Int64(Int(bitPattern: $0.baseAddress)),
+          Int64(Int(bitPattern: buffer.baseAddress)), 4096, 0, 0)
+      }
+      return length <= 0 ? nil : Array(buffer.prefix(Int(truncatingIfNeeded: length)))
+    }
   }
 
   /// faccessat(2) for execution, with the effective ids.

@@ -6,15 +6,18 @@
 import GuestMemory
 
 struct ImagePlacement {
-  let executable: Executable
+  let image: ProgramImage
+  /// Pages by which a position-independent program is moved up; nil for a dynamic loader, which goes among the mappings
+  /// without an address of their own.
+  let slide: UInt64?
 
-  private var headers: ProgramHeaders { executable.programHeaders }
-  private var path: [UInt8] { executable.file.identity.path }
+  private var headers: ProgramHeaders { image.programHeaders }
+  private var path: [UInt8] { image.path }
 
   /// AT_PHDR before the bias is added: where the program headers are in memory, 0 when no segment contains
   /// them.
   var programHeaderAddress: UInt64 {
-    let offset = executable.header.programHeaderOffset
+    let offset = image.header.programHeaderOffset
     for segment in headers.segments where offset >= segment.fileOffset {
       if offset &- segment.fileOffset < segment.fileSize {
         return segment.address &+ (offset &- segment.fileOffset)
@@ -26,19 +29,24 @@ struct ImagePlacement {
   /// Maps all segments; the load bias.
   func place(in space: AddressSpace) throws(LoadError) -> UInt64 {
     let bias = try chooseBias(space)
-    for segment in headers.segments { try place(segment, bias, in: space) }
+    let identity = image.file.resolvedIdentity()
+    for segment in headers.segments { try place(segment, bias, identity, in: space) }
     return bias
   }
 
   /// A position-independent program starts two thirds up the address space (as Linux places one), moved up by
-  /// the requested number of pages; its break follows it.
+  /// the requested number of pages; its break follows it. A dynamic loader is placed like any mapping.
   private func chooseBias(_ space: AddressSpace) throws(LoadError) -> UInt64 {
-    guard executable.header.isPositionIndependent else { return 0 }
+    guard image.header.isPositionIndependent else {
+      try checkFree(space)
+      return 0
+    }
     let mask = headers.alignment &- 1
     let lowest = Page.down(headers.lowest)
     let extent = headers.highest &- lowest
-    let slide = (executable.request.slide.image &* Page.size) & ((space.limit >> 3) &- 1)
-    let wish = space.limit / 3 &* 2 &+ slide
+    guard let slide else { return try findRoom(extent, mask, space) &- (lowest & ~mask) }
+    let distance = (slide &* Page.size) & ((space.limit >> 3) &- 1)
+    let wish = space.limit / 3 &* 2 &+ distance
     let (end, overflow) = (wish &+ mask).addingReportingOverflow(extent)
     // A huge image, or one with a huge alignment, starts as low as it can.
     let fits = !overflow && end < space.searchTop
@@ -52,7 +60,33 @@ struct ImagePlacement {
     return bias
   }
 
-  private func place(_ segment: LoadSegment, _ bias: UInt64, in space: AddressSpace) throws(LoadError) {
+  /// Where mmap(2) would put an image of `extent` bytes with this alignment.
+  private func findRoom(_ extent: UInt64, _ mask: UInt64, _ space: AddressSpace) throws(LoadError) -> UInt64 {
+    let (size, overflow) = extent.addingReportingOverflow(mask & ~Page.mask)
+    guard !overflow, let wanted = Page.up(size) else {
+      throw .memory(path: path, what: "the image", number: 12)
+    }
+    do {
+      let start = try space.findRoom(size: wanted)
+      // As high in the gap as the alignment allows, next to its upper neighbour.
+      return (start &+ wanted &- (Page.up(extent) ?? wanted)) & ~mask
+    } catch {
+      throw .memory(path: path, what: "the image", number: error.number)
+    }
+  }
+
+  /// A loader with fixed addresses may not lie on its program, which is there already.
+  private func checkFree(_ space: AddressSpace) throws(LoadError) {
+    for segment in headers.segments where !space.regions(from: segment.address, to: segment.end).isEmpty {
+      throw .field(
+        path: path, name: "p_vaddr", segment: segment.index, value: segment.address,
+        problem: "the program that names this interpreter lies there")
+    }
+  }
+
+  private func place(
+    _ segment: LoadSegment, _ bias: UInt64, _ identity: Backing, in space: AddressSpace
+  ) throws(LoadError) {
     let start = Page.down(segment.address &+ bias)
     let fileEnd = segment.address &+ bias &+ segment.fileSize
     let memoryEnd = segment.address &+ bias &+ segment.memorySize
@@ -63,9 +97,7 @@ struct ImagePlacement {
       if filePages > start {
         var request = MapRequest(address: start, size: filePages &- start, permissions: segment.permissions)
         request.placement = .fixed
-        request.file = (
-          executable.file.descriptor, Page.down(segment.fileOffset), executable.file.identity
-        )
+        request.file = (image.file.descriptor, Page.down(segment.fileOffset), identity)
         _ = try space.map(request)
       }
       if memoryEnd > fileEnd, segment.fileSize != 0 { try clearTail(fileEnd, filePages, segment, space) }

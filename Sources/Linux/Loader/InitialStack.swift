@@ -18,6 +18,8 @@ struct InitialStack {
   let entry: UInt64
   let programHeaderAddress: UInt64
   let programHeaderCount: Int
+  /// Load bias of the dynamic loader; 0 without one.
+  let interpreterBase: UInt64
   let isExecutable: Bool
 
   /// Longest single argument or environment string, with its zero (MAX_ARG_STRLEN).
@@ -93,7 +95,7 @@ struct InitialStack {
     add(3, programHeaderAddress)  // AT_PHDR
     add(4, UInt64(ELFHeader.programHeaderSize))  // AT_PHENT
     add(5, UInt64(truncatingIfNeeded: programHeaderCount))  // AT_PHNUM
-    add(7, 0)  // AT_BASE
+    add(7, interpreterBase)  // AT_BASE
     add(8, 0)  // AT_FLAGS
     add(9, entry)  // AT_ENTRY
     add(11, UInt64(request.user))  // AT_UID

@@ -18,8 +18,8 @@ public enum LoadError: Error, Equatable, Sendable {
   case field(path: [UInt8], name: StaticText, segment: Int?, value: UInt64, problem: StaticText)
   /// A well-formed program for a machine or system that Vitrine is not.
   case foreign(path: [UInt8], what: StaticText)
-  /// The program asks for a dynamic loader (PT_INTERP).
-  case dynamicallyLinked(path: [UInt8], interpreter: [UInt8])
+  /// The dynamic loader that `program` names (PT_INTERP) cannot be loaded.
+  indirect case interpreter(program: [UInt8], LoadError)
   /// Two PT_LOAD segments claim the same bytes of memory.
   case overlap(path: [UInt8], first: Int, second: Int, address: UInt64)
   /// A `#!` line names no interpreter, or one longer than the line's limit.
@@ -38,6 +38,12 @@ public enum LoadError: Error, Equatable, Sendable {
     case .notRegular, .notExecutable: return 13
     case .argumentsTooLarge: return 7
     case .scriptsTooDeep: return 40
+    case .interpreter(_, let reason):
+      switch reason {
+      case .file, .memory, .notRegular, .notExecutable: return reason.errno
+      case .truncated(_, _, let needed, _): return needed == 64 ? 5 : 80
+      default: return 80
+      }
     default: return 8
     }
   }
@@ -78,9 +84,8 @@ extension LoadError: CustomStringConvertible {
     switch self {
     case .foreign(let path, let what):
       return "\(LoadError.name(path)): \(what); Vitrine runs x86-64 Linux programs"
-    case .dynamicallyLinked(let path, let interpreter):
-      return "\(LoadError.name(path)): dynamically linked (PT_INTERP = \(LoadError.name(interpreter))): "
-        + "not yet supported, link it with -static or -static-pie"
+    case .interpreter(let program, let reason):
+      return "\(LoadError.name(program)): its interpreter (PT_INTERP) \(reason.description)"
     case .overlap(let path, let first, let second, let address):
       return "\(LoadError.name(path)): malformed ELF: program header \(second): p_vaddr: "
         + "overlaps program header \(first) at \(address.hexadecimal)"

@@ -22,9 +22,9 @@ public struct LoadRequest: Sendable {
   public var effectiveGroup: UInt32 = 0
   /// AT_RANDOM: 16 bytes as two numbers.
   public var random: (UInt64, UInt64) = (0, 0)
-  /// Pages by which the stack is moved down and a position-independent program up; 0 gives the same addresses
-  /// each time.
-  public var slide: (stack: UInt64, image: UInt64) = (0, 0)
+  /// Pages by which the stack and the area of mappings are moved down and a position-independent program up; 0
+  /// gives the same addresses each time.
+  public var slide: (stack: UInt64, image: UInt64, mappings: UInt64) = (0, 0, 0)
 
   public init(path: [UInt8], arguments: [[UInt8]], environment: [[UInt8]]) {
     self.path = path

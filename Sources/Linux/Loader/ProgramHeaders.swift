@@ -20,8 +20,8 @@ public struct LoadSegment: Equatable, Sendable {
 public struct ProgramHeaders: Equatable, Sendable {
   /// PT_LOAD segments with memory, in the order of the file.
   public private(set) var segments: [LoadSegment] = []
-  /// File offset and size of the interpreter's path (PT_INTERP).
-  public private(set) var interpreter: (offset: UInt64, size: UInt64)?
+  /// Number of the program header, file offset and size of the interpreter's path (PT_INTERP).
+  public private(set) var interpreter: (index: Int, offset: UInt64, size: UInt64)?
   /// PT_GNU_STACK asks for an executable stack.
   public private(set) var wantsExecutableStack = false
   /// PT_GNU_EH_FRAME: where `.eh_frame_hdr` is, for reports; unchecked.
@@ -123,7 +123,7 @@ public struct ProgramHeaders: Equatable, Sendable {
     try raw.require(
       !overflow && end <= file.size, path, "p_offset", raw.offset, "PT_INTERP lies beyond the end of the file"
     )
-    interpreter = (raw.offset, raw.fileSize)
+    interpreter = (raw.index, raw.offset, raw.fileSize)
   }
 
   /// PT_TLS is for the program's own start-up code, which trusts it.

@@ -75,6 +75,7 @@ extension LinuxProcess {
   }
 
   func killed(_ signal: Int32, _ fault: GuestFault?) -> Outcome {
+    giveBack()
     let ending = Outcome.killed(signal: signal, fault: fault)
     outcome = ending
     tracer?.killed(signal)

@@ -84,13 +84,13 @@ extension LinuxProcess {
     _ = vt_signal_set(signal, disposition, action.flags)
   }
 
-  /// Resets caught signals to their defaults, for execve(2).
-  func resetHandlers() {
+  /// Resets caught signals to their defaults, for execve(2) and CLONE_CLEAR_SIGHAND.
+  func resetHandlers(keepsStack: Bool = false) {
     for signal in 1...64 where signals.actions[signal].handler > 1 {
       signals.actions[signal] = KernelSignalAction()
       mirrorAction(Int32(signal))
     }
-    signals.stack = SignalStack()
+    if !keepsStack { signals.stack = SignalStack() }
     signals.savedMask = nil
   }
 

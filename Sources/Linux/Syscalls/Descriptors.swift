@@ -64,6 +64,9 @@ extension LinuxProcess {
   static func control(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
     let request = UInt32(truncatingIfNeeded: arguments.b)
+    if request == ControlRequests.interfaceList {
+      return process.interfaceList(arguments.a, arguments.c)
+    }
     var value = arguments.c
     switch ControlRequests.shape(request) {
     case .value: break
@@ -75,10 +78,29 @@ extension LinuxProcess {
     }
     return process.host.callWaiting(16, arguments.a, arguments.b, value)
   }
+
+  /// SIOCGIFCONF: struct ifconf, a length and a pointer to room for the answer.
+  private func interfaceList(_ socket: UInt64, _ address: UInt64) -> Int64 {
+    guard let length = memory.load(UInt64.self, at: address),
+      let room = memory.load(UInt64.self, at: address &+ 8)
+    else { return -Errno.EFAULT }
+    memory.prepareHostWrite(room, size: length & 0xffff_ffff)
+    return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { words -> Int64 in
+      words[0] = length
+      words[1] = memory.hostArgument(room)
+      let result = host.call(
+        16, socket, UInt64(ControlRequests.interfaceList), self.address(of: words.baseAddress))
+      if result < 0 { return result }
+      return memory.store(UInt32(truncatingIfNeeded: words[0]), at: address) ? result : -Errno.EFAULT
+    }
+  }
 }
 
 /// What is known of ioctl requests (ioctl_list(2), ioctl_tty(2), ioctl_fs): the size of what they point to.
 enum ControlRequests {
+  /// SIOCGIFCONF, which holds a pointer.
+  static let interfaceList: UInt32 = 0x8912
+
   enum Shape { case value, pointer(UInt64), unknown }
 
   static func shape(_ request: UInt32) -> Shape {
@@ -101,7 +123,7 @@ enum ControlRequests {
     case 0x8004_5430, 0x4004_5431, 0x8004_5439, 0x8004_5438, 0x8004_5432: return .pointer(4)
     // TIOCGPTPEER takes flags
     case 0x5441: return .value
-    // SIOCGIFCONF and friends: ifreq of 40 bytes; SIOCGIFCONF itself holds a pointer and is not passed on
+    // SIOCGIFCONF and friends: ifreq of 40 bytes
     case 0x8913...0x891b, 0x891d, 0x891f, 0x8921, 0x8927, 0x8933, 0x8942: return .pointer(40)
     // SIOCATMARK, SIOCGPGRP, SIOCSPGRP
     case 0x8902, 0x8904, 0x8905: return .pointer(4)
@@ -109,6 +131,9 @@ enum ControlRequests {
     case 0x8008_1272, 0x8008_6601, 0x4008_6602, 0x8008_7601, 0x1260, 0x1268, 0x125e: return .pointer(8)
     // FITRIM, FICLONERANGE, FS_IOC_FSGETXATTR
     case 0xc018_5879, 0x4020_940d, 0x801c_581f: return .pointer(32)
+    // RNDGETENTCNT; NS_GET_USERNS, NS_GET_PARENT, NS_GET_NSTYPE take nothing, NS_GET_OWNER_UID an int
+    case 0x8004_5200, 0xb704: return .pointer(4)
+    case 0xb701, 0xb702, 0xb703: return .value
     // RTC_RD_TIME, KDGKBTYPE, KDGETMODE, KDGKBMODE, VT_GETSTATE, VT_OPENQRY
     case 0x8024_7009, 0x4b33, 0x4b3b, 0x4b44, 0x5603, 0x5600: return .pointer(36)
     default: return .unknown

@@ -31,8 +31,8 @@ extension SystemCallTable {
 
 extension LinuxProcess {
   static func readLink(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    if process.selfReference(arguments.a) == .executable {
-      return process.executableLink(arguments.b, size: int(arguments.c))
+    if let executable = process.executableReference(arguments.a) {
+      return process.executableLink(executable, arguments.b, size: int(arguments.c))
     }
     process.memory.prepareHostWrite(arguments.b, size: arguments.c)
     let path = process.memory.hostArgument(arguments.a)
@@ -41,8 +41,8 @@ extension LinuxProcess {
 
   static func readLinkAt(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
-    if process.selfReference(arguments.b) == .executable {
-      return process.executableLink(arguments.c, size: int(arguments.d))
+    if let executable = process.executableReference(arguments.b) {
+      return process.executableLink(executable, arguments.c, size: int(arguments.d))
     }
     process.memory.prepareHostWrite(arguments.c, size: arguments.d)
     let path = process.memory.hostArgument(arguments.b)
@@ -50,9 +50,9 @@ extension LinuxProcess {
   }
 
   /// What readlink(2) of /proc/self/exe says: the guest's path, cut to `size`.
-  private func executableLink(_ buffer: UInt64, size: Int32) -> Int64 {
+  private func executableLink(_ executable: [UInt8], _ buffer: UInt64, size: Int32) -> Int64 {
     if size <= 0 { return -Errno.EINVAL }
-    let path = Array(options.executable.prefix(Int(size)))
+    let path = Array(executable.prefix(Int(size)))
     return memory.copyOut(path, to: GuestAddress(buffer)) ? Int64(path.count) : -Errno.EFAULT
   }
 }

@@ -21,7 +21,7 @@ extension LinuxProcess {
   ) -> Int64 {
     do {
       var name = try memory.cString(at: GuestAddress(path), limit: 4096)
-      if selfReference(path) == .executable { name = options.executable }
+      if let executable = executableReference(path) { name = executable }
       let request = loadRequest(
         path: try resolved(name, directory, flags), arguments: try strings(at: arguments),
         environment: try strings(at: environment))
@@ -52,6 +52,7 @@ extension LinuxProcess {
     } catch {
       return -Int64(error.errno)
     }
+    giveBack()
     do {
       _ = try start(executable, cpu)
     } catch {
@@ -62,7 +63,7 @@ extension LinuxProcess {
     clearChildThread = 0
     robustList = 0
     registersReplaced = true
-    closeOnExecute(except: executable.file.descriptor)
+    closeOnExecute(except: [executable.file.descriptor, executable.interpreter?.file.descriptor ?? -1])
     return 0
   }
 
@@ -75,11 +76,13 @@ extension LinuxProcess {
     request.group = UInt32(truncatingIfNeeded: host.call(104))
     request.effectiveUser = UInt32(truncatingIfNeeded: host.call(107))
     request.effectiveGroup = UInt32(truncatingIfNeeded: host.call(108))
-    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { random in
-      random[0] = 0
-      random[1] = 0
-      _ = host.callUninterrupted(318, address(of: random.baseAddress), 16)
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 4) { random in
+      random.initialize(repeating: 0)
+      _ = host.callUninterrupted(318, address(of: random.baseAddress), 32)
       request.random = (random[0], random[1])
+      guard options.randomizesAddresses else { return }
+      let word = random[2]
+      request.slide = (stack: word & 0xffff, image: word >> 16 & 0xfffff, mappings: random[3] & 0xfff_ffff)
     }
     return request
   }
@@ -91,10 +94,8 @@ extension LinuxProcess {
   ) throws(LoadError) -> LoadedProgram {
     attach(cpu)
     memory.reset()
-    var program = try executable.load(into: memory)
-    let path = identity(of: executable.file.descriptor)?.path ?? []
-    // Absolute: a report reads the file again, wherever the guest has gone by then.
-    if !path.isEmpty { program.executablePath = path }
+    // Its path is absolute: a report reads the file again, wherever the guest has gone by then.
+    let program = try executable.load(into: memory)
     options.executable = program.executablePath
     if self.program == nil {
       let variables = program.stackPointer &+ UInt64(executable.request.arguments.count &+ 2) &* 8
@@ -106,8 +107,23 @@ extension LinuxProcess {
     options.arguments = executable.request.arguments
     options.environment = executable.request.environment
     setName(executable.request.path)
+    tellKernel(program)
     resetRegisters(cpu, program)
     return program
+  }
+
+  /// Lets the host kernel show the guest's arguments, environment and auxiliary vector under /proc/PID.
+  private func tellKernel(_ program: LoadedProgram) {
+    let arguments = program.argumentStrings
+    let environment = program.environmentStrings
+    let vector = auxiliaryBytes()
+    let base = memory.hostArgument(1) &- 1
+    toldKernel =
+      vector.withUnsafeBytes {
+        vt_kernel_tell_guest(
+          base &+ arguments.lowerBound, base &+ arguments.upperBound, base &+ environment.lowerBound,
+          base &+ environment.upperBound, $0.baseAddress, UInt32(truncatingIfNeeded: $0.count))
+      } == 0
   }
 
   /// The process's name (PR_GET_NAME, ps): the last component of the path that was asked for.
@@ -159,8 +175,9 @@ extension LinuxProcess {
   }
 
   /// Closes the guest's descriptors that have FD_CLOEXEC; Vitrine's own stay.
-  private func closeOnExecute(except program: Int32) {
-    for descriptor in openDescriptors() where descriptor != program && !descriptors.contains(descriptor) {
+  private func closeOnExecute(except program: [Int32]) {
+    for descriptor in openDescriptors()
+    where !program.contains(descriptor) && !descriptors.contains(descriptor) {
       let number = UInt64(UInt32(bitPattern: descriptor))
       let flags = host.call(72, number, 1)
       if flags > 0, flags & 1 != 0 { _ = host.call(3, number) }

@@ -24,7 +24,7 @@ extension SystemCallTable {
     define(75, "fdatasync", "fd", .slow)
     define(76, "truncate", "path long")
     define(77, "ftruncate", "fd long", .writesFile)
-    define(85, "creat", "path octal", .slow)
+    define(85, "creat", "path octal", .slow, LinuxProcess.create)
     define(90, "chmod", "path octal")
     define(91, "fchmod", "fd octal")
     define(92, "chown", "path int int")
@@ -62,7 +62,7 @@ extension SystemCallTable {
     define(327, "preadv2", "fd iov>2 int long ulong %rwf", .slow, LinuxProcess.vectorIO)
     define(328, "pwritev2", "fd iov<2 int long ulong %rwf", [.slow, .writesFile], LinuxProcess.vectorIO)
     define(332, "statx", "dirfd path %statxflags %statxmask *statx>")
-    define(437, "openat2", "dirfd path *open_how<3 ulong", .slow)
+    define(437, "openat2", "dirfd path *open_how<3 ulong", .slow, LinuxProcess.openAt2)
     define(439, "faccessat2", "dirfd path %access %faccessat")
     define(452, "fchmodat2", "dirfd path octal %at")
   }
@@ -85,16 +85,29 @@ extension SystemCallTable {
 
 extension LinuxProcess {
   static func open(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    if let synthetic = process.openSynthetic(arguments.a, flags: arguments.b) { return synthetic }
     let path = process.hostPath(arguments.a, buffer: 0)
-    return process.host.callWaiting(2, path, arguments.b, arguments.c)
+    return process.opened(process.host.callWaiting(2, path, arguments.b, arguments.c), flags: arguments.b)
   }
 
   static func openAt(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
-    if let synthetic = process.openSynthetic(arguments.b, flags: arguments.c) { return synthetic }
     let path = process.hostPath(arguments.b, buffer: 1)
-    return process.host.callWaiting(257, arguments.a, path, arguments.c, arguments.d)
+    let result = process.host.callWaiting(257, arguments.a, path, arguments.c, arguments.d)
+    return process.opened(result, flags: arguments.c)
+  }
+
+  static func openAt2(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
+    let path = process.hostPath(arguments.b, buffer: 1)
+    let how = process.memory.hostArgument(arguments.c)
+    let result = process.host.callWaiting(437, arguments.a, path, how, arguments.d)
+    // The first word of struct open_how.
+    return process.opened(result, flags: process.memory.load(UInt64.self, at: arguments.c) ?? 0)
+  }
+
+  static func create(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    let path = process.hostPath(arguments.a, buffer: 0)
+    return process.opened(process.host.callWaiting(85, path, arguments.b), flags: 1)
   }
 
   /// lstat(2) of /proc/self/exe is of the link itself: never rewritten.

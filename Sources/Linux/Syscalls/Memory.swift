@@ -12,13 +12,21 @@ extension SystemCallTable {
     define(26, "msync", "addr ulong %msync", [], LinuxProcess.synchronize)
     define(27, "mincore", "addr ulong addr", [], LinuxProcess.residency)
     define(28, "madvise", "addr ulong $madvise", [], LinuxProcess.advise)
-    define(149, "mlock", "ptr ulong")
-    define(150, "munlock", "ptr ulong")
+    define(149, "mlock", "addr ulong", [], LinuxProcess.lock)
+    define(150, "munlock", "addr ulong", [], LinuxProcess.lock)
     define(151, "mlockall", "%mlockall", [], LinuxProcess.lockAll)
     define(152, "munlockall", "")
-    define(325, "mlock2", "ptr ulong uint")
+    define(325, "mlock2", "addr ulong uint", [], LinuxProcess.lock)
     define(324, "membarrier", "int uint int")
     define(329, "pkey_mprotect", "addr ulong %prot int", [], LinuxProcess.protectWithKey)
+    define(237, "mbind", "addr ulong int ptr ulong uint", [], LinuxProcess.bindMemory)
+    define(238, "set_mempolicy", "int ptr ulong")
+    define(239, "get_mempolicy", "*int> ptr ulong addr ulong", [], LinuxProcess.memoryPolicy)
+    define(256, "migrate_pages", "pid ulong ptr ptr")
+    define(440, "process_madvise", "fd iov<2 ulong $madvise uint", [], LinuxProcess.adviseProcess)
+    define(451, "cachestat", "fd *range< *cachestat> uint")
+    define(310, "process_vm_readv", "pid addr ulong addr ulong ulong", [], LinuxProcess.processMemory)
+    define(311, "process_vm_writev", "pid addr ulong addr ulong ulong", [], LinuxProcess.processMemory)
     define(330, "pkey_alloc", "uint uint", [], LinuxProcess.noKeys)
     define(331, "pkey_free", "int", [], LinuxProcess.noKeys)
   }
@@ -153,5 +161,92 @@ extension LinuxProcess {
   /// mlockall(2) would lock Vitrine and its reservation: accepted without effect.
   static func lockAll(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     arguments.a == 0 || arguments.a & ~7 != 0 ? -Errno.EINVAL : 0
+  }
+
+  // MARK: Ranges that the host looks at
+
+  /// Calls `body` with host address and size of each mapped piece of a range of pages; ENOMEM when there are holes, or what
+  /// `body` returns first below zero.
+  private func forMapped(
+    _ start: UInt64, size: UInt64, _ body: (_ address: UInt64, _ size: UInt64) -> Int64
+  ) -> Int64 {
+    let first = Page.down(start)
+    let (end, overflow) = start.addingReportingOverflow(size)
+    guard !overflow, let last = Page.up(end) else { return -Errno.EINVAL }
+    var reached = first
+    for region in memory.regions(from: first, to: last) {
+      if region.start > reached { return -Errno.ENOMEM }
+      let result = body(memory.hostArgument(region.start), region.end &- region.start)
+      if result < 0 { return result }
+      reached = region.end
+    }
+    return reached < last ? -Errno.ENOMEM : 0
+  }
+
+  /// mlock(2), mlock2(2), munlock(2).
+  static func lock(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    let number = process.callNumber
+    if number == 325, arguments.c & ~1 != 0 { return -Errno.EINVAL }
+    return process.forMapped(arguments.a, size: arguments.b) { address, size in
+      process.host.call(number, address, size, number == 325 ? arguments.c : 0)
+    }
+  }
+
+  static func bindMemory(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if arguments.a & Page.mask != 0 { return -Errno.EINVAL }
+    let nodes = process.memory.hostArgument(arguments.d)
+    let result = process.forMapped(arguments.a, size: arguments.b) { address, size in
+      process.host.call(237, address, size, arguments.c, nodes, arguments.e, arguments.f)
+    }
+    return result == -Errno.ENOMEM ? -Errno.EFAULT : result
+  }
+
+  static func memoryPolicy(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    let memory = process.memory
+    memory.prepareHostWrite(arguments.a, size: 4)
+    memory.prepareHostWrite(arguments.b, size: min(arguments.c, 1 << 20) / 8 &+ 8)
+    return process.host.call(
+      239, memory.hostArgument(arguments.a), memory.hostArgument(arguments.b), arguments.c,
+      memory.hostArgument(arguments.d), arguments.e)
+  }
+
+  /// process_madvise(2): the ranges are guest addresses, in this process or in another guest.
+  static func adviseProcess(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
+    var failure: Int64 = 0
+    guard
+      let vector = process.hostVector(arguments.b, count: arguments.c, hostWrites: true, failure: &failure)
+    else { return failure }
+    return vector.withUnsafeBytes {
+      process.host.call(
+        440, arguments.a, process.address(of: $0.baseAddress), arguments.c, arguments.d, arguments.e)
+    }
+  }
+
+  /// process_vm_readv(2), process_vm_writev(2): between guests, whose windows all lie at the same host address. Other
+  /// processes are out of bounds.
+  static func processMemory(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    let number = process.callNumber
+    let reads = number == 310
+    if arguments.f != 0 { return -Errno.EINVAL }
+    let target = Int64(int(arguments.a))
+    var failure: Int64 = 0
+    guard
+      let local = process.hostVector(arguments.b, count: arguments.c, hostWrites: reads, failure: &failure),
+      let remote = process.hostVector(
+        arguments.d, count: arguments.e, hostWrites: !reads && target == process.host.call(39),
+        failure: &failure)
+    else { return failure }
+    if !process.isGuest(target) {
+      let exists = process.host.call(62, arguments.a, 0)
+      return exists == -Errno.ESRCH || target <= 0 ? -Errno.ESRCH : -Errno.EPERM
+    }
+    return local.withUnsafeBytes { near in
+      remote.withUnsafeBytes { far in
+        process.host.call(
+          number, arguments.a, process.address(of: near.baseAddress), arguments.c,
+          process.address(of: far.baseAddress), arguments.e, 0)
+      }
+    }
   }
 }

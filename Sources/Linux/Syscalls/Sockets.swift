@@ -38,11 +38,6 @@ private enum MessageHeader {
 }
 
 extension LinuxProcess {
-  private var number: Int64 {
-    guard let cpu else { return -1 }
-    return Int64(bitPattern: GuestRegisters(cpu)[.rax])
-  }
-
   /// The buffer whose size the guest keeps in an int at `length`: made writable for the host.
   private func prepareSized(_ buffer: UInt64, length: UInt64) {
     if let size = memory.load(UInt32.self, at: length) { memory.prepareHostWrite(buffer, size: UInt64(size)) }
@@ -55,7 +50,7 @@ extension LinuxProcess {
     process.prepareSized(arguments.b, length: arguments.c)
     let memory = process.memory
     return process.host.callWaiting(
-      process.number, arguments.a, memory.hostArgument(arguments.b), memory.hostArgument(arguments.c),
+      process.callNumber, arguments.a, memory.hostArgument(arguments.b), memory.hostArgument(arguments.c),
       arguments.d)
   }
 
@@ -82,13 +77,13 @@ extension LinuxProcess {
   static func message(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
     return process.transfer(
-      arguments.a, header: arguments.b, flags: arguments.c, receive: process.number == 47)
+      arguments.a, header: arguments.b, flags: arguments.c, receive: process.callNumber == 47)
   }
 
   /// recvmmsg and sendmmsg, one message after the other. The timeout counts between messages only, as the kernel's does.
   static func messages(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
-    let receive = process.number == 299
+    let receive = process.callNumber == 299
     let waitForOne: UInt64 = 0x10000
     let dontWait: UInt64 = 0x40
     var flags = arguments.d & ~waitForOne

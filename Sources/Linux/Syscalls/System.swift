@@ -1,4 +1,4 @@
-// The machine: its name, its state, random numbers, and calls that are refused with the kernel's own words.
+// The machine: its name, its state, random numbers, what concerns the process as the kernel's object.
 import CHost
 import GuestMemory
 import LinuxABI
@@ -14,31 +14,15 @@ extension SystemCallTable {
     define(170, "sethostname", "str int")
     define(171, "setdomainname", "str int")
     define(163, "acct", "path")
-    define(169, "reboot", "hex hex hex ptr", [], LinuxProcess.notPermitted)
-    define(101, "ptrace", "long int addr addr", [], LinuxProcess.notPermitted)
     define(135, "personality", "hex", [], LinuxProcess.personality)
-    define(165, "mount", "path path str hex ptr")
-    define(166, "umount2", "path hex")
     define(272, "unshare", "hex")
     define(308, "setns", "fd hex")
     define(179, "quotactl", "hex path int ptr")
     define(312, "kcmp", "int int int ulong ulong")
-    define(317, "seccomp", "uint uint addr", [], LinuxProcess.invalid)
-    define(321, "bpf", "int addr uint", [], LinuxProcess.notPermitted)
-    define(298, "perf_event_open", "addr int int int hex", [], LinuxProcess.notPermitted)
-    define(425, "io_uring_setup", "uint addr", [], LinuxProcess.notImplemented)
-    define(323, "userfaultfd", "hex", [], LinuxProcess.notPermitted)
-    define(310, "process_vm_readv", "int addr ulong addr ulong ulong", [], LinuxProcess.notPermitted)
-    define(311, "process_vm_writev", "int addr ulong addr ulong ulong", [], LinuxProcess.notPermitted)
-    define(334, "rseq", "addr hex uint hex", [], LinuxProcess.notImplemented)
   }
 }
 
 extension LinuxProcess {
-  static func notPermitted(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EPERM }
-  static func notImplemented(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.ENOSYS }
-  static func invalid(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EINVAL }
-
   /// personality(2): asking works; nothing can be changed.
   static func personality(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     arguments.a & 0xffff_ffff == 0xffff_ffff || arguments.a == 0 ? 0 : -Errno.EINVAL
@@ -78,11 +62,19 @@ extension LinuxProcess {
       forwarded.b = memory.hostArgument(arguments.b)
     case 40:  // PR_GET_TID_ADDRESS
       return memory.store(process.clearChildThread, at: arguments.b) ? 0 : -Errno.EFAULT
+    case 0x4155_5856: return process.copyAuxiliaryVector(to: arguments.b, size: arguments.c)  // PR_GET_AUXV
     case 1, 3, 4, 7, 8, 23, 24, 27, 28, 29, 30, 36, 38, 39, 41, 42, 47: break
     case 21: return 0  // PR_GET_SECCOMP
     case 0x5356_4d41: return 0  // PR_SET_VMA: names are not kept
     default: return -Errno.EINVAL
     }
     return process.host.call(157, forwarded.a, forwarded.b, forwarded.c, forwarded.d, forwarded.e)
+  }
+
+  /// PR_GET_AUXV: as much as fits; the result is the whole size.
+  private func copyAuxiliaryVector(to address: UInt64, size: UInt64) -> Int64 {
+    let vector = auxiliaryBytes()
+    let part = Array(vector.prefix(Int(min(size, UInt64(vector.count)))))
+    return memory.copyOut(part, to: GuestAddress(address)) ? Int64(vector.count) : -Errno.EFAULT
   }
 }

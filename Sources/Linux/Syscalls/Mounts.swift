@@ -1,0 +1,45 @@
+// Mounting and what goes with it. The host decides: without privileges it refuses, inside a user namespace of the guest's own
+// it allows.
+import GuestMemory
+import LinuxABI
+
+extension SystemCallTable {
+  mutating func defineMounts() {
+    define(136, "ustat", "dev *ustat>")
+    define(155, "pivot_root", "path path")
+    define(165, "mount", "path path str hex ptr")
+    define(166, "umount2", "path hex")
+    define(300, "fanotify_init", "hex hex")
+    define(301, "fanotify_mark", "fd hex hex dirfd path")
+    define(303, "name_to_handle_at", "dirfd path ptr *int> %at", [], LinuxProcess.nameToHandle)
+    define(304, "open_by_handle_at", "fd ptr %open", .slow, LinuxProcess.openByHandle)
+    define(428, "open_tree", "dirfd path hex")
+    define(429, "move_mount", "dirfd path dirfd path hex")
+    define(430, "fsopen", "str hex")
+    define(431, "fsconfig", "fd uint str ptr int")
+    define(432, "fsmount", "fd hex hex")
+    define(433, "fspick", "dirfd path hex")
+    define(442, "mount_setattr", "dirfd path hex ptr ulong")
+    define(443, "quotactl_fd", "fd hex int ptr")
+  }
+}
+
+extension LinuxProcess {
+  /// name_to_handle_at(2): a header of two ints says how many bytes of handle follow.
+  static func nameToHandle(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
+    let memory = process.memory
+    guard let room = memory.load(UInt32.self, at: arguments.c) else { return -Errno.EFAULT }
+    memory.prepareHostWrite(arguments.c, size: UInt64(min(room, 128)) + 8)
+    memory.prepareHostWrite(arguments.d, size: 4)
+    return process.host.call(
+      303, arguments.a, process.hostPath(arguments.b, buffer: 1), memory.hostArgument(arguments.c),
+      memory.hostArgument(arguments.d), arguments.e)
+  }
+
+  static func openByHandle(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
+    let handle = process.memory.hostArgument(arguments.b)
+    return process.opened(process.host.callWaiting(304, arguments.a, handle, arguments.c), flags: arguments.c)
+  }
+}
