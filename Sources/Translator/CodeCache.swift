@@ -257,15 +257,18 @@ final class CodeCache {
   /// Kills every block that has bytes in these pages.
   func invalidate(pages: Range<UInt64>) {
     if blockCount == 0 { return }
-    if blocksByPage == nil {
-      blocksByPage = [:]
-      for index in 0..<blockCount { addToPages(index) }
-    }
+    listPages()
     if pages.count <= blocksByPage?.count ?? 0 {
       for page in pages { invalidate(page: page) }
     } else {
       for page in (blocksByPage?.keys.filter(pages.contains) ?? []) { invalidate(page: page) }
     }
+  }
+
+  private func listPages() {
+    if blocksByPage != nil { return }
+    blocksByPage = [:]
+    for index in 0..<blockCount { addToPages(index) }
   }
 
   private func addToPages(_ index: Int) {
@@ -311,9 +314,12 @@ final class CodeCache {
 
   /// Kills the blocks that contain an instruction at `guest`.
   func discardBlocks(containing guest: UInt64) {
-    for index in 0..<blockCount where records[index].isAlive {
-      if guest &- blocks[index].guest < UInt64(blocks[index].guest_size) { kill(index) }
+    listPages()
+    guard let indices = blocksByPage?.removeValue(forKey: guest &>> 12) else { return }
+    for index in indices where records[Int(index)].isAlive {
+      if guest &- blocks[Int(index)].guest < UInt64(blocks[Int(index)].guest_size) { kill(Int(index)) }
     }
+    blocksByPage?[guest &>> 12] = indices.filter { records[Int($0)].isAlive }
   }
 
   /// Forgets everything.

@@ -23,7 +23,7 @@ extension TranslatorEngine {
 
   /// From now on the whole address of the instruction at `rip` is guarded. False: it was already.
   @discardableResult private func guardExactly(_ rip: UInt64) -> Bool {
-    guard exceptions.addresses.insert(rip).inserted else { return false }
+    guard exceptions.insert(address: rip) else { return false }
     cache.discardBlocks(containing: rip)
     return true
   }
@@ -85,32 +85,56 @@ extension TranslatorEngine {
       return guardExactly(cpu.pointee.rip) ? nil : .fault(Fault(trap: .generalProtection))
     }
     let isWrite = [.write, .readWrite, .conditionalWrite].contains(operand?.access ?? .read)
-    let first = address &+ firstElement(cpu, instruction)
-    return .fault(wildFault(first, isWrite: isWrite, isStack: instruction.segment == .ss))
+    guard let first = firstElement(cpu, instruction) else {
+      // No element is accessed: the instruction completes, whatever its address is.
+      untracked = cpu.pointee.rip
+      untrackedIsMasked = true
+      return nil
+    }
+    return .fault(wildFault(address &+ first, isWrite: isWrite, isStack: instruction.segment == .ss))
   }
 
-  /// Offset of the first element that the opmask names: the processor looks at no other.
-  private func firstElement(_ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction) -> UInt64 {
-    if instruction.opmask == 0 || instruction.prefixes.contains(.evexB) { return 0 }
+  /// Offset of the first element that the opmask names: the processor looks at no other. Nil when it names none.
+  private func firstElement(_ cpu: UnsafeMutablePointer<CPUState>, _ instruction: Instruction) -> UInt64? {
+    if instruction.opmask == 0 { return 0 }
+    let name = instruction.info.mnemonic
+    func begins(_ names: [StaticString]) -> Bool { names.contains { name.hasPrefix($0) } }
+    // These read their operand whole: the opmask is about their results.
+    if begins([
+      "vperm", "vshuf", "vinsert", "vpshuf", "vpunpck", "vunpck", "valign", "vpalign", "vpack", "vdbpsadbw",
+      "vpmaddubsw", "vpmaddwd",
+      "vextract",
+    ]) {
+      return 0
+    }
     let mask = UnsafeRawPointer(cpu).load(
       fromByteOffset: Int(VT_OFFSET_MASK) &+ Int(instruction.opmask & 7) &* 8, as: UInt64.self)
-    guard mask != 0 else { return 0 }
-    // These read their operand whole: the opmask is about their results.
-    let whole: [StaticString] = [
-      "vperm", "vshuf", "vinsert", "vpshuf", "vpunpck", "vunpck", "valign", "vpalign", "vpack", "vbroadcast",
-      "vdbpsadbw", "vpexpand", "vexpand", "vextract",
-    ]
-    if whole.contains(where: { instruction.info.mnemonic.hasPrefix($0) }) { return 0 }
-    // Bytes and words are told by the mnemonic's end, others by EVEX.W.
+    // One element for all, or all that are named side by side.
+    let isPacked =
+      instruction.prefixes.contains(.evexB)
+      || begins(["vbroadcast", "vpbroadcast", "vpexpand", "vexpand", "vpcompress", "vcompress"])
+    let size = elementSize(instruction)
+    let operands = (0..<instruction.info.operandCount).map { instruction.info.operand($0) }
+    let width = UInt64(max(operands.first { $0.letter == .modRM }?.memoryWidth ?? 0, 8) / 8)
+    let count = isPacked ? (16 &<< UInt64(instruction.vectorLength)) / size : max(width / size, 1)
+    let active = count < 64 ? mask & (1 &<< count &- 1) : mask
+    if active == 0 { return nil }
+    return isPacked ? 0 : UInt64(active.trailingZeroBitCount) &* size
+  }
+
+  /// Bytes of the element that one bit of the opmask is about, in memory.
+  private func elementSize(_ instruction: Instruction) -> UInt64 {
     let name = instruction.info.mnemonic
-    let last = name.hasPrefix("vcvt") ? 0 : name[name.count &- 1]
-    let size: UInt64
+    if name.hasPrefix("vcvtph2ps") || name.hasPrefix("vcvtps2ph") { return 2 }
+    // VPMOVZX and VPMOVSX say source and destination; others end in b or w when they are about bytes or words.
+    let isExtension = name.hasPrefix("vpmovzx") || name.hasPrefix("vpmovsx")
+    let last = name.hasPrefix("vcvt") ? 0 : name[name.count &- (isExtension ? 2 : 1)]
     switch last {
-    case UInt8(ascii: "b"), UInt8(ascii: "8"): size = 1
-    case UInt8(ascii: "w"), UInt8(ascii: "6"): size = 2
-    default: size = instruction.prefixes.contains(.w) ? 8 : 4
+    case UInt8(ascii: "b"), UInt8(ascii: "8"): return 1
+    case UInt8(ascii: "w"), UInt8(ascii: "6"): return 2
+    case UInt8(ascii: "d") where isExtension: return 4
+    default: return instruction.prefixes.contains(.w) ? 8 : 4
     }
-    return UInt64(mask.trailingZeroBitCount) &* size
   }
 
   /// The fault of an access beyond the window: canonical addresses are page faults, also in the kernel's half.

@@ -48,7 +48,8 @@ extension TranslatorEngine {
         return .fault(fault)
       }
       mask.pointee &= ~(1 &<< UInt64(element))
-      if !elements.isScatter { clearRest(data, elements) }
+      // What lies above the elements is cleared with the first of them, but of 512 bits only at the end.
+      if !elements.isScatter, instruction.vectorLength < 2 { clearRest(data, elements) }
     }
     if !elements.isScatter { clearRest(data, elements) }
     mask.pointee = 0
@@ -57,7 +58,7 @@ extension TranslatorEngine {
     return nil
   }
 
-  /// What lies above the elements is cleared as soon as one of them has been loaded.
+  /// Clears what lies above the elements.
   private func clearRest(_ data: UnsafeMutableRawPointer, _ elements: Elements) {
     let used = elements.count &* elements.size
     (data + used).initializeMemory(as: UInt8.self, repeating: 0, count: 64 &- used)

@@ -23,6 +23,8 @@ public final class TranslatorEngine: GuestEngine {
   /// An instruction of AVX-512 to be translated alone, without tracking its code, and executed once: it stores into its own
   /// page, or RSP is no address.
   var untracked: UInt64?
+  /// Its opmask names no element of its memory operand.
+  var untrackedIsMasked = false
   private var untrackedBlock: Int?
   private var usesX87 = false
   /// Bits of RFLAGS that the host must not have while translated code runs.
@@ -146,6 +148,8 @@ public final class TranslatorEngine: GuestEngine {
       options.longestBlock = 1
       options.linksBlocks = false
       options.treatsStackAsPointer = true
+      options.operandIsMasked = untrackedIsMasked
+      untrackedIsMasked = false
     }
     var translator = BlockTranslator(cache: cache, options: options, start: rip, exceptions: exceptions)
     guard let block = translator.translate(code, indirectly: indirectly) else { return nil }
@@ -211,7 +215,7 @@ public final class TranslatorEngine: GuestEngine {
         return .systemCall
       case .budget: return stepOut(cpu)
       case .wildLoop:
-        exceptions.loops.insert(site.target)
+        exceptions.insert(loop: site.target)
         cache.discard(Int(site.block))
         return nil
       default: return nil

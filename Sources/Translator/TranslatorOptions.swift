@@ -21,18 +21,36 @@ public struct TranslatorOptions: Sendable {
   var hasVectors512 = false
   /// RSP may hold anything when the block is entered: it is guarded like other registers.
   var treatsStackAsPointer = false
+  /// Memory operands are not accessed: no element of theirs is wanted.
+  var operandIsMasked = false
   /// What the buffers are made for.
   static let mostInstructions = 64
 
   public init() {}
 }
 
-/// Where the usual translation was found not to fit the guest's values.
+/// Where the usual translation was found not to fit the guest's values. A guest can make such places for ever, so a set
+/// that is full is emptied: blocks translated with its help stay as they are, and what is translated anew is found out
+/// again by one fault each.
 struct TranslationExceptions {
+  /// Places remembered in each set.
+  static let most = 1 << 16
   /// Instructions whose memory operands need their displacement guarded as well: the base alone was no address.
-  var addresses: Set<UInt64> = []
+  private(set) var addresses: Set<UInt64> = []
   /// Heads of loops whose registers are no addresses when the loop begins.
-  var loops: Set<UInt64> = []
+  private(set) var loops: Set<UInt64> = []
+
+  /// False: it was there already.
+  mutating func insert(address: UInt64) -> Bool { TranslationExceptions.insert(address, into: &addresses) }
+
+  mutating func insert(loop: UInt64) { _ = TranslationExceptions.insert(loop, into: &loops) }
+
+  private static func insert(_ place: UInt64, into places: inout Set<UInt64>) -> Bool {
+    if places.contains(place) { return false }
+    if places.count >= most { places.removeAll(keepingCapacity: true) }
+    places.insert(place)
+    return true
+  }
 }
 
 /// Counters of a `TranslatorEngine`.

@@ -18,7 +18,12 @@ extension Semantics {
     }
   }
 
-  /// The same for one source.
+  /// Raises an x87 exception that waits for the next MMX instruction: it comes before a fault of the memory operand.
+  @inline(__always) static func raisePending<B: Backend, D: VectorPlace>(_ b: inout B, _ d: D) {
+    if D.isMMX { _ = d.read(&b, 0) }
+  }
+
+  /// As `zip`, for one source.
   @inline(__always) static func map<B: Backend, D: VectorPlace, X: VectorPlace>(
     _ b: inout B, _ d: D, _ x: X, _ body: (inout B, B.Chunk) -> B.Chunk
   ) {
@@ -27,6 +32,7 @@ extension Semantics {
       let low = body(&b, source.low)
       d.writePair(&b, low, body(&b, source.high))
     } else {
+      raisePending(&b, d)
       write(&b, d, body(&b, x.read(&b, 0)))
     }
   }

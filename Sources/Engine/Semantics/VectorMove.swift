@@ -10,6 +10,7 @@ extension Semantics {
       let source = x.readPair(&b)
       d.writePair(&b, source.low, source.high)
     } else {
+      raisePending(&b, d)
       write(&b, d, x.read(&b, 0))
     }
     if X.isMMX { b.enterMMX() }
@@ -47,6 +48,7 @@ extension Semantics {
   @inline(__always) public static func vectorFromInteger<B: Backend, D: VectorPlace, X: Place>(
     _ b: inout B, _ d: D, _ x: X
   ) {
+    raisePending(&b, d)
     let value = x.read(&b)
     write(&b, d, b.chunk(low: value, high: b.constant(0)))
   }
@@ -55,6 +57,7 @@ extension Semantics {
   @inline(__always) public static func vectorFromInteger<B: Backend, D: VectorPlace, X: VectorPlace>(
     _ b: inout B, _ d: D, _ x: X
   ) {
+    raisePending(&b, d)
     write(&b, d, x.read(&b, 0))
   }
 

@@ -276,6 +276,7 @@ extension Semantics {
   public static func insertElement<
     B: Backend, E: Element, D: VectorPlace, X: VectorPlace, Y: VectorPlace, I: Place
   >(_ b: inout B, _ element: E.Type, _ d: D, _ x: X, _ y: Y, _ index: I) {
+    raisePending(&b, x)
     let value = b.extract(E.self, y.read(&b, 0), b.constant(0))
     let number = elementNumber(&b, X.self, index)
     write(&b, d, b.insert(E.self, x.read(&b, 0), number, value))

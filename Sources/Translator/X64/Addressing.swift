@@ -28,6 +28,12 @@ extension BlockTranslator {
   /// `instruction`'s memory operand as a host operand; computes into `register`, a scratch register. Nil when it is beyond
   /// the window for certain, so that the interpreter has to report it.
   mutating func place(_ instruction: Instruction, in register: UInt8) -> HostAddress? {
+    if options.operandIsMasked {
+      // Right behind the window, where nothing is: the address itself may be one that faults nevertheless.
+      assembler.move(register, constant: 1 &<< 46)
+      note(.none, in: register)
+      return HostAddress(base: register)
+    }
     let isPlain = instruction.addressSize == 64 && !hasSegmentBase(instruction)
     let isStack = instruction.base == GuestRegister.rsp && instruction.index == Instruction.none
     if isPlain && isStack && !options.treatsStackAsPointer {

@@ -1,11 +1,12 @@
 // Guards in front of a loop instead of in it. A block with a branch back to its own head gets a prologue that guards the
 // registers of its memory operands in place; backward branches go behind the prologue.
 //
-// That is enough when, from one iteration to the next, such a register does not change, or changes by constants, or is
-// written with 32 bits, or is a copy of such a register. An operand that is accessed in every iteration then moves by less
-// than a guard area between two accesses: before it can pass a guard area it lies within it, and faults. The processor
-// cannot run ahead of the fault by more than its reorder window, some hundred instructions, each of which moves an address
-// by at most `mostStep`.
+// That is enough when each iteration only moves such a register by constants, or writes it with 32 bits, or makes it of
+// such a register by copies that no branch skips. An operand that is accessed in every iteration then moves by less
+// than a guard area between two accesses: before it can pass a guard area it lies within it, and faults. Of two registers
+// in one operand both may move only when an access bounds each of them: when the other one is below 2^32 then. The
+// processor cannot run ahead of the fault by more than its reorder window, some hundred instructions, each of which
+// moves an address by at most `mostStep`. `escapecheck` proves all of that of the code that comes out.
 // Everything else is guarded where it stands.
 
 import X86
@@ -17,12 +18,8 @@ struct LoopGuards {
 
   /// Registers guarded by the prologue, one bit each.
   private(set) var registers: UInt16 = 0
-  /// Registers whose numbers may stand in an operand without a guard.
-  private var harmless: UInt16 = 0
-  /// Registers that change from iteration to iteration.
-  private var stepping: UInt16 = 0
-  /// Instructions before the first backward branch: every iteration executes them.
-  private var common = 0
+  /// Instructions whose memory operands need no guard of their own, one bit each.
+  private var operands: UInt64 = 0
   /// Instructions up to the last backward branch: what comes behind was not looked at, so its branches to the block's head
   /// must not pass the prologue by.
   private(set) var covered = 0
@@ -37,29 +34,26 @@ struct LoopGuards {
   init(_ instructions: UnsafeMutableBufferPointer<DecodedInstruction>, start: UInt64) {
     guard let (first, last) = LoopGuards.backwardBranches(instructions, start) else { return }
     isLoop = true
-    common = first
     covered = last &+ 1
-    var effects = RegisterEffects()
-    for index in 0...last { effects.note(instructions[index]) }
-    effects.followCopies()
-    if effects.isHopeless { return }
-    harmless = ~effects.wild & ~(1 &<< UInt16(GuestRegister.rsp))
-    stepping = effects.stepping
-    // A register that an iteration writes before it uses it as an address needs no guard at the entry.
-    var written: UInt16 = 0
-    for index in 0..<first {
-      position = index
-      let instruction = instructions[index].instruction
-      if covers(instruction, instructions[index].plan) {
-        registers |= LoopGuards.addressRegisters(instruction) & ~written
+    var iteration = RegisterEffects()
+    for index in 0...last { iteration.note(instructions[index], isCertain: index < first) }
+    if iteration.isHopeless { return }
+    // What comes before the first backward branch is executed in every iteration.
+    var current = RegisterEffects()
+    for index in 0..<min(first, 64) {
+      let decoded = instructions[index]
+      if LoopGuards.isPlain(decoded.instruction, decoded.plan),
+        let guards = iteration.guards(decoded.instruction, decoded.plan, current)
+      {
+        operands |= 1 &<< UInt64(index)
+        registers |= guards
       }
-      written |= RegisterEffects.replaced(instructions[index])
+      current.note(decoded, isCertain: true)
     }
-    position = 0
   }
 
   /// Guards nothing in front; everything where it stands.
-  mutating func giveUp() { (registers, common) = (0, 0) }
+  mutating func giveUp() { (registers, operands) = (0, 0) }
 
   /// The first and last branch to `start`; nil when there is none, or calls come before it.
   private static func backwardBranches(
@@ -84,82 +78,105 @@ struct LoopGuards {
     return first.map { ($0, last) }
   }
 
-  static func addressRegisters(_ instruction: Instruction) -> UInt16 {
-    var mask: UInt16 = 0
-    if instruction.base < 16 { mask |= 1 &<< UInt16(instruction.base) }
-    if instruction.index < 16 { mask |= 1 &<< UInt16(instruction.index) }
-    return mask
+  /// Whether the instruction's memory operand is made of general registers alone.
+  private static func isPlain(_ instruction: Instruction, _ plan: RowPlan) -> Bool {
+    instruction.hasMemoryOperand && (plan.template == .copy || plan.template == .push)
+      && instruction.addressSize == 64 && !instruction.prefixes.contains(.segment)
+      && instruction.base != Instruction.relative && !instruction.info.usesVSIB
+      && (instruction.base < 16 || instruction.index < 16)
   }
 
   /// Whether the current instruction's memory operand needs no guard of its own.
   func covers(_ instruction: Instruction, _ plan: RowPlan) -> Bool {
-    guard position < common, instruction.hasMemoryOperand, plan.template == .copy || plan.template == .push,
-      instruction.addressSize == 64, !instruction.prefixes.contains(.segment),
-      instruction.base != Instruction.relative,
-      !instruction.info.usesVSIB
-    else { return false }
-    let used = LoopGuards.addressRegisters(instruction)
-    if used == 0 || used & ~harmless != 0 { return false }
-    return !plan.mayNotTouch || used & stepping == 0
+    position < 64 && operands &>> UInt64(position) & 1 != 0 && LoopGuards.isPlain(instruction, plan)
   }
 }
 
 /// What the instructions of a loop do to the general registers.
 struct RegisterEffects {
-  /// Written with anything; changed by constants or 32-bit results.
-  var wild: UInt16 = 0
-  var stepping: UInt16 = 0
+  /// Written with anything; moved by constants or copied; written with 32-bit results.
+  private var wild: UInt16 = 1 &<< UInt16(GuestRegister.rsp)
+  private var moved: UInt16 = 0
+  private var narrowed: UInt16 = 0
   /// Too many or too large steps.
-  var isHopeless = false
+  var isHopeless: Bool { total > LoopGuards.mostStep }
   private var total: Int64 = 0
-  /// For each register, those that it is copied from.
-  private var sources: InlineArray<16, UInt16> = InlineArray(repeating: 0)
+  /// For each register, the one that held it at the iteration's beginning, constants aside; `below32` and `unknown`: none.
+  private var origins: InlineArray<16, UInt8> = InlineArray { UInt8(truncatingIfNeeded: $0) }
+  private static let below32: UInt8 = 16
+  private static let unknown: UInt8 = 17
 
-  /// A copy is as harmless as what it is a copy of.
-  mutating func followCopies() {
-    var changed = true
-    while changed {
-      changed = false
-      for number in 0..<16 where sources[number] & wild != 0 && wild &>> UInt16(number) & 1 == 0 {
-        wild |= 1 &<< UInt16(number)
-        changed = true
-      }
-    }
-  }
-
-  mutating func note(_ decoded: DecodedInstruction) {
+  /// Takes an instruction's effects over. `isCertain`: every iteration executes it.
+  mutating func note(_ decoded: DecodedInstruction, isCertain: Bool) {
     let (instruction, plan) = (decoded.instruction, decoded.plan)
     switch plan.template {
-    case .copy, .effectiveAddress: noteCopy(instruction, plan)
-    case .pop: wild |= 0xffff
-    case .string: wild |= 1 &<< 1 | 1 &<< 6 | 1 &<< 7
-    case .leave: wild |= 1 &<< 5
+    case .copy, .effectiveAddress: noteCopy(instruction, plan, isCertain)
+    case .pop: spoil(0xffff)
+    // LODS writes RAX.
+    case .string: spoil(1 &<< 0 | 1 &<< 1 | 1 &<< 6 | 1 &<< 7)
+    case .leave: spoil(1 &<< 4 | 1 &<< 5)
     case .loop, .loopIfEqual, .loopIfNotEqual: step(1 &<< 1, 1)
     default: break
     }
   }
 
-  private mutating func noteCopy(_ instruction: Instruction, _ plan: RowPlan) {
-    if plan.hasImplicitWrites { wild |= 1 &<< 0 | 1 &<< 2 }
-    if plan.writesCounter { wild |= 1 &<< 1 }
+  private mutating func noteCopy(_ instruction: Instruction, _ plan: RowPlan, _ isCertain: Bool) {
+    if plan.hasImplicitWrites { spoil(1 &<< 0 | 1 &<< 2) }
+    if plan.writesCounter { spoil(1 &<< 1) }
     let written = RegisterEffects.written(instruction, plan)
     if written == 0 { return }
     if let size = RegisterEffects.constantStep(instruction, plan) { return step(written, size) }
-    if let (source, size) = RegisterEffects.copy(instruction, plan) {
-      sources[written.trailingZeroBitCount & 15] |= 1 &<< UInt16(source)
+    if isCertain, let (source, size) = RegisterEffects.copy(instruction, plan) {
+      origins[written.trailingZeroBitCount & 15] = origins[Int(source & 15)]
       return step(written, size)
     }
-    if instruction.operandSize == 32 && !RegisterEffects.isPartial(plan) {
-      stepping |= written
-    } else {
-      wild |= written
-    }
+    guard RegisterEffects.narrowness(instruction, plan).narrow == written else { return spoil(written) }
+    narrowed |= written
+    if isCertain { setOrigins(written, RegisterEffects.below32) }
+  }
+
+  private mutating func spoil(_ registers: UInt16) {
+    wild |= registers
+    setOrigins(registers, RegisterEffects.unknown)
+  }
+
+  private mutating func setOrigins(_ registers: UInt16, _ origin: UInt8) {
+    for number in 0..<16 where registers &>> UInt16(number) & 1 != 0 { origins[number] = origin }
   }
 
   private mutating func step(_ registers: UInt16, _ size: Int64) {
-    stepping |= registers
-    total &+= Int64(truncatingIfNeeded: size.magnitude) &* 16
-    if total > LoopGuards.mostStep { isHopeless = true }
+    moved |= registers
+    total &+= Int64(truncatingIfNeeded: min(size.magnitude, 1 &<< 32)) &* 16
+  }
+
+  /// Of a whole iteration: the registers to be guarded in front of the loop so that the instruction's operand needs no
+  /// guard in it; nil when that is not enough. `current`: the iteration up to the instruction.
+  func guards(_ instruction: Instruction, _ plan: RowPlan, _ current: RegisterEffects) -> UInt16? {
+    var registers: UInt16 = 0
+    for number in [instruction.base, instruction.index] where number < 16 {
+      let bit: UInt16 = 1 &<< UInt16(number)
+      if wild & bit != 0 || plan.mayNotTouch && (moved | narrowed) & bit != 0 { return nil }
+      let origin = current.origins[Int(number)]
+      if origin == RegisterEffects.below32 { continue }
+      if origin == RegisterEffects.unknown { return nil }
+      let mask: UInt16 = 1 &<< UInt16(origin)
+      let next = origins[Int(origin)]
+      // From iteration to iteration it is the same register, or one below 2^32.
+      if wild & mask != 0 || next != origin && next != RegisterEffects.below32 { return nil }
+      registers |= mask
+    }
+    guard instruction.base < 16, instruction.index < 16 else { return registers }
+    let base = current.origins[Int(instruction.base)]
+    let index = current.origins[Int(instruction.index)]
+    return isBounded(base, by: index) && isBounded(index, by: base) ? registers : nil
+  }
+
+  /// Whether accesses to the sum of two registers keep one of them from moving away: it does not move, or the other is the
+  /// same in every iteration but for constants, or below 2^32 in every iteration.
+  private func isBounded(_ origin: UInt8, by other: UInt8) -> Bool {
+    if origin == RegisterEffects.below32 || moved &>> UInt16(origin) & 1 == 0 { return true }
+    if other == RegisterEffects.below32 || origins[Int(other)] == RegisterEffects.below32 { return true }
+    return (narrowed &>> UInt16(origin) | narrowed &>> UInt16(other)) & 1 == 0
   }
 
   /// ADD, SUB, INC, DEC and LEA of a register and a constant, 64 bits: by how much.
@@ -240,15 +257,6 @@ struct RegisterEffects {
     if isTwoBytes, instruction.opcode & 0xfe == 0xbc { return (0, other | mask) }
     if isTwoBytes, instruction.opcode & 0xfe == 0xb6 { return (mask, other) }
     return instruction.operandSize == 32 ? (mask & ~other, other) : (0, other | mask)
-  }
-
-  /// Registers whose old contents do not matter after the instruction.
-  static func replaced(_ decoded: DecodedInstruction) -> UInt16 {
-    let (instruction, plan) = (decoded.instruction, decoded.plan)
-    guard plan.template == .copy || plan.template == .effectiveAddress, instruction.operandSize == 32,
-      !isPartial(plan)
-    else { return 0 }
-    return written(instruction, plan)
   }
 }
 

@@ -137,6 +137,19 @@ CODE(ldmxcsr, "ldmxcsr (%rdi)") CODE(stmxcsr, "stmxcsr (%r14)") CODE(crc, "crc32
 CODE(pcmpestri, "pcmpestri $0, (%rbx), %xmm0") CODE(pextr, "pextrq $1, %xmm1, (%r15)") CODE(mulx, "mulx (%r12), %rax, %rbx")
 CODE(andn, "andn (%r14), %r12, %r13")
 
+// Loops whose first turns are harmless and whose last one is not: a pointer becomes a copy of another register, in every turn or in one,
+// directly or by way of a third; is loaded by LODS; keeps what it was behind BSF of zero, as on all processors of 64 bits since.
+#define LOOP "lea probe_registers(%rip), %rbx\nmov $4, %r8d\njmp 1f\n1: "
+CODE(loopcopy, LOOP "mov (%rbx), %rdx\nmov %rax, %rbx\ndec %r8d\njne 1b")
+CODE(loopcopies, "lea probe_registers(%rip), %r9\n" LOOP "mov (%rbx), %rdx\nmov %r9, %rbx\nmov %rax, %r9\ndec %r8d\njne 1b")
+CODE(loopr12, LOOP "mov (%rbx), %rdx\nlea 8(%r12), %rbx\ndec %r8d\njne 1b")
+CODE(loopsometimes, LOOP "mov (%rbx), %rdx\ndec %r8d\njs 2f\ncmp $1, %r8d\njne 1b\nmov %rax, %rbx\njmp 1b\n2:")
+CODE(loopspoilt, LOOP "mov %rax, %r9\nadd %rax, %r9\nmov %r9, %rdi\nmov (%rbx), %rdx\nmov %rdi, %rbx\ndec %r8d\njne 1b")
+CODE(looplods, "lea probe_vectors(%rip), %rsi\nmov %r11, (%rsi)\nmov %rsi, %rax\nmov $4, %r8d\njmp 1f\n"
+     "1: mov (%rax), %rdx\nlodsq\ndec %r8d\njne 1b")
+CODE(loopbsf, "xor %ecx, %ecx\nmov $4, %r8d\njmp 1f\n1: bsf %ecx, %eax\nmov (%rax), %rdx\ndec %r8d\njne 1b")
+CODE(loopstep, LOOP "mov (%rbx), %rdx\ncmp $2, %r8d\ncmove %rax, %rbx\nadd $8, %rbx\ndec %r8d\njne 1b")
+
 #define F(name, ...) {#name, form_##name, __VA_ARGS__}
 const struct form escape_forms[] = {
     F(load, RAX, -1, 0, 0, 0), F(store, RBX, -1, 0, 0, 0), F(load8, RSI, -1, 0, 100, 0), F(high, RBX, -1, 0, 0, 0),
@@ -176,6 +189,8 @@ const struct form escape_forms[] = {
     F(xsavec, RDI, -1, 0, 0, ALIGN_64 | LARGE | NEEDS_XSAVE), F(fnstenv, RAX, -1, 0, 0, LARGE), F(fldt, R9, -1, 0, 0, 0),
     F(fstp, R9, -1, 0, 0, 0), F(fbstp, RSI, -1, 0, 0, 0), F(ldmxcsr, RDI, -1, 0, 0, 0), F(stmxcsr, R14, -1, 0, 0, 0),
     F(crc, RAX, -1, 0, 0, 0), F(pcmpestri, RBX, -1, 0, 0, 0), F(pextr, R15, -1, 0, 0, 0), F(mulx, R12, -1, 0, 0, NEEDS_AVX2),
-    F(andn, R14, -1, 0, 0, NEEDS_AVX2),
+    F(andn, R14, -1, 0, 0, NEEDS_AVX2), F(loopcopy, RAX, -1, 0, 0, 0), F(loopcopies, RAX, -1, 0, 0, 0),
+    F(loopr12, R12, -1, 0, 8, 0), F(loopsometimes, RAX, -1, 0, 0, 0), F(loopspoilt, -1, RAX, 1, 0, 0),
+    F(looplods, R11, -1, 0, 0, 0), F(loopbsf, RAX, -1, 0, 0, 0), F(loopstep, RAX, -1, 0, 8, 0),
 };
 const int escape_form_count = sizeof escape_forms / sizeof *escape_forms;

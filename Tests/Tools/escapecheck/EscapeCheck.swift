@@ -50,11 +50,14 @@ struct EscapeCheck {
       return 2
     }
     var source = BlockSource(rows: rows, seed: seed)
-    run("rows", source.everyRow(samples: samples), &source, counting: false)
+    run("rows", source.everyRow(samples: samples), &source)
     run("rows, counting", source.everyRow(samples: 2), &source, counting: true)
-    run("addresses", source.everyAddress(), &source, counting: false)
-    run("chains", (0..<chains).map { _ in source.chain() }, &source, counting: false)
+    run("addresses", source.everyAddress(), &source)
+    run("chains", (0..<chains).map { _ in source.chain() }, &source)
     run("chains, counting", (0..<chains / 8).map { _ in source.chain() }, &source, counting: true)
+    run("chains, unlinked", (0..<chains / 8).map { _ in source.chain() }, &source, linking: false)
+    run("loops", (0..<chains).map { _ in source.loop() }, &source)
+    run("loops, counting", (0..<chains / 8).map { _ in source.loop() }, &source, counting: true)
     mutations()
     unguarded(&source)
     return finish()
@@ -68,9 +71,10 @@ struct EscapeCheck {
   // MARK: Blocks
 
   private mutating func run(
-    _ name: String, _ pieces: [BlockSource.Piece], _ source: inout BlockSource, counting: Bool
+    _ name: String, _ pieces: [BlockSource.Piece], _ source: inout BlockSource, counting: Bool = false,
+    linking: Bool = true
   ) {
-    guard let sandbox = Sandbox(window, counting: counting) else {
+    guard let sandbox = Sandbox(window, counting: counting, linking: linking) else {
       print("escapecheck: cannot set up")
       return failed += 1
     }

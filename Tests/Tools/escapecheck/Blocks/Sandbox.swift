@@ -21,13 +21,12 @@ final class Sandbox {
   /// Printed at most.
   var show = 10
 
-  init?(_ window: IsolatedWindow?, counting: Bool = false, guarded: Bool = true) {
+  init?(_ window: IsolatedWindow?, counting: Bool = false, guarded: Bool = true, linking: Bool = true) {
     var options = TranslatorOptions()
     options.countsInstructions = counting
     options.isGuarded = guarded
     options.cacheSize = 16 << 20
-    // Guards in front of loops are not followed: without links every operand has its own.
-    options.linksBlocks = false
+    options.linksBlocks = linking
     guard let space = try? AddressSpace(window),
       let engine = TranslatorEngine(memory: space, options: options)
     else {

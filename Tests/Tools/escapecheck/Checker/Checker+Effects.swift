@@ -5,15 +5,23 @@ import X86
 
 extension Checker {
   /// Notes a write of a general register.
-  func write(_ state: inout AbstractState, _ number: Int, _ kind: AbstractValue.Kind) throws(Violation) {
+  func write(
+    _ state: inout AbstractState, _ number: Int, _ kind: AbstractValue.Kind, ahead: ClosedRange<Int128>? = nil
+  ) throws(Violation) {
+    try mayWrite(number)
+    state.set(number, kind, ahead: ahead)
+  }
+
+  private func mayWrite(_ number: Int) throws(Violation) {
     if number == AbstractState.state || number == AbstractState.shadowStack {
       throw refuse("writes pinned register \(number)")
     }
-    state.set(number, kind)
   }
 
   private func writeAnything(_ state: inout AbstractState, _ number: Int, width: Int) throws(Violation) {
-    try write(&state, number, .guest(width == 32 ? AbstractValue.unsigned32 : AbstractValue.everything))
+    // 8 and 16 bits leave the rest as it was.
+    let isNarrow = width == 32 || width < 32 && state[number].isAlways(in: AbstractValue.unsigned32)
+    try write(&state, number, .guest(isNarrow ? AbstractValue.unsigned32 : AbstractValue.everything))
   }
 
   // MARK: The guard
@@ -25,8 +33,9 @@ extension Checker {
     let destination = Int(instruction.reg)
     if source.isHost { throw refuse("shifts a host value") }
     switch count.kind {
-    case .state: try write(&state, destination, .topBits(of: source.identity))
-    case .topBits(of: source.identity): try write(&state, destination, .guest(AbstractValue.guarded))
+    case .state: try write(&state, destination, .topBits(of: source.identity, offset: source.offset))
+    case .topBits(of: source.identity, offset: source.offset):
+      try write(&state, destination, .guest(AbstractValue.guarded))
     default:
       if count.isHost { throw refuse("shifts by a host value") }
       try write(&state, destination, .guest(AbstractValue.everything))
@@ -41,22 +50,48 @@ extension Checker {
     {
       return
     }
-    let base = instruction.base == Instruction.none ? nil : state[Int(instruction.base)]
-    let index = instruction.index == Instruction.none ? nil : state[Int(instruction.index)]
-    if let base, let index, base.isHost || index.isHost {
-      return try write(&state, destination, try windowSum(base, index))
+    let base = instruction.base == Instruction.none ? AbstractState.none : Int(instruction.base)
+    let index = instruction.index == Instruction.none ? AbstractState.none : Int(instruction.index)
+    let hosts = [base, index].filter { $0 != AbstractState.none && state[$0].isHost }
+    if !hosts.isEmpty {
+      guard base != AbstractState.none, index != AbstractState.none else {
+        throw refuse("computes with a host value")
+      }
+      return try write(&state, destination, try windowSum(state[base], state[index]))
     }
-    if base?.isHost == true || index?.isHost == true { throw refuse("computes with a host value") }
     if instruction.operandSize == 32 {
       return try write(&state, destination, .guest(AbstractValue.unsigned32))
     }
-    var sum: ClosedRange<Int64>? = instruction.displacement...instruction.displacement
-    if let interval = base?.interval { sum = sum?.adding(interval) }
-    if let interval = index?.interval {
-      sum = interval.multiplied(by: 1 << Int64(instruction.scale)).flatMap { sum?.adding($0) }
+    if instruction.operandSize == 64, base != AbstractState.none, index == AbstractState.none {
+      return try step(&state, destination, from: base, by: instruction.displacement)
     }
-    let isWide = instruction.operandSize == 64
-    try write(&state, destination, .guest((isWide ? sum : nil) ?? AbstractValue.everything))
+    guard instruction.operandSize == 64, let (sum, ever) = sum(state, base, index) else {
+      return try write(&state, destination, .guest(AbstractValue.everything))
+    }
+    try mayWrite(destination)
+    state.define(destination, sum, instruction.displacement, ever: ever)
+  }
+
+  /// The current instruction's base and index: what is known of their sum, or what the two tell where that is less.
+  private func sum(
+    _ state: AbstractState, _ base: Int, _ index: Int
+  ) -> (sum: AbstractSum, ever: ClosedRange<Int128>)? {
+    if let known = state.known(base, index, Int(instruction.scale)) {
+      return (known, known.ahead.widened(by: AbstractSum.reach))
+    }
+    guard let own = state.sum(base, index, Int(instruction.scale)),
+      AbstractValue.everything.contains(own.ever.widened(by: 1 << 31))
+    else { return nil }
+    return own
+  }
+
+  /// The register becomes another one, or itself, plus a constant.
+  private func step(
+    _ state: inout AbstractState, _ number: Int, from source: Int, by distance: Int64
+  ) throws(Violation) {
+    try mayWrite(number)
+    state.copy(number, from: source)
+    if distance != 0 { state.step(number, by: distance) }
   }
 
   /// A guest pointer becomes a host pointer, or back.
@@ -67,7 +102,7 @@ extension Checker {
       throw refuse("computes with a host value")
     }
     switch (base.kind, index.kind) {
-    case (.guest(let interval), .window) where AbstractValue.guarded.contains(interval):
+    case (.guest(let interval), .window) where base.isAlways(in: AbstractValue.guarded):
       return .hostPointer(interval)
     case (.hostPointer, .negativeWindow): return .guest(AbstractValue.everything)
     default: throw refuse("a host address that is not proven")
@@ -88,15 +123,14 @@ extension Checker {
     switch source {
     case .immediate(let value, _):
       let constant = width == 64 ? value : width == 32 ? value & 0xffff_ffff : nil
-      try write(&state, number, .guest(constant.map { $0...$0 } ?? AbstractValue.everything))
+      try write(&state, number, .guest(constant.map { Int128($0)...Int128($0) } ?? AbstractValue.everything))
     case .register(let register):
-      let value = state[general(register)]
-      if value.isHost { throw refuse("copies a host value") }
+      if state[general(register)].isHost { throw refuse("copies a host value") }
       if isZeroExtended {
-        try write(&state, number, .guest(width == 16 ? AbstractValue.everything : 0...0xffff))
+        if width == 16 { return try writeAnything(&state, number, width: 16) }
+        try write(&state, number, .guest(0...0xffff))
       } else if width == 64 {
-        try write(&state, number, .guest(AbstractValue.everything))
-        state.copy(number, value)
+        try step(&state, number, from: general(register), by: 0)
       } else {
         try writeAnything(&state, number, width: width)
       }
@@ -109,6 +143,7 @@ extension Checker {
       guard let kind = stateField(field), width == 64, mnemonic == "mov" else {
         throw refuse("reads the CPU state at \(field)")
       }
+      if let place = StateField.register(at: field) { return try step(&state, number, from: place, by: 0) }
       return try write(&state, number, kind)
     }
     if isTableLoad(state), width == 64 { return try write(&state, number, .indirectEntry) }
@@ -120,9 +155,9 @@ extension Checker {
   private func isTableLoad(_ state: AbstractState) -> Bool {
     guard !instruction.prefixes.contains(.segment), instruction.base == Instruction.none,
       instruction.scale == 3,
-      instruction.index != Instruction.none, case .guest(let index) = state[Int(instruction.index)].kind
+      instruction.index != Instruction.none, case .guest = state[Int(instruction.index)].kind
     else { return false }
-    return (0...0xffff).contains(index) && instruction.displacement == layout.table
+    return state[Int(instruction.index)].isAlways(in: 0...0xffff) && instruction.displacement == layout.table
   }
 
   private func store(_ state: inout AbstractState, _ source: OperandValue) throws(Violation) {
@@ -136,6 +171,9 @@ extension Checker {
       }
     } else if !isWritableField(field) || instruction.operandSize != 64 {
       throw refuse("writes the CPU state at \(field)")
+    } else if let place = StateField.register(at: field) {
+      guard case .register(let register) = source else { throw refuse("writes a guest register otherwise") }
+      state.copy(place, from: general(register))
     }
   }
 
@@ -172,8 +210,8 @@ extension Checker {
       if isBitString { throw refuse("a bit string in memory") }
     }
     let info = instruction.info
-    if info.operandCount == 2, let moved = try movedByConstant(state) {
-      return try write(&state, moved.register, .guest(moved.interval))
+    if let moved = movedByConstant(state) {
+      return try step(&state, moved.register, from: moved.register, by: moved.distance)
     }
     // All are read before any is written.
     for number in 0..<info.operandCount {
@@ -185,18 +223,17 @@ extension Checker {
       guard let register = generalRegister(operand) else { continue }
       switch operand.access {
       case .write, .readWrite, .conditionalWrite:
-        let wasNarrow = state[register].interval.map { AbstractValue.unsigned32.contains($0) } ?? false
         try writeAnything(&state, register, width: keepsUpperHalf ? 64 : operand.width)
-        // 8 and 16 bits leave the rest as it was.
-        if wasNarrow && operand.width < 32 { state.refine(register, AbstractValue.unsigned32) }
       default: break
       }
+    }
+    if mnemonic.contains("pcmp"), mnemonic.contains("stri") {
+      try write(&state, 1, .guest(AbstractValue.unsigned32))
     }
     guard writesImplicitly else { return }
     for register in [0, 2] where !state[register].isHost {
       state.set(register, .guest(AbstractValue.everything))
     }
-    if mnemonic.contains("pcmp"), mnemonic.contains("stri") { state.set(1, .guest(AbstractValue.everything)) }
   }
 
   /// BSF and BSR of zero leave all of their destination alone.
@@ -212,17 +249,21 @@ extension Checker {
     return known.contains(mnemonic) || (mnemonic == "imul" && instruction.info.operandCount == 1)
   }
 
-  /// ADD and SUB of a constant to a 64-bit register.
-  private func movedByConstant(
-    _ state: AbstractState
-  ) throws(Violation) -> (register: Int, interval: ClosedRange<Int64>)? {
-    guard mnemonic == "add" || mnemonic == "sub", instruction.info.operand(0).width == 64,
-      let register = generalRegister(instruction.info.operand(0)),
-      case .immediate(let constant, _) = instruction.value(of: instruction.info.operand(1)),
-      constant != Int64.min, let interval = state[register].interval
+  /// ADD and SUB of a constant, INC and DEC, of a 64-bit register.
+  private func movedByConstant(_ state: AbstractState) -> (register: Int, distance: Int64)? {
+    let info = instruction.info
+    guard info.operandCount > 0, info.operand(0).width == 64, let register = generalRegister(info.operand(0)),
+      !state[register].isHost
     else { return nil }
-    let distance = mnemonic == "add" ? constant : 0 - constant
-    return (register, interval.adding(distance...distance) ?? AbstractValue.everything)
+    switch mnemonic {
+    case "inc": return (register, 1)
+    case "dec": return (register, -1)
+    case "add", "sub":
+      guard case .immediate(let constant, _) = instruction.value(of: info.operand(1)), constant != Int64.min
+      else { return nil }
+      return (register, mnemonic == "add" ? constant : 0 - constant)
+    default: return nil
+    }
   }
 
   private func generalRegister(_ operand: OperandInfo) -> Int? {

@@ -10,47 +10,41 @@ extension Checker {
   static let harmless: ClosedRange<Int128> = -(1 << 36 - 1 << 20)...(1 << 64 - 1 << 48)
 
   /// What one access to the window proves: that its first byte is below the window's limit.
-  private static let window: ClosedRange<Int64> = 0...(1 << 46)
+  private static let window: ClosedRange<Int128> = 0...(1 << 46)
 
-  /// Proves the operand's address in the window, and notes what the access proves of the stack pointer.
+  /// Proves the operand's address in the window, and notes what the access proves of its registers.
   func access(_ state: inout AbstractState, isCertain: Bool) throws(Violation) {
     guard instruction.prefixes.contains(.segment), instruction.segment == .gs else {
       throw refuse("memory that is not in the guest's window")
     }
     try checkEntry(state)
-    var sum = Int128(instruction.displacement)...Int128(instruction.displacement)
+    let displacement = Int128(instruction.displacement)...Int128(instruction.displacement)
     if instruction.base == Instruction.relative { throw refuse("RIP-relative guest memory") }
-    if instruction.base != Instruction.none {
-      let base = try addressPart(state[Int(instruction.base)])
-      sum = sum.lowerBound + Int128(base.lowerBound)...sum.upperBound + Int128(base.upperBound)
+    let isVector = instruction.info.usesVSIB
+    let base = instruction.base == Instruction.none ? AbstractState.none : Int(instruction.base)
+    let index =
+      instruction.index == Instruction.none || isVector ? AbstractState.none : Int(instruction.index)
+    // A shift count would be a small number, but never the guest's address.
+    guard let own = state.sum(base, index, Int(instruction.scale)) else {
+      throw refuse("a host value or a shift count in an address")
     }
-    if instruction.info.usesVSIB {
-      let index = try vectorIndex()
-      sum = sum.lowerBound + Int128(index.lowerBound)...sum.upperBound + Int128(index.upperBound)
-    } else if instruction.index != Instruction.none {
-      let index = try addressPart(state[Int(instruction.index)])
-      let factor = Int128(1) << Int128(instruction.scale)
-      let low = sum.lowerBound + Int128(index.lowerBound) * factor
-      sum = low...sum.upperBound + Int128(index.upperBound) * factor
+    let elements: ClosedRange<Int128> = isVector ? try vectorIndex() : 0...0
+    let known = state.known(base, index, Int(instruction.scale))
+    let isOwn = Checker.harmless.contains(own.ever + displacement + elements)
+    let isKnown = known.map {
+      Checker.harmless.contains($0.ahead.widened(by: AbstractSum.reach) + displacement)
     }
-    guard Checker.harmless.lowerBound <= sum.lowerBound, sum.upperBound <= Checker.harmless.upperBound else {
-      throw refuse("an address that is not proven: \(mnemonic)")
+    guard isOwn || isKnown == true && !isVector else {
+      throw refuse("an address that is not proven: \(mnemonic), \(own.ever), \(known?.ahead ?? 0...0)")
     }
-    guard isCertain, instruction.index == Instruction.none, Int(instruction.base) == AbstractState.guestStack,
-      case .guest(let stack) = state[AbstractState.guestStack].kind
-    else { return }
-    let distance = 0 - instruction.displacement
-    let proven = distance...(Checker.window.upperBound + distance)
-    state.refine(AbstractState.guestStack, stack.clamped(to: proven))
+    guard isCertain, !isVector, base != AbstractState.none || index != AbstractState.none else { return }
+    var sum = known ?? own.sum
+    if isOwn { sum.actual = own.sum.actual }
+    if let known, isKnown == true { sum.actual = sum.actual.clamped(to: known.actual) }
+    state.prove(sum, in: Checker.window - displacement, own: own.sum.actual)
   }
 
-  /// The numbers that a base or index may be. A shift count would be a small number, but never the guest's address.
-  private func addressPart(_ value: AbstractValue) throws(Violation) -> ClosedRange<Int64> {
-    if case .guest(let interval) = value.kind { return interval }
-    throw refuse("a host value or a shift count in an address")
-  }
-
-  private func vectorIndex() throws(Violation) -> ClosedRange<Int64> {
+  private func vectorIndex() throws(Violation) -> ClosedRange<Int128> {
     for number in 0..<instruction.info.operandCount {
       let operand = instruction.info.operand(number)
       if operand.kind == .vectorMemory && operand.indexElementWidth != 32 {
@@ -59,7 +53,7 @@ extension Checker {
         return 0...(1 << 61)
       }
     }
-    let reach: Int64 = 1 << (31 + Int64(instruction.scale))
+    let reach: Int128 = 1 << (31 + Int128(instruction.scale))
     return -reach...reach
   }
 
@@ -150,6 +144,10 @@ extension Checker {
 enum StateField {
   /// Guest registers R12–R15.
   static let registers: Set<Int> = [96, 104, 112, 120]
+  /// The number under which a guest register in the CPU state is followed.
+  static func register(at offset: Int) -> Int? {
+    registers.contains(offset) ? AbstractState.firstInState + (offset - 96) / 8 : nil
+  }
   private static let translated = Int(VT_OFFSET_TRANSLATED)
   /// The guest's segment bases as they are.
   static let rawFSBase = MemoryLayout<vt_cpu_state>.offset(of: \.fs_base) ?? 0

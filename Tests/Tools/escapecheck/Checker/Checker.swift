@@ -1,6 +1,7 @@
-// Follows emitted code once from its first byte to its last and proves of every instruction that it can do no harm, or
-// says why not. Branches within a piece of code only go forward, so one pass sees every state before it is needed. The
-// rules are written down in Docs/translator-guard.md. Knows nothing of how the translator works, only what its code may do.
+// Follows emitted code from its first byte to its last and proves of every instruction that it can do no harm, or says
+// why not. Branches within a piece of code go forward, so one pass sees every state before it is needed; those that go back to
+// one place, the loop's head, make it look for an invariant there (Checker+Loops.swift). The rules are written down in
+// Docs/translator-guard.md. Knows nothing of how the translator works, only what its code may do.
 
 import CHost
 import X86
@@ -13,6 +14,10 @@ struct Checker {
   var state: AbstractState?
   /// States that arrive at bytes further on.
   private var arriving: [Int: AbstractState] = [:]
+  /// States that come back to a loop's head, and where it is.
+  var returning: (head: Int, state: AbstractState)?
+  /// Where instructions begin.
+  private(set) var boundaries: Set<Int> = []
   var offset = 0
   var instruction = Instruction()
   /// A vector register that holds guarded 64-bit indices, or the counts that they are about to be shifted by.
@@ -25,14 +30,17 @@ struct Checker {
   static func check(_ code: EmittedCode, _ layout: CacheLayout, from start: Int = 0) throws(Violation) -> Int
   {
     var checker = Checker(code: code, layout: layout, state: AbstractState())
-    return try checker.run(from: start)
+    let count = try checker.run(from: start)
+    if checker.returning != nil { try checker.followLoop() }
+    return count
   }
 
   private init(code: EmittedCode, layout: CacheLayout, state: AbstractState) {
     (self.code, self.layout, self.state) = (code, layout, state)
   }
 
-  private mutating func run(from start: Int) throws(Violation) -> Int {
+  /// One pass from byte `start` to the end.
+  @discardableResult mutating func run(from start: Int) throws(Violation) -> Int {
     var count = 0
     offset = start
     while offset < code.bytes.count {
@@ -47,6 +55,7 @@ struct Checker {
       }
       guard status == .valid else { throw refuse("no instruction") }
       count += 1
+      boundaries.insert(offset)
       try check()
       offset += Int(instruction.length)
     }
@@ -131,6 +140,7 @@ struct Checker {
       if arriving[target] == nil { arriving[target] = current } else { arriving[target]?.join(current) }
       return
     }
+    if target > 0, target <= offset, !code.isCommon { return try goBack(to: target, current) }
     let address = code.address &+ UInt64(bitPattern: Int64(target))
     if address == layout.leave {
       guard let register = current.exposed else {
@@ -150,7 +160,8 @@ struct Checker {
   private func leave(_ current: AbstractState) throws(Violation) {
     if let register = current.exposed { throw refuse("leaves with a host value in register \(register)") }
     guard case .guest(let interval) = current[AbstractState.guestStack].kind,
-      AbstractState.stackInvariant.contains(interval)
+      AbstractState.stackInvariant.contains(interval),
+      AbstractState.stackAhead.contains(current[AbstractState.guestStack].ahead)
     else { throw refuse("leaves with an unproven stack pointer") }
     if current[AbstractState.state].kind != .state || current[AbstractState.shadowStack].kind != .shadowStack
     {
