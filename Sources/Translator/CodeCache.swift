@@ -79,6 +79,8 @@ final class CodeCache {
   private var table: UnsafeMutablePointer<UInt32>
   /// Small at first, for lookups touch it everywhere; a power of two.
   private var tableCapacity = 4096
+  /// Where the last entry was put, and what was there: nothing, or another block at its address.
+  private var lastInsertion: (place: Int, replaced: UInt32) = (0, 0)
 
   /// Bytes of code; common code comes first and is never forgotten.
   var used = 0
@@ -229,6 +231,7 @@ final class CodeCache {
     while table[place] != 0, blocks[Int(table[place]) &- 1].guest != guest {
       place = (place &+ 1) & (tableCapacity &- 1)
     }
+    lastInsertion = (place, table[place])
     table[place] = number
   }
 
@@ -310,6 +313,21 @@ final class CodeCache {
   /// Kills one block, which will be translated differently.
   func discard(_ block: Int) {
     if records[block].isAlive { kill(block) }
+  }
+
+  /// Takes a block out that was to be executed once. Nothing refers to it, so its room is free again when it is the last one.
+  func remove(_ block: Int) {
+    discard(block)
+    guard block == blockCount &- 1 else { return }
+    let guest = blocks[block].guest
+    for page in (guest &>> 12)...((guest &+ UInt64(max(blocks[block].guest_size, 1)) &- 1) &>> 12)
+    where blocksByPage?[page]?.last == Int32(truncatingIfNeeded: block) {
+      blocksByPage?[page]?.removeLast()
+    }
+    table[lastInsertion.place] = lastInsertion.replaced
+    (entryCount, siteCount) = (Int(blocks[block].first_entry), Int(records[block].firstSite))
+    used = Int(blocks[block].host)
+    blockCount = block
   }
 
   /// Kills the blocks that contain an instruction at `guest`.

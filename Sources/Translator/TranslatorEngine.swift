@@ -110,11 +110,12 @@ public final class TranslatorEngine: GuestEngine {
       vt_translated_run(cpu, &translation)
       shadowStack.pointer = cpu.pointee.translated.shadow_rsp
       cache.statistics.exits &+= 1
+      let exit = handleExit(cpu, &origin)
       if let block = untrackedBlock {
-        cache.discard(block)
-        untrackedBlock = nil
+        cache.remove(block)
+        (untrackedBlock, origin) = (nil, nil)
       }
-      if let exit = handleExit(cpu, &origin) { return exit }
+      if let exit { return exit }
     }
   }
 

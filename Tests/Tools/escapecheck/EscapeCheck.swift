@@ -141,7 +141,7 @@ struct EscapeCheck {
     guard let sandbox = Sandbox(window) else { return failed += 1 }
     var mutations = Mutations()
     let place = Sandbox.places[0]
-    let sources = Mutations.sources()
+    let sources = Mutations.sources() + Mutations.loops()
     let loaded = sources.enumerated().map {
       (address: place + UInt64($0.offset) * 64, bytes: $0.element.bytes)
     }
@@ -152,6 +152,9 @@ struct EscapeCheck {
         continue
       }
       mutations.spoil(EmittedCode(block), sandbox.layout, source.name)
+      if source.name.hasPrefix("loop: ") {
+        mutations.spoilLoop(EmittedCode(block), sandbox.layout, source.name)
+      }
     }
     for survivor in mutations.survivors.prefix(20) { print("not refused: \(survivor)") }
     print(

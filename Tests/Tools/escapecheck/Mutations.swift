@@ -58,16 +58,22 @@ struct Mutations {
       for (kind, bytes) in Mutations.copies(instruction, code.bytes, offset) {
         var spoilt = code
         spoilt.bytes = bytes
-        tried += 1
-        byKind[kind, default: 0] += 1
-        if (try? Checker.check(spoilt, layout)) != nil {
-          survivors.append("\(name): \(kind) at +0x\(String(offset, radix: 16))")
-          if survivors.count <= 5 { printListing(bytes) }
-        }
+        check(spoilt, layout, kind, "\(name): \(kind) at +0x\(String(offset, radix: 16))")
       }
       offset += Int(instruction.length)
     }
   }
+
+  /// A spoilt copy, which must be refused.
+  mutating func check(_ spoilt: EmittedCode, _ layout: CacheLayout, _ kind: String, _ name: String) {
+    tried += 1
+    byKind[kind, default: 0] += 1
+    if (try? Checker.check(spoilt, layout)) == nil { return }
+    survived(name)
+    if survivors.count <= 5 { printListing(spoilt.bytes) }
+  }
+
+  mutating func survived(_ name: String) { survivors.append(name) }
 
   /// What can be done to one instruction.
   private static func copies(
