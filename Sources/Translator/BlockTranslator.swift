@@ -20,14 +20,15 @@ struct BlockTranslator {
   let options: TranslatorOptions
   let start: UInt64
   var assembler: Assembler
-  /// What the scratch register holds besides: a guarded address that following accesses may use.
-  var guarded = GuardedAddress.none
-  /// What has since been added to the registers of `guarded`.
-  var guardedOffset: Int32 = 0
+  /// What the scratch register holds besides: a guarded address that following accesses may use. The second scratch register
+  /// may hold another one (`Assembler.held`).
+  var guarded = GuardedRegister.none
+  /// The guarded address used last was in the second scratch register.
+  var usedSecondLast = false
+  /// The instruction needs the second scratch register for its operands.
+  var keepsSecondFree = false
   /// Guest registers that are below 2^32, because the block has written 32 bits of them; one bit each.
   var narrow: UInt16 = 0
-  /// The memory operand has to be a single register and a displacement.
-  var needsOneRegister = false
   /// RSP is this much more than its host register: PUSH and POP only count (X64/StackTemplates.swift).
   var stackDelta: Int32 = 0
   /// The guest's stack pointer was moved by a constant and has not been used since.
@@ -91,6 +92,7 @@ struct BlockTranslator {
       if loop.isLoop { assembler.align(64) }
     }
     body = host
+    assembler.held = HeldRegister()
     beginCounting()
     for index in 0..<instructions.count where !isEnded {
       address = instructions[index].address
@@ -179,6 +181,10 @@ struct BlockTranslator {
     case .string: string(instruction, bytes)
     }
     noteNarrow(instruction, plan)
+    switch plan.template {
+    case .copy, .effectiveAddress, .nothing, .jumpIf, .push, .pop: break
+    default: assembler.held = HeldRegister()
+    }
   }
 
   /// Keeps `narrow` right behind an instruction.
@@ -230,7 +236,11 @@ struct BlockTranslator {
   /// The code that leaves: one stub for each site, which says its number. Branches to blocks that exist are linked.
   private mutating func writeStubs() {
     for number in firstSite..<cache.siteCount {
-      if cache.sites[number].kind == .landing || cache.sites[number].kind == .indirect { continue }
+      if cache.sites[number].kind == .indirect { continue }
+      if cache.sites[number].kind == .landing {
+        missLanding(number)
+        continue
+      }
       cache.sites[number].stub = host
       assembler.storeState(constant: number, StateOffset.site)
       let place = assembler.jump()

@@ -92,8 +92,9 @@ final class CodeCache {
   private var blocksByPage: [UInt64: [Int32]]?
   /// Offset of the code that reports an indirect branch without a block.
   var missStub: UInt32 = 0
-  /// Offset of the code that looks the target of an indirect branch up.
-  var lookupStub: UInt32 = 0
+  /// Offset of the code that handles a return elsewhere than behind its call: the target in the scratch register, the site of
+  /// the RET in the second one.
+  var returnStub: UInt32 = 0
   /// Bytes of the jump that follows a JRCXZ: its distance when it only skips that.
   static let jumpSize: UInt8 = 5
   var statistics = TranslatorStatistics()

@@ -134,8 +134,10 @@ def calls():
     yield "unmap-own-code", call(11, image.BASE + 0x1000, 0x1000) + EXIT_42, SEGV
     yield "unmap-everything", call(11, 0x10000, 0x3FFFFFFF0000) + EXIT_42, SEGV
     yield "protect-own-code", call(10, image.BASE + 0x1000, 0x1000, 0) + EXIT_42, SEGV
-    yield "unmap-stack-then-push", b"\x48\x89\xe7\x48\x81\xe7\0\0\xff\xff" + move(RSI, 0x10000) + move(RAX, 11) \
-        + SYSCALL + b"\x50", SEGV
+    # Twice: were a rest of the stack left above, the kernel would let it grow down again.
+    unmap = move(RSI, 0x10000) + move(RAX, 11) + SYSCALL
+    yield "unmap-stack-then-push", b"\x48\x89\xe7\x48\x81\xe7\0\0\xff\xff" + unmap + b"\x48\x01\xf7" + unmap \
+        + b"\x50", SEGV
     yield "break-absurd", call(12, 1 << 62) + call(12, -1) + call(12, 0) + EXIT_42, "exit 42"
     yield "handler-null", handler(11, 0x10, 0) + b"\x0f\x0b", ILL
     yield "handler-bad", handler(11, 0x1000, 0) + jump(0), SEGV

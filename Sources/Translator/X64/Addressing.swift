@@ -8,7 +8,7 @@
 import CHost
 import X86
 
-/// What the scratch register holds: f of an address without its displacement.
+/// An address of which f can be held in a scratch register; displacements do not count.
 enum GuardedAddress: Equatable {
   case none
   case base(UInt8)
@@ -20,6 +20,27 @@ enum GuardedAddress: Equatable {
     case .base(let base): base == register
     case .sum(let base, let index, _): base == register || index == register
     default: false
+    }
+  }
+}
+
+/// A guarded address, and what has since been added to its registers.
+struct GuardedRegister {
+  var address = GuardedAddress.none
+  var offset: Int32 = 0
+
+  static let none = GuardedRegister()
+
+  /// Guest register `number` was written: `step` was added to it, or nil: anything.
+  mutating func follow(_ number: UInt8, _ step: Int64?) {
+    guard address.uses(number) else { return }
+    guard let step, step.magnitude <= 1 &<< 20, offset.magnitude <= 1 &<< 24 else { return self = .none }
+    switch address {
+    case .base: offset &+= Int32(truncatingIfNeeded: step)
+    case .sum(let base, let index, let scale):
+      if base == number { offset &+= Int32(truncatingIfNeeded: step) }
+      if index == number { offset &+= Int32(truncatingIfNeeded: step &<< Int64(scale)) }
+    default: break
     }
   }
 }
@@ -66,7 +87,7 @@ extension BlockTranslator {
     if constant < 1 &<< 31 {
       return HostAddress(displacement: Int32(truncatingIfNeeded: constant))
     }
-    if case .constant(let known) = guarded, register == HostRegister.scratch {
+    if case .constant(let known) = guarded.address, register == HostRegister.scratch {
       let distance = Int64(bitPattern: constant &- known)
       if distance == Int64(Int32(truncatingIfNeeded: distance)) {
         return HostAddress(base: register, displacement: Int32(truncatingIfNeeded: distance))
@@ -86,28 +107,49 @@ extension BlockTranslator {
       instruction.index == Instruction.none
       ? .base(instruction.base)
       : .sum(base: instruction.base, index: instruction.index, scale: instruction.scale)
-    if guarded == key && register == HostRegister.scratch && !isExact {
-      return HostAddress(base: register, displacement: displacement &+ guardedOffset)
+    if !isExact, let (host, offset) = remembered(key, for: register) {
+      return HostAddress(base: host, displacement: displacement &+ offset)
     }
     if !options.isGuarded || loop.covers(instruction, plan) {
       return placeUnguarded(instruction, in: register)
     }
     if !isExact, let address = placeNarrow(instruction, in: register) { return address }
+    var place = register
     if instruction.index == Instruction.none && !isExact {
-      guardRegister(instruction.base, into: register)
+      place = guardRegister(instruction.base, for: instruction, preferring: register)
     } else {
       sum(instruction, into: register, displacement: isExact ? displacement : 0)
       if isExact { displacement = 0 }
       applyGuard(register, into: register)
     }
     if register == HostRegister.secondScratch { guarded = .none }
-    note(isExact ? .none : key, in: register)
-    return HostAddress(base: register, displacement: displacement)
+    note(isExact ? .none : key, in: place)
+    return HostAddress(base: place, displacement: displacement)
   }
 
-  /// register = f(guest register `number`).
-  private mutating func guardRegister(_ number: UInt8, into register: UInt8) {
-    applyGuard(holding(number, loadedInto: register), into: register)
+  /// Where f of `key` is, and what to add to it; nil when it has to be computed into `register`.
+  private mutating func remembered(_ key: GuardedAddress, for register: UInt8) -> (UInt8, Int32)? {
+    if guarded.address == key && register == HostRegister.scratch {
+      usedSecondLast = false
+      return (register, guarded.offset)
+    }
+    guard assembler.held.guarded.address == key, !keepsSecondFree else { return nil }
+    usedSecondLast = true
+    return (HostRegister.secondScratch, assembler.held.guarded.offset)
+  }
+
+  /// A scratch register = f(guest register `number`): `register`, or the second one when `register` holds what was used last.
+  private mutating func guardRegister(
+    _ number: UInt8, for instruction: Instruction, preferring register: UInt8
+  ) -> UInt8 {
+    let isBusy = register == HostRegister.scratch && guarded.address != .none && !usedSecondLast
+    let isFree =
+      !keepsSecondFree && HostRegister.holding(number & 15) != HostRegister.inState
+      && !needsScratch(instruction)
+    let place = isBusy && isFree ? HostRegister.secondScratch : register
+    applyGuard(holding(number, loadedInto: place), into: place)
+    usedSecondLast = place == HostRegister.secondScratch
+    return place
   }
 
   /// register = f(source), both host registers; `register` is a scratch register.
@@ -138,42 +180,60 @@ extension BlockTranslator {
       guard isBaseFine else { return nil }
       return HostAddress(base: holding(instruction.base, loadedInto: register), displacement: displacement)
     }
-    if needsOneRegister { return nil }
-    let index = HostRegister.holding(instruction.index & 15)
-    if isNarrow(instruction.index), index != HostRegister.inState {
+    let isBaseLoaded =
+      instruction.base != Instruction.none
+      && HostRegister.holding(instruction.base & 15) == HostRegister.inState
+    // Loading and guarding the base takes both scratch registers; guarding it takes one, and the operands may need one.
+    if let index = narrowHost(instruction.index),
+      index != HostRegister.secondScratch || !(isBaseLoaded || needsScratch(instruction))
+    {
       var host = HostAddress(index: index, scale: instruction.scale, displacement: displacement)
       if instruction.base == Instruction.none { return host }
       if isBaseFine {
         host.base = holding(instruction.base, loadedInto: register)
       } else {
-        if guarded == .base(instruction.base) && register == HostRegister.scratch {
-          host.displacement &+= guardedOffset
+        if let (place, offset) = remembered(.base(instruction.base), for: register) {
+          host.base = place
+          host.displacement &+= offset
         } else {
-          guardRegister(instruction.base, into: register)
+          applyGuard(holding(instruction.base, loadedInto: register), into: register)
           note(.base(instruction.base), in: register)
+          host.base = register
         }
-        host.base = register
       }
       return host
     }
     let base =
       instruction.base == Instruction.none ? HostRegister.none : HostRegister.holding(instruction.base & 15)
     guard isBaseFine, base != HostRegister.inState else { return nil }
-    guardRegister(instruction.index, into: register)
+    applyGuard(holding(instruction.index, loadedInto: register), into: register)
     note(.base(instruction.index), in: register)
     return HostAddress(base: base, index: register, scale: instruction.scale, displacement: displacement)
   }
 
-  /// Whether a guest register is known to be below 2^32. Only of those in host registers: the proof over emitted code
-  /// (Docs/translator-guard.md) does not follow values through the CPU state.
-  private func isNarrow(_ number: UInt8) -> Bool {
-    number & 15 < 12 && narrow &>> UInt16(number & 15) & 1 != 0
+  /// The host register of a guest register that is known to be below 2^32; nil for others. Not of those that would have to be
+  /// loaded: the proof over emitted code (Docs/translator-guard.md) does not follow values through the CPU state.
+  private func narrowHost(_ number: UInt8) -> UInt8? {
+    guard narrow &>> UInt16(number & 15) & 1 != 0 else { return nil }
+    let host = HostRegister.holding(number & 15)
+    if host != HostRegister.inState { return host }
+    return assembler.held.number == number & 15 && assembler.held.isNarrow ? HostRegister.secondScratch : nil
+  }
+
+  /// Whether an operand beside the memory operand lives in the CPU state and is not held in a scratch register.
+  private func needsScratch(_ instruction: Instruction) -> Bool {
+    func isLoaded(_ field: RowPlan.Field, _ number: UInt8) -> Bool {
+      plan.isGeneral(field) && HostRegister.holding(number & 15) == HostRegister.inState
+        && number & 15 != assembler.held.number
+    }
+    return isLoaded(.reg, instruction.reg) || isLoaded(.vvvv, instruction.vvvv)
+      || isLoaded(.opcode, instruction.opcodeRegister)
   }
 
   /// Below 2^32, or RSP, which is guarded where it is written.
   private mutating func isHarmlessBase(_ number: UInt8) -> Bool {
-    guard number == GuestRegister.rsp, !options.treatsStackAsPointer, !needsOneRegister else {
-      return isNarrow(number)
+    guard number == GuestRegister.rsp, !options.treatsStackAsPointer else {
+      return narrowHost(number) != nil
     }
     if isStackUnproven { settleStack() }
     return true
@@ -196,21 +256,24 @@ extension BlockTranslator {
     if instruction.base != Instruction.none { host.base = holding(instruction.base, loadedInto: register) }
     if instruction.index == Instruction.none { return host }
     host.scale = instruction.scale
-    guard host.base == register else {
+    guard host.base == register || host.base == HostRegister.secondScratch else {
       host.index = holding(instruction.index, loadedInto: register)
       return host
     }
-    // The base was loaded: the index may need a register too, which the operands may want.
+    // The base is in a scratch register: the index may need one too, and so may the operands.
     let index = HostRegister.holding(instruction.index)
     if index != HostRegister.inState {
       host.index = index
       return host
     }
-    assembler.loadState(other(register), StateOffset.general(instruction.index))
-    if other(register) == HostRegister.scratch { guarded = .none }
-    assembler.loadEffectiveAddress(
-      register, HostAddress(base: register, index: other(register), scale: instruction.scale, isGuest: false))
-    return HostAddress(base: register, displacement: host.displacement)
+    if register == HostRegister.scratch { guarded = .none }
+    let place = host.base == register ? other(register) : register
+    host.index = holding(instruction.index, loadedInto: place)
+    host.displacement = 0
+    host.isGuest = false
+    assembler.loadEffectiveAddress(register, host)
+    return HostAddress(
+      base: register, displacement: Int32(truncatingIfNeeded: instruction.displacement))
   }
 
   // MARK: Segments and 32-bit addresses
@@ -268,12 +331,15 @@ extension BlockTranslator {
 
   // MARK: Registers
 
-  /// The host register of a guest register; one that lives in the CPU state is loaded into `register`.
+  /// The host register of a guest register, for reading; one that lives in the CPU state is loaded into `register`, unless the
+  /// second scratch register holds it.
   mutating func holding(_ number: UInt8, loadedInto register: UInt8) -> UInt8 {
     let host = HostRegister.holding(number & 15)
     if host != HostRegister.inState { return host }
+    if assembler.held.number == number & 15 { return HostRegister.secondScratch }
     if register == HostRegister.scratch { guarded = .none }
     assembler.loadState(register, StateOffset.general(number & 15))
+    if register == HostRegister.secondScratch { assembler.held.number = number & 15 }
     return register
   }
 
@@ -284,8 +350,10 @@ extension BlockTranslator {
 
   /// `register` now holds `address`.
   private mutating func note(_ address: GuardedAddress, in register: UInt8) {
-    guard register == HostRegister.scratch else { return }
-    guarded = address
-    guardedOffset = 0
+    if register == HostRegister.scratch {
+      guarded = GuardedRegister(address: address)
+    } else {
+      assembler.held = HeldRegister(guarded: GuardedRegister(address: address))
+    }
   }
 }

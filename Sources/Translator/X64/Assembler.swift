@@ -25,10 +25,20 @@ enum HostOperand {
   case memory(HostAddress)
 }
 
+/// What the second scratch register holds: a guest register of the CPU state, or a guarded address.
+struct HeldRegister {
+  var number = HostRegister.none
+  var guarded = GuardedRegister.none
+  /// It was not loaded but computed there, with 32 bits: the host register is visibly below 2^32.
+  var isNarrow = false
+}
+
 /// A cursor that host code is written at.
 struct Assembler {
   // SAFETY: the code cache's writable mapping; the translator checks for room once a block.
   private(set) var cursor: UnsafeMutablePointer<UInt8>
+  /// What the second scratch register holds besides, as long as nothing else is written there.
+  var held = HeldRegister()
 
   init(_ start: UnsafeMutablePointer<UInt8>) { cursor = start }
 
@@ -98,6 +108,7 @@ struct Assembler {
 
   /// A 64-bit instruction of one opcode byte with a ModRM operand.
   mutating func wide(_ opcode: UInt8, _ reg: UInt8, _ operand: HostOperand) {
+    release(reg, operand)
     if case .memory(let address) = operand, address.isGuest { byte(0x65) }
     byte(0x48 | Assembler.extensions(reg, operand))
     byte(opcode)
@@ -106,11 +117,18 @@ struct Assembler {
 
   /// The same, 32 bits.
   mutating func narrow(_ opcode: UInt8, _ reg: UInt8, _ operand: HostOperand) {
+    release(reg, operand)
     if case .memory(let address) = operand, address.isGuest { byte(0x65) }
     let rex = Assembler.extensions(reg, operand)
     if rex != 0 { byte(0x40 | rex) }
     byte(opcode)
     operands(reg, operand)
+  }
+
+  /// An instruction with the second scratch register as an operand may write it.
+  private mutating func release(_ reg: UInt8, _ operand: HostOperand) {
+    if reg == HostRegister.secondScratch { held = HeldRegister() }
+    if case .register(HostRegister.secondScratch) = operand { held = HeldRegister() }
   }
 
   // MARK: Instructions, none of which changes a flag
@@ -140,6 +158,7 @@ struct Assembler {
 
   /// The shortest move of a constant.
   mutating func move(_ register: UInt8, constant: UInt64) {
+    release(register, .register(register))
     let rex = register &>> 3 & 1
     if constant <= UInt64(UInt32.max) {
       if rex != 0 { byte(0x41) }
@@ -171,6 +190,7 @@ struct Assembler {
     _ isEVEX: Bool, map: UInt8, prefix: UInt8, w: Bool, length: UInt8, _ opcode: UInt8, _ reg: UInt8,
     _ vvvv: UInt8, _ operand: HostOperand
   ) {
+    release(reg, operand)
     var inverted = ~Assembler.extensions(reg, operand) & 7
     let wide: UInt8 = w ? 0x80 : 0
     if isEVEX {

@@ -2,9 +2,10 @@
 // CALL and RET, so that its return-address predictor works; indirect branches go through a table.
 //
 // A guest CALL becomes a host CALL, and the block goes on behind it at a *landing*, where the matching host RET arrives. The
-// landing compares the guest's return address, which RET has left in the second scratch register, with the one that this
-// CALL pushed, and is therefore right however the guest treats its stack: where they differ, the branch is an indirect one.
-// Landings and indirect entries compare without flags: LEA subtracts, JRCXZ tells zero.
+// landing compares the guest's return address, which RET has left in the scratch register, with the one that this CALL
+// pushed, and is therefore right however the guest treats its stack: where they differ, the branch is an indirect one.
+// Landings and indirect entries compare without flags: LEA subtracts, JRCXZ tells zero. RET says which one it is in the
+// second scratch register, because a store for each would cost more than all else of it.
 
 import CHost
 import X86
@@ -131,14 +132,14 @@ extension BlockTranslator {
     stackTouched()
   }
 
-  /// Where a host RET arrives, the guest's return address in the second scratch register. The block goes on here, unless it
-  /// counts its instructions; when the block dies, JRCXZ is shortened to reach the second jump.
+  /// Where a host RET arrives, the guest's return address in the scratch register. The block goes on here, unless it counts
+  /// its instructions; when the block dies, JRCXZ is shortened to reach the second jump.
   private mutating func landing() {
     guarded = .none
-    Difference(next).write(&assembler)
+    Difference(next).write(&assembler, from: HostRegister.scratch)
     let same = assembler.jumpIfScratchZero()
-    let miss = assembler.jump()
-    cache.patch(offset(miss), to: cache.lookupStub)
+    // To the landing's stub.
+    _ = assembler.jump()
     let landing = addSite(.landing, target: next, executed: count)
     cache.sites[landing].patch = offset(same)
     if options.countsInstructions {
@@ -151,15 +152,25 @@ extension BlockTranslator {
     }
   }
 
+  /// The landing's stub: another return address, which is looked up.
+  mutating func missLanding(_ number: Int) {
+    // Behind JRCXZ's distance and the jump's opcode.
+    cache.patch(cache.sites[number].patch &+ 2, to: host)
+    Difference(cache.sites[number].target).undo(&assembler)
+    let place = assembler.jump()
+    cache.patch(offset(place), to: cache.returnStub)
+  }
+
   mutating func ret(_ instruction: Instruction) {
-    assembler.load(
-      HostRegister.secondScratch, HostAddress(base: HostRegister.guestStack, displacement: stackDelta))
+    guarded = .none
+    let returnAddress = HostAddress(base: HostRegister.guestStack, displacement: stackDelta)
+    assembler.load(HostRegister.scratch, returnAddress)
     let released = Int32(truncatingIfNeeded: instruction.immediate & 0xffff)
-    noteIndirect(stack: 8 &+ released)
+    let number = addIndirectSite(stack: 8 &+ released)
+    assembler.move(HostRegister.secondScratch, constant: UInt64(number))
     assembler.add(HostRegister.guestStack, stackDelta &+ 8 &+ released)
     stackDelta = 0
     assembler.byte(0xc3)
-    guarded = .none
     stackTouched()
     isEnded = true
   }
@@ -179,11 +190,16 @@ extension BlockTranslator {
     return true
   }
 
-  /// Tells the run loop which branch it is, should the target turn out to be no address: the fault is the branch's then.
-  private mutating func noteIndirect(stack: Int32) {
+  /// The current instruction as an indirect branch, which moves RSP by `stack`.
+  private mutating func addIndirectSite(stack: Int32) -> Int {
     let number = addSite(.indirect, target: address, executed: count &- 1)
     cache.sites[number].stack = stack
-    assembler.storeState(constant: number, StateOffset.indirectSite)
+    return number
+  }
+
+  /// Tells the run loop which branch it is, should the target turn out to be no address: the fault is the branch's then.
+  private mutating func noteIndirect(stack: Int32) {
+    assembler.storeState(constant: addIndirectSite(stack: stack), StateOffset.indirectSite)
   }
 
   /// Jumps to the block of the guest address in the second scratch register, through the table of indirect entries.
@@ -209,7 +225,7 @@ func writeIndirectJump(_ assembler: inout Assembler, _ cache: CodeCache) {
   cache.patch(UInt32(truncatingIfNeeded: miss - cache.writable), to: cache.missStub)
 }
 
-/// Comparing the second scratch register with a constant of 64 bits, without flags.
+/// Comparing a register with a constant of 64 bits, without flags.
 struct Difference {
   private let low: Int32
   private let high: Int32
@@ -220,12 +236,24 @@ struct Difference {
     high = Int32(truncatingIfNeeded: Int64(bitPattern: expected &+ UInt64(bitPattern: Int64(low))) &>> 32)
   }
 
-  /// Makes the scratch register zero if and only if the second one holds the constant.
-  func write(_ assembler: inout Assembler) {
+  /// Makes the scratch register zero if and only if `source` holds the constant.
+  func write(_ assembler: inout Assembler, from source: UInt8) {
     let scratch = HostRegister.scratch
-    assembler.loadEffectiveAddress(scratch, HostAddress(base: HostRegister.secondScratch, displacement: low))
+    assembler.loadEffectiveAddress(scratch, HostAddress(base: source, displacement: low))
     guard high != 0 else { return }
     assembler.rotate(scratch, scratch, right: 32)
     assembler.add(scratch, 0 &- high)
+  }
+
+  /// Makes it again what `source` held.
+  func undo(_ assembler: inout Assembler) {
+    let scratch = HostRegister.scratch
+    if high != 0 {
+      assembler.add(scratch, high)
+      assembler.rotate(scratch, scratch, right: 32)
+    }
+    // In two steps, because -2^31 has no counterpart.
+    assembler.add(scratch, 0 &- low / 2)
+    assembler.add(scratch, low / 2 &- low)
   }
 }

@@ -1,5 +1,5 @@
-// Code that all blocks share: the way out, the report of an indirect branch without a block, the lookup of an indirect
-// branch, the bottom of the shadow stack; and the indirect entries of blocks.
+// Code that all blocks share: the way out, the report of an indirect branch without a block, the lookup of a return
+// elsewhere, the bottom of the shadow stack; and the indirect entries of blocks.
 
 import CHost
 
@@ -18,7 +18,9 @@ enum CommonCode {
     // A host RET has taken the lowest entry, this code's address: it is put back by moving the pointer.
     let bottom = cache.executable &+ UInt64(assembler.cursor - cache.writable)
     assembler.add(HostRegister.shadowStack, -8)
-    cache.lookupStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
+    cache.returnStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
+    assembler.narrow(0x89, HostRegister.secondScratch, .memory(.state(StateOffset.indirectSite)))
+    assembler.move(HostRegister.secondScratch, HostRegister.scratch)
     writeIndirectJump(&assembler, cache)
     cache.used = (assembler.cursor - cache.writable &+ 63) & ~63
     cache.keepCommonCode()
@@ -29,7 +31,7 @@ enum CommonCode {
   /// Returns the offset of JRCXZ's distance: written 0, nothing gets through any more.
   static func writeIndirectEntry(_ guest: UInt64, _ assembler: inout Assembler, _ cache: CodeCache) -> UInt32
   {
-    Difference(guest).write(&assembler)
+    Difference(guest).write(&assembler, from: HostRegister.secondScratch)
     let same = assembler.jumpIfScratchZero()
     let miss = assembler.jump()
     cache.patch(UInt32(truncatingIfNeeded: miss - cache.writable), to: cache.missStub)

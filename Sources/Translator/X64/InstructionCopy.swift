@@ -25,21 +25,28 @@ extension BlockTranslator {
       guard let address = place(instruction, in: register) else { return interpret() }
       memory = address
     }
-    var scratches = Scratches(memory: memory, usesCounter: usesCounter)
+    if memory == nil, moveState(instruction) { return finishWrites(instruction, plan) }
+    if memory == nil, isInPlace(instruction) { memory = .state(StateOffset.general(instruction.rm & 15)) }
+    if usesCounter { assembler.move(HostRegister.scratch, HostRegister.guestCounter) }
+    var scratches = Scratches(memory: memory, usesCounter: usesCounter, held: assembler.held)
     var fields = EncodedFields(
       reg: instruction.reg, rm: instruction.rm, vvvv: instruction.vvvv, opcode: instruction.opcodeRegister)
     guard
-      assign(.reg, instruction.reg, &fields.reg, plan, &scratches),
-      memory != nil || assign(.rm, instruction.rm, &fields.rm, plan, &scratches),
-      assign(.vvvv, instruction.vvvv, &fields.vvvv, plan, &scratches),
-      assign(.opcode, instruction.opcodeRegister, &fields.opcode, plan, &scratches)
+      assign(.reg, instruction.reg, &fields.reg, instruction, &scratches),
+      memory != nil || assign(.rm, instruction.rm, &fields.rm, instruction, &scratches),
+      assign(.vvvv, instruction.vvvv, &fields.vvvv, instruction, &scratches),
+      assign(.opcode, instruction.opcodeRegister, &fields.opcode, instruction, &scratches)
     else { return interpret() }
     if scratches.tookFirst || usesCounter { guarded = .none }
-    if usesCounter { assembler.move(HostRegister.scratch, HostRegister.guestCounter) }
     emit(instruction, bytes, fields, memory)
-    if plan.writesCounter { assembler.move(HostRegister.guestCounter, HostRegister.scratch) }
     scratches.storeAll(&assembler)
+    if plan.writesCounter || (usesCounter && scratches.tookFirst) {
+      assembler.move(HostRegister.guestCounter, HostRegister.scratch)
+    }
     finishWrites(instruction, plan)
+    if let held = scratches.held(narrow: RegisterEffects.narrowness(instruction, plan).narrow) {
+      assembler.held = held
+    }
   }
 
   /// A bit string's register operand moves the address far away.
@@ -61,9 +68,14 @@ extension BlockTranslator {
     private var storesSecond = false
     private var isFirstFree: Bool
     private var isSecondFree: Bool
+    private let firstHost: UInt8
+    private let old: HeldRegister
 
-    init(memory: HostAddress?, usesCounter: Bool) {
-      isFirstFree = !usesCounter && memory?.uses(HostRegister.scratch) != true
+    /// When the first scratch register holds the counter, the counter's own one is free, unless the instruction can fault.
+    init(memory: HostAddress?, usesCounter: Bool, held: HeldRegister) {
+      old = held
+      firstHost = usesCounter ? HostRegister.guestCounter : HostRegister.scratch
+      isFirstFree = usesCounter ? memory == nil : memory?.uses(HostRegister.scratch) != true
       isSecondFree = memory?.uses(HostRegister.secondScratch) != true
     }
 
@@ -77,28 +89,37 @@ extension BlockTranslator {
       }
       if first == number {
         storesFirst = storesFirst || writes
-        return (HostRegister.scratch, false)
+        return (firstHost, false)
       }
-      if isSecondFree && second == HostRegister.none {
+      // The address may use a held register that is an operand as well.
+      if (isSecondFree || number == old.number) && second == HostRegister.none {
         (second, storesSecond) = (number, writes)
-        return (HostRegister.secondScratch, true)
+        return (HostRegister.secondScratch, number != old.number)
       }
       if isFirstFree && first == HostRegister.none {
         (first, storesFirst) = (number, writes)
-        return (HostRegister.scratch, true)
+        return (firstHost, true)
       }
       return nil
     }
 
+    /// What the second scratch register holds after an instruction that makes the registers of `narrow` less than 2^32; nil
+    /// when it was not taken.
+    func held(narrow: UInt16) -> HeldRegister? {
+      if second == HostRegister.none { return nil }
+      let isOwn = storesSecond ? narrow &>> UInt16(second) & 1 != 0 : second == old.number && old.isNarrow
+      return HeldRegister(number: second, isNarrow: isOwn)
+    }
+
     func storeAll(_ assembler: inout Assembler) {
       if storesSecond { assembler.storeState(HostRegister.secondScratch, StateOffset.general(second)) }
-      if storesFirst { assembler.storeState(HostRegister.scratch, StateOffset.general(first)) }
+      if storesFirst { assembler.storeState(firstHost, StateOffset.general(first)) }
     }
   }
 
   /// Replaces the register in `field` when it is a general one. False: no scratch register is left.
   private mutating func assign(
-    _ field: RowPlan.Field, _ number: UInt8, _ host: inout UInt8, _ plan: RowPlan,
+    _ field: RowPlan.Field, _ number: UInt8, _ host: inout UInt8, _ instruction: Instruction,
     _ scratches: inout Scratches
   ) -> Bool {
     guard plan.isGeneral(field) else { return true }
@@ -106,16 +127,82 @@ extension BlockTranslator {
     if host != HostRegister.inState { return true }
     guard let taken = scratches.take(number & 15, writes: plan.writes(field)) else { return false }
     host = taken.host
-    // Two fields of one register may differ in what they need; loading is always right.
-    if taken.isNew && (plan.reads(field) || plan.word & 0x5500 != 0) {
+    if taken.isNew && needsOldValue(instruction, number & 15) {
       assembler.loadState(host, StateOffset.general(number & 15))
     }
     return true
   }
 
+  /// Whether the instruction uses what register `number` held before: by reading it through any field, or by writing only a
+  /// part of it.
+  private func needsOldValue(_ instruction: Instruction, _ number: UInt8) -> Bool {
+    // XOR and SUB of a register with itself; BSF and BSR leave theirs when the source is zero.
+    if instruction.operandSize == 16 || isBitScan(instruction) { return true }
+    if isZeroing(instruction) { return false }
+    func uses(_ field: RowPlan.Field, _ encoded: UInt8) -> Bool {
+      plan.isGeneral(field) && encoded & 15 == number && (plan.reads(field) || plan.isByte(field))
+    }
+    return uses(.reg, instruction.reg) || (uses(.rm, instruction.rm) && !instruction.hasMemoryOperand)
+      || uses(.vvvv, instruction.vvvv) || uses(.opcode, instruction.opcodeRegister)
+  }
+
+  private func isBitScan(_ instruction: Instruction) -> Bool {
+    instruction.modRMOffset == instruction.opcodeOffset &+ 2 && instruction.opcode & 0xfe == 0xbc
+      && instruction.prefixes.isDisjoint(with: [.vex, .evex])
+  }
+
+  private func isZeroing(_ instruction: Instruction) -> Bool {
+    (instruction.opcode & 0xfd == 0x31 || instruction.opcode & 0xfd == 0x29) && isOneByte(instruction)
+      && instruction.rm == instruction.reg
+  }
+
+  /// One opcode byte, and ModRM names a register.
+  private func isOneByte(_ instruction: Instruction) -> Bool {
+    !instruction.hasMemoryOperand && instruction.modRMOffset == instruction.opcodeOffset &+ 1
+      && instruction.prefixes.isDisjoint(with: [.vex, .evex])
+  }
+
+  /// MOV between registers of which one is in the CPU state: one load, or one store. False: nothing was done.
+  private mutating func moveState(_ instruction: Instruction) -> Bool {
+    guard instruction.opcode == 0x89 || instruction.opcode == 0x8b, isOneByte(instruction) else {
+      return false
+    }
+    let isStore = instruction.opcode == 0x89
+    let (to, from) = isStore ? (instruction.rm, instruction.reg) : (instruction.reg, instruction.rm)
+    let (target, source) = (HostRegister.holding(to & 15), HostRegister.holding(from & 15))
+    if source == HostRegister.inState && target != HostRegister.inState {
+      let place = HostOperand.memory(.state(StateOffset.general(from & 15)))
+      switch instruction.operandSize {
+      case 64: assembler.wide(0x8b, target, place)
+      case 32: assembler.narrow(0x8b, target, place)
+      default: return false
+      }
+      return true
+    }
+    guard instruction.operandSize == 64, target == HostRegister.inState else { return false }
+    let held = holding(from, loadedInto: HostRegister.secondScratch)
+    assembler.storeState(held, StateOffset.general(to & 15))
+    return true
+  }
+
+  /// Whether an operation on a register in the CPU state is done there: 64 bits, read and written through ModRM.rm.
+  /// Operations that only read are not: processors follow a register that is stored and loaded, not one that is stored and
+  /// then an operand in memory.
+  private func isInPlace(_ instruction: Instruction) -> Bool {
+    guard instruction.operandSize == 64, isOneByte(instruction), plan.isGeneral(.rm), plan.writes(.rm),
+      !plan.isByte(.rm), HostRegister.holding(instruction.rm & 15) == HostRegister.inState
+    else { return false }
+    switch instruction.opcode {
+    case 0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31:
+      return HostRegister.holding(instruction.reg & 15) != HostRegister.inState
+    case 0x81, 0x83, 0xc1, 0xc7, 0xd1, 0xf7, 0xff: return true
+    default: return false
+    }
+  }
+
   /// After the instruction: what was written is not what the guard saw.
   mutating func finishWrites(_ instruction: Instruction, _ plan: RowPlan) {
-    if plan.hasImplicitWrites { guarded = .none }
+    noteImplicitWrites(plan)
     if plan.isGeneral(.reg) && plan.writes(.reg) { wrote(instruction.reg & 15, instruction, plan) }
     if plan.isGeneral(.rm) && plan.writes(.rm) && !instruction.hasMemoryOperand {
       wrote(instruction.rm & 15, instruction, plan)
@@ -124,6 +211,14 @@ extension BlockTranslator {
     if plan.isGeneral(.opcode) && plan.writes(.opcode) {
       wrote(instruction.opcodeRegister & 15, instruction, plan)
     }
+  }
+
+  private mutating func noteImplicitWrites(_ plan: RowPlan) {
+    if plan.hasImplicitWrites {
+      noteWrite(GuestRegister.rax, by: nil)
+      noteWrite(GuestRegister.rdx, by: nil)
+    }
+    if plan.writesCounter { noteWrite(GuestRegister.rcx, by: nil) }
   }
 
   private mutating func wrote(_ number: UInt8, _ instruction: Instruction, _ plan: RowPlan) {
@@ -142,18 +237,10 @@ extension BlockTranslator {
   }
 
   /// Guest register `number` was written: `step` was added to it, or nil: anything.
-  private mutating func noteWrite(_ number: UInt8, by step: Int64?) {
-    guard guarded.uses(number) else { return }
-    guard let step, step.magnitude <= 1 &<< 20, guardedOffset.magnitude <= 1 &<< 24 else {
-      return guarded = .none
-    }
-    switch guarded {
-    case .base: guardedOffset &+= Int32(truncatingIfNeeded: step)
-    case .sum(let base, let index, let scale):
-      if base == number { guardedOffset &+= Int32(truncatingIfNeeded: step) }
-      if index == number { guardedOffset &+= Int32(truncatingIfNeeded: step &<< Int64(scale)) }
-    default: break
-    }
+  mutating func noteWrite(_ number: UInt8, by step: Int64?) {
+    if assembler.held.number == number { assembler.held = HeldRegister() }
+    assembler.held.guarded.follow(number, step)
+    guarded.follow(number, step)
   }
 
   // MARK: AH, CH, DH, BH
@@ -168,60 +255,100 @@ extension BlockTranslator {
       || (plan.isByte(.opcode) && instruction.opcodeRegister & 4 != 0)
   }
 
-  /// The copy must do without REX: RCX (and CH) is moved to the host's RCX; RSP and RBP can only be the wider operand of
-  /// MOVZX and MOVSX, which then goes through RCX as well.
+  /// REX, which the copy needs for the host's registers, has no names for second bytes. So the register is rotated into a
+  /// scratch register, whose lowest byte then is the operand, and rotated back when it was written.
   private mutating func copyHighByte(
     _ instruction: Instruction, _ plan: RowPlan, _ bytes: UnsafePointer<UInt8>
   ) {
-    var fields = EncodedFields(
-      reg: instruction.reg, rm: instruction.rm, vvvv: 0, opcode: instruction.opcodeRegister)
-    let namesRM = plan.isGeneral(.rm) && !instruction.hasMemoryOperand
-    func isCounter(_ field: RowPlan.Field, _ number: UInt8) -> Bool {
-      plan.isGeneral(field) && (plan.isByte(field) ? number & 3 : number) == GuestRegister.rcx
-    }
-    let usesCounter =
-      plan.readsCounter || isCounter(.reg, instruction.reg) || (namesRM && isCounter(.rm, instruction.rm))
-      || isCounter(.opcode, instruction.opcodeRegister)
-    let wide = plan.isGeneral(.reg) && !plan.isByte(.reg) ? instruction.reg : HostRegister.none
-    let isMoved = wide == GuestRegister.rsp || wide == GuestRegister.rbp
+    let usesCounter = plan.readsCounter || plan.writesCounter
     var memory: HostAddress?
     if instruction.hasMemoryOperand {
-      // One register has to hold the address: known ranges of single registers are of no use.
-      narrow = 0
-      needsOneRegister = true
-      defer { needsOneRegister = false }
+      keepsSecondFree = true
+      defer { keepsSecondFree = false }
       guard !usesCounter, let address = place(instruction, in: HostRegister.scratch) else {
         return interpret()
       }
-      // Only plain RCX does without REX.
-      if address.base != HostRegister.scratch || address.index != HostRegister.none {
-        guarded = .none
-        assembler.loadEffectiveAddress(HostRegister.scratch, address)
-        memory = HostAddress(base: HostRegister.scratch)
-      } else {
-        memory = address
-      }
+      memory = address
     }
-    if usesCounter && isMoved { return interpret() }
-    if usesCounter || isMoved { guarded = .none }
+    let isFirstFree = !usesCounter && memory?.uses(HostRegister.scratch) != true
+    var high = HighBytes(hasBoth: isFirstFree && memory?.uses(HostRegister.secondScratch) != true)
+    var fields = EncodedFields(
+      reg: instruction.reg, rm: instruction.rm, vvvv: 0, opcode: instruction.opcodeRegister)
+    guard memory?.uses(HostRegister.secondScratch) != true,
+      high.assign(.reg, &fields.reg, plan), memory != nil || high.assign(.rm, &fields.rm, plan),
+      high.assign(.opcode, &fields.opcode, plan), !high.isAmbiguous(plan)
+    else { return interpret() }
+    if usesCounter || high.second != HostRegister.none { guarded = .none }
+    high.rotate(&assembler, right: 8)
     if usesCounter { assembler.move(HostRegister.scratch, HostRegister.guestCounter) }
-    if isMoved {
-      fields.reg = HostRegister.scratch
-      // A 16-bit destination keeps the rest of the register; CRC32 reads it.
-      if instruction.operandSize == 16 || plan.reads(.reg) {
-        assembler.move(HostRegister.scratch, HostRegister.holding(wide))
-      }
-    }
     emit(instruction, bytes, fields, memory)
-    if isMoved { assembler.move(HostRegister.holding(wide), HostRegister.scratch) }
-    if usesCounter { assembler.move(HostRegister.guestCounter, HostRegister.scratch) }
-    for number in [instruction.reg & 3, instruction.rm & 3, instruction.opcodeRegister & 3]
-    where guarded.uses(number) {
-      guarded = .none
+    assembler.held = HeldRegister()
+    if plan.writesCounter { assembler.move(HostRegister.guestCounter, HostRegister.scratch) }
+    high.rotateBack(&assembler)
+    noteImplicitWrites(plan)
+    // What was rotated back is not visibly below 2^32.
+    narrow &= ~high.written
+    for number: UInt8 in 0..<8 where high.written &>> UInt16(number) & 1 != 0 {
+      wrote(number, instruction, plan)
     }
-    if wide != HostRegister.none && guarded.uses(wide) { guarded = .none }
-    if wide == GuestRegister.rsp { guardStack() }
-    if plan.hasImplicitWrites { guarded = .none }
+  }
+
+  /// Which registers' second bytes are in scratch registers.
+  private struct HighBytes {
+    /// Guest registers in the second scratch register and in the first.
+    private(set) var first = HostRegister.none
+    private(set) var second = HostRegister.none
+    private var writesFirst = false
+    private var writesSecond = false
+    /// Guest registers that fields write, and those of which a field writes the lower part.
+    private(set) var written: UInt16 = 0
+    private var writtenLow: UInt16 = 0
+    private let hasBoth: Bool
+
+    init(hasBoth: Bool) { self.hasBoth = hasBoth }
+
+    /// Replaces the register in `field`, which is below 8 because there is no REX. False: no scratch register is left.
+    mutating func assign(_ field: RowPlan.Field, _ host: inout UInt8, _ plan: RowPlan) -> Bool {
+      guard plan.isGeneral(field) else { return true }
+      let isHigh = plan.isByte(field) && host & 4 != 0
+      let number = isHigh ? host & 3 : host & 7
+      if plan.writes(field) { written |= 1 &<< UInt16(number) }
+      guard isHigh else {
+        if plan.writes(field) { writtenLow |= 1 &<< UInt16(number) }
+        host = HostRegister.holding(number)
+        return true
+      }
+      if first == HostRegister.none || first == number {
+        first = number
+        writesFirst = writesFirst || plan.writes(field)
+        host = HostRegister.secondScratch
+      } else {
+        guard hasBoth else { return false }
+        second = number
+        writesSecond = plan.writes(field)
+        host = HostRegister.scratch
+      }
+      return true
+    }
+
+    /// The second byte and another part of the same register are written.
+    func isAmbiguous(_ plan: RowPlan) -> Bool {
+      var others = writtenLow
+      if plan.hasImplicitWrites { others |= 5 }
+      return (writesFirst && others &>> UInt16(first) & 1 != 0)
+        || (writesSecond && others &>> UInt16(second) & 1 != 0)
+    }
+
+    func rotate(_ assembler: inout Assembler, right count: UInt8) {
+      assembler.rotate(HostRegister.secondScratch, HostRegister.holding(first), right: count)
+      if second == HostRegister.none { return }
+      assembler.rotate(HostRegister.scratch, HostRegister.holding(second), right: count)
+    }
+
+    func rotateBack(_ assembler: inout Assembler) {
+      if writesFirst { assembler.rotate(HostRegister.holding(first), HostRegister.secondScratch, right: 56) }
+      if writesSecond { assembler.rotate(HostRegister.holding(second), HostRegister.scratch, right: 56) }
+    }
   }
 
   // MARK: LEA
@@ -258,6 +385,9 @@ extension BlockTranslator {
       assembler.storeState(destination, StateOffset.general(instruction.reg & 15))
     }
     noteWrite(instruction.reg & 15, by: RegisterEffects.constantStep(instruction, plan))
+    if home == HostRegister.inState {
+      assembler.held = HeldRegister(number: instruction.reg & 15, isNarrow: isNarrow)
+    }
     guard instruction.reg & 15 == GuestRegister.rsp else { return }
     stackDelta = 0
     let isSmall = instruction.base == GuestRegister.rsp && instruction.index == Instruction.none && !isNarrow

@@ -1,8 +1,8 @@
 // Which host register holds which guest register while translated code runs. Fixed for all blocks, so that any block can
 // jump to any other; Docs/translator.md has the reasons for the choice.
 //
-//     guest  rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11  r12 … r15
-//     host   rax r13 rdx rbx r15 r14 rsi rdi r8 r9 r10 r11  in the CPU state
+//     guest  rax rcx rdx rbx rsp rbp rsi rdi  r8 … r11          r12 r13 r14 r15
+//     host   rax r13 rdx rbx r15 r14 rsi rdi  in the CPU state  r8  r9  r10 r11
 //
 //     host rcx, r12   scratch (rcx: shift count and JRCXZ)
 //     host rbp        CPU state + 60: addresses the state, and is the guard's shift count
@@ -27,14 +27,16 @@ enum HostRegister {
   /// The host register of guest register `number` (0–15), or `inState`.
   // PERF: several times per translated instruction; a table in one word.
   @inline(__always) static func holding(_ number: UInt8) -> UInt8 {
-    if number >= 12 { return inState }
-    return UInt8(truncatingIfNeeded: (0x0000_ba98_76ef_32d0 as UInt64) &>> (UInt64(number) &* 4)) & 15
+    if number & 0xc == 8 { return inState }
+    return UInt8(truncatingIfNeeded: (0xba98_0000_76ef_32d0 as UInt64) &>> (UInt64(number) &* 4)) & 15
   }
 }
 
 /// Guest registers by number that templates name.
 enum GuestRegister {
+  static let rax: UInt8 = 0
   static let rcx: UInt8 = 1
+  static let rdx: UInt8 = 2
   static let rsp: UInt8 = 4
   static let rbp: UInt8 = 5
   static let rsi: UInt8 = 6

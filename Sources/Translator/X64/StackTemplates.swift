@@ -93,14 +93,15 @@ extension BlockTranslator {
     }
     let number = (operand.letter == .opcode ? instruction.opcodeRegister : instruction.rm) & 15
     let home = HostRegister.holding(number)
+    noteWrite(number, by: nil)
     if home == HostRegister.inState {
       assembler.load(HostRegister.secondScratch, atStack(0))
       assembler.storeState(HostRegister.secondScratch, StateOffset.general(number))
+      assembler.held.number = number
     } else {
       assembler.load(home, atStack(0))
     }
     stackTouched()
-    if guarded.uses(number) { guarded = .none }
     guard number == GuestRegister.rsp else {
       stackDelta &+= 8
       return
@@ -129,6 +130,6 @@ extension BlockTranslator {
   /// Memory at RSP was accessed.
   mutating func stackTouched() {
     isStackUnproven = false
-    if guarded.uses(GuestRegister.rsp) { guarded = .none }
+    noteWrite(GuestRegister.rsp, by: nil)
   }
 }

@@ -140,10 +140,15 @@ extension Checker {
 
   private func load(_ state: inout AbstractState, _ number: Int, _ width: Int) throws(Violation) {
     if let field = stateOffset(state) {
-      guard let kind = stateField(field), width == 64, mnemonic == "mov" else {
+      guard let kind = stateField(field), mnemonic == "mov" else {
         throw refuse("reads the CPU state at \(field)")
       }
-      if let place = StateField.register(at: field) { return try step(&state, number, from: place, by: 0) }
+      if let place = StateField.register(at: field) {
+        if width == 64 { return try step(&state, number, from: place, by: 0) }
+        guard width == 32 else { throw refuse("reads a part of the CPU state at \(field)") }
+        return try write(&state, number, .guest(AbstractValue.unsigned32))
+      }
+      guard width == 64 else { throw refuse("reads a part of the CPU state at \(field)") }
       return try write(&state, number, kind)
     }
     if isTableLoad(state), width == 64 { return try write(&state, number, .indirectEntry) }
@@ -165,16 +170,29 @@ extension Checker {
       throw refuse("stores a host value")
     }
     guard let field = stateOffset(state) else { return try access(&state, isCertain: true) }
-    if case .immediate = source {
-      guard field == StateField.site || field == StateField.indirectSite, instruction.operandSize == 32 else {
-        throw refuse("writes the CPU state at \(field)")
-      }
+    let isNumber = field == StateField.site || field == StateField.indirectSite
+    if case .immediate(let constant, _) = source {
+      if isNumber && instruction.operandSize == 32 { return }
+      guard let place = try registerInState(state) else { return }
+      try write(&state, place, .guest(Int128(constant)...Int128(constant)))
+    } else if field == StateField.indirectSite {
+      if instruction.operandSize != 32 { throw refuse("writes the CPU state at \(field)") }
     } else if !isWritableField(field) || instruction.operandSize != 64 {
       throw refuse("writes the CPU state at \(field)")
     } else if let place = StateField.register(at: field) {
       guard case .register(let register) = source else { throw refuse("writes a guest register otherwise") }
       state.copy(place, from: general(register))
     }
+  }
+
+  /// The guest register that the memory operand is, for an operation on all of it where it lives; nil when the operand is
+  /// not in the CPU state.
+  private func registerInState(_ state: AbstractState) throws(Violation) -> Int? {
+    guard instruction.hasMemoryOperand, let field = stateOffset(state) else { return nil }
+    guard let place = StateField.register(at: field), instruction.operandSize == 64 else {
+      throw refuse("writes the CPU state at \(field)")
+    }
+    return place
   }
 
   /// A general register's number; AH … BH are parts of the first four.
@@ -204,23 +222,26 @@ extension Checker {
   }
 
   func plain(_ state: inout AbstractState) throws(Violation) {
+    let place = try registerInState(state)
     if instruction.hasMemoryOperand {
       let (isAccess, isCertain) = memoryAccess()
-      if isAccess { try access(&state, isCertain: isCertain) }
+      if isAccess && place == nil { try access(&state, isCertain: isCertain) }
       if isBitString { throw refuse("a bit string in memory") }
     }
     let info = instruction.info
-    if let moved = movedByConstant(state) {
+    if let moved = movedByConstant(state, place) {
       return try step(&state, moved.register, from: moved.register, by: moved.distance)
     }
     // All are read before any is written.
     for number in 0..<info.operandCount {
-      guard let register = generalRegister(info.operand(number)) else { continue }
+      let operand = info.operand(number)
+      guard let register = generalRegister(operand, place) else { continue }
+      if operand.access == .write && operand.width >= 32 { continue }
       if state[register].isHost { throw refuse("\(mnemonic) uses host value in register \(register)") }
     }
     for number in 0..<info.operandCount {
       let operand = info.operand(number)
-      guard let register = generalRegister(operand) else { continue }
+      guard let register = generalRegister(operand, place) else { continue }
       switch operand.access {
       case .write, .readWrite, .conditionalWrite:
         try writeAnything(&state, register, width: keepsUpperHalf ? 64 : operand.width)
@@ -250,9 +271,11 @@ extension Checker {
   }
 
   /// ADD and SUB of a constant, INC and DEC, of a 64-bit register.
-  private func movedByConstant(_ state: AbstractState) -> (register: Int, distance: Int64)? {
+  private func movedByConstant(
+    _ state: AbstractState, _ place: Int?
+  ) -> (register: Int, distance: Int64)? {
     let info = instruction.info
-    guard info.operandCount > 0, info.operand(0).width == 64, let register = generalRegister(info.operand(0)),
+    guard info.operandCount > 0, info.operand(0).width == 64, let register = generalRegister(info.operand(0), place),
       !state[register].isHost
     else { return nil }
     switch mnemonic {
@@ -266,7 +289,9 @@ extension Checker {
     }
   }
 
-  private func generalRegister(_ operand: OperandInfo) -> Int? {
+  /// The register that an operand is; `place`: the one that the memory operand is.
+  private func generalRegister(_ operand: OperandInfo, _ place: Int?) -> Int? {
+    if operand.letter == .modRM, instruction.hasMemoryOperand { return place }
     guard operand.kind == .general, operand.letter != .modRM || !instruction.hasMemoryOperand,
       case .register(let register) = instruction.value(of: operand)
     else { return nil }

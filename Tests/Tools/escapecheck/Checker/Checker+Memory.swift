@@ -142,11 +142,11 @@ extension Checker {
 
 /// Offsets in the CPU state (CHost/include/state.h).
 enum StateField {
-  /// Guest registers R12–R15.
-  static let registers: Set<Int> = [96, 104, 112, 120]
+  /// Guest registers R8–R11.
+  static let registers: Set<Int> = [64, 72, 80, 88]
   /// The number under which a guest register in the CPU state is followed.
   static func register(at offset: Int) -> Int? {
-    registers.contains(offset) ? AbstractState.firstInState + (offset - 96) / 8 : nil
+    registers.contains(offset) ? AbstractState.firstInState + (offset - 64) / 8 : nil
   }
   private static let translated = Int(VT_OFFSET_TRANSLATED)
   /// The guest's segment bases as they are.
