@@ -45,8 +45,9 @@ enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
   operation(0) operation(1) operation(2) operation(3) operation(4) operation(5) operation(6) operation(7)
 
 /// Fills the return-address predictor: neither side's returns shall be predicted into the other's code, where the registers
-/// mean something else and guards guard nothing.
-#define FORGET_RETURNS ".rept 32\n call 9f\n int3\n 9:\n .endr\n lea 256(%%rsp), %%rsp\n"
+/// mean something else and guards guard nothing. Translated code may return as often as it likes without having called, so
+/// all entries are filled before it; behind it as many as the run loop has frames below the machine's, and as many again.
+#define FORGET_RETURNS(count) ".rept " #count "\n call 9f\n int3\n 9:\n .endr\n lea 8*" #count "(%%rsp), %%rsp\n"
 
 extern const char vt_translated_checked[], vt_translated_entered[];
 
@@ -75,7 +76,7 @@ __attribute__((naked)) static void enter(vt_cpu_state *cpu __attribute__((unused
       VECTORS(LOAD_YMM, zmm) HIGH_VECTORS(LOAD_YMM) MASKS(LOAD_MASK)
       "4:\n"
       "ldmxcsr %c[mxcsr](%%rdi)\n"
-      FORGET_RETURNS
+      FORGET_RETURNS(32)
       "push %c[rflags](%%rdi)\n"
       "popfq\n"
       "mov %c[shadow_rsp](%%rdi), %%rsp\n"
@@ -101,7 +102,7 @@ __attribute__((naked)) static void enter(vt_cpu_state *cpu __attribute__((unused
       "pushfq\n"
       "pop %c[rflags]-60(%%rbp)\n"
       "cld\n"
-      FORGET_RETURNS
+      FORGET_RETURNS(16)
       "testl %[alignment], %c[rflags]-60(%%rbp)\n"
       "je 6f\n"
       "push $0x202\n popfq\n"

@@ -32,14 +32,23 @@ struct SystemCallTraits: OptionSet, Sendable {
 }
 
 /// One system call: everything that is known of it.
-struct SystemCall {
-  var number: Int
-  var name: StaticString
-  var signature: StaticString
-  var traits: SystemCallTraits
-  var handler: SystemCallHandler?
+// PERF: a class, because copying the struct with its handler took a tenth of a short call's time.
+final class SystemCall {
+  let number: Int
+  let name: StaticString
+  let signature: StaticString
+  let traits: SystemCallTraits
+  let handler: SystemCallHandler?
   /// Why the call is not supported; nil for a call that is. Docs/linux.md lists them.
-  var refusal: StaticString?
+  let refusal: StaticString?
+
+  init(
+    _ number: Int, _ name: StaticString, _ signature: StaticString, _ traits: SystemCallTraits,
+    _ handler: SystemCallHandler?, refusal: StaticString?
+  ) {
+    (self.number, self.name, self.signature, self.traits) = (number, name, signature, traits)
+    (self.handler, self.refusal) = (handler, refusal)
+  }
 }
 
 /// One argument of a parsed signature.
@@ -60,10 +69,10 @@ struct ArgumentType: Equatable {
 }
 
 /// A parsed signature.
-struct Signature {
-  var arguments: [ArgumentType] = []
-  var resultIsAddress = false
-  var valid = true
+final class Signature {
+  private(set) var arguments: [ArgumentType] = []
+  private(set) var resultIsAddress = false
+  private(set) var valid = true
 
   init(_ text: StaticString) {
     // SAFETY: the literal's bytes live as long as the program.
@@ -168,8 +177,7 @@ struct SystemCallTable {
     _ number: Int, _ name: StaticString, _ signature: StaticString, _ traits: SystemCallTraits = [],
     _ handler: SystemCallHandler? = nil
   ) {
-    calls[number] = SystemCall(
-      number: number, name: name, signature: signature, traits: traits, handler: handler)
+    calls[number] = SystemCall(number, name, signature, traits, handler, refusal: nil)
   }
 
   /// Declares a call that always fails, with what `handler` returns, and says why.
@@ -177,7 +185,6 @@ struct SystemCallTable {
     _ number: Int, _ name: StaticString, _ signature: StaticString, _ handler: @escaping SystemCallHandler,
     _ reason: StaticString
   ) {
-    define(number, name, signature, [], handler)
-    calls[number]?.refusal = reason
+    calls[number] = SystemCall(number, name, signature, [], handler, refusal: reason)
   }
 }
