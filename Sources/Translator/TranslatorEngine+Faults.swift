@@ -77,20 +77,21 @@ extension TranslatorEngine {
     let operands = (0..<instruction.info.operandCount).map { instruction.info.operand($0) }
     let operand = operands.first { $0.letter == .modRM }
     let size = UInt64(max(operand?.memoryWidth ?? 8, 8) / 8)
-    if instruction.info.attributes.contains(.aligned), address & (size &- 1) != 0 {
-      return .fault(Fault(trap: .generalProtection))
-    }
-    // Within the window, and guarded exactly: misaligned after all.
-    if address < memory.limit {
-      return guardExactly(cpu.pointee.rip) ? nil : .fault(Fault(trap: .generalProtection))
-    }
-    let isWrite = [.write, .readWrite, .conditionalWrite].contains(operand?.access ?? .read)
-    guard let first = firstElement(cpu, instruction) else {
+    let first = firstElement(cpu, instruction)
+    if address >= memory.limit, first == nil {
       // No element is accessed: the instruction completes, whatever its address is.
       untracked = cpu.pointee.rip
       untrackedIsMasked = true
       return nil
     }
+    if instruction.info.attributes.contains(.aligned), address & (size &- 1) != 0 {
+      return .fault(Fault(trap: .generalProtection))
+    }
+    // Within the window, and guarded exactly: misaligned after all.
+    guard address >= memory.limit, let first else {
+      return guardExactly(cpu.pointee.rip) ? nil : .fault(Fault(trap: .generalProtection))
+    }
+    let isWrite = [.write, .readWrite, .conditionalWrite].contains(operand?.access ?? .read)
     return .fault(wildFault(address &+ first, isWrite: isWrite, isStack: instruction.segment == .ss))
   }
 
@@ -99,27 +100,32 @@ extension TranslatorEngine {
     if instruction.opmask == 0 { return 0 }
     let name = instruction.info.mnemonic
     func begins(_ names: [StaticString]) -> Bool { names.contains { name.hasPrefix($0) } }
-    // These read their operand whole: the opmask is about their results.
-    if begins([
-      "vperm", "vshuf", "vinsert", "vpshuf", "vpunpck", "vunpck", "valign", "vpalign", "vpack", "vdbpsadbw",
-      "vpmaddubsw", "vpmaddwd",
-      "vextract",
-    ]) {
+    // These read their operand whole: the opmask is about their results. Shifts by a vector's low quadword do, too.
+    let isCount = [0xd1, 0xd2, 0xd3, 0xe1, 0xe2, 0xf1, 0xf2, 0xf3].contains(instruction.opcode)
+    if isCount && begins(["vpsl", "vpsr"]) { return 0 }
+    if !name.hasPrefix("vpshufbit"),
+      begins([
+        "vperm", "vshuf", "vinsert", "vpshuf", "vpunpck", "vunpck", "valign", "vpalign", "vpack", "vdbpsadbw",
+        "vextract", "vpmadd", "vcvtne2ps", "vpmultishift", "vgf2p8affine", "vmovsldup", "vmovshdup",
+      ]), !name.hasPrefix("vpmadd52")
+    {
       return 0
     }
     let mask = UnsafeRawPointer(cpu).load(
       fromByteOffset: Int(VT_OFFSET_MASK) &+ Int(instruction.opmask & 7) &* 8, as: UInt64.self)
-    // One element for all, or all that are named side by side.
-    let isPacked =
-      instruction.prefixes.contains(.evexB)
-      || begins(["vbroadcast", "vpbroadcast", "vpexpand", "vexpand", "vpcompress", "vcompress"])
+    // One element or a few for all, or all that are named side by side.
+    let isPacked = begins(["vpexpand", "vexpand", "vpcompress", "vcompress"])
+    let isRepeated = instruction.prefixes.contains(.evexB) || begins(["vbroadcast", "vpbroadcast"])
     let size = elementSize(instruction)
     let operands = (0..<instruction.info.operandCount).map { instruction.info.operand($0) }
     let width = UInt64(max(operands.first { $0.letter == .modRM }?.memoryWidth ?? 0, 8) / 8)
-    let count = isPacked ? (16 &<< UInt64(instruction.vectorLength)) / size : max(width / size, 1)
-    let active = count < 64 ? mask & (1 &<< count &- 1) : mask
+    let inMemory = instruction.prefixes.contains(.evexB) ? 1 : max(width / size, 1)
+    let count = isPacked || isRepeated ? (16 &<< UInt64(instruction.vectorLength)) / size : inMemory
+    var active = count < 64 ? mask & (1 &<< count &- 1) : mask
     if active == 0 { return nil }
-    return isPacked ? 0 : UInt64(active.trailingZeroBitCount) &* size
+    if isPacked { return 0 }
+    while isRepeated, active >> inMemory != 0 { active = active >> inMemory | active & (1 << inMemory &- 1) }
+    return UInt64(active.trailingZeroBitCount) &* size
   }
 
   /// Bytes of the element that one bit of the opmask is about, in memory.
@@ -128,7 +134,8 @@ extension TranslatorEngine {
     if name.hasPrefix("vcvtph2ps") || name.hasPrefix("vcvtps2ph") { return 2 }
     // VPMOVZX and VPMOVSX say source and destination; others end in b or w when they are about bytes or words.
     let isExtension = name.hasPrefix("vpmovzx") || name.hasPrefix("vpmovsx")
-    let last = name.hasPrefix("vcvt") ? 0 : name[name.count &- (isExtension ? 2 : 1)]
+    let saysNothing = name.hasPrefix("vcvt") || name.hasPrefix("vbroadcast")
+    let last = saysNothing ? 0 : name[name.count &- (isExtension ? 2 : 1)]
     switch last {
     case UInt8(ascii: "b"), UInt8(ascii: "8"): return 1
     case UInt8(ascii: "w"), UInt8(ascii: "6"): return 2

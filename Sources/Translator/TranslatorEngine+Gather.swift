@@ -48,20 +48,18 @@ extension TranslatorEngine {
         return .fault(fault)
       }
       mask.pointee &= ~(1 &<< UInt64(element))
-      // What lies above the elements is cleared with the first of them, but of 512 bits only at the end.
-      if !elements.isScatter, instruction.vectorLength < 2 { clearRest(data, elements) }
+      // What lies above the vector is cleared with the first element, the upper half of one with narrow elements at the end.
+      if !elements.isScatter { clear(data, from: 16 &<< Int(instruction.vectorLength)) }
     }
-    if !elements.isScatter { clearRest(data, elements) }
+    if !elements.isScatter { clear(data, from: elements.count &* elements.size) }
     mask.pointee = 0
     cpu.pointee.rip &+= UInt64(instruction.length)
     cpu.pointee.translated.remaining &-= 1
     return nil
   }
 
-  /// Clears what lies above the elements.
-  private func clearRest(_ data: UnsafeMutableRawPointer, _ elements: Elements) {
-    let used = elements.count &* elements.size
-    (data + used).initializeMemory(as: UInt8.self, repeating: 0, count: 64 &- used)
+  private func clear(_ data: UnsafeMutableRawPointer, from used: Int) {
+    (data + used).initializeMemory(as: UInt8.self, repeating: 0, count: max(64 &- used, 0))
   }
 
   /// Copies one element from or to guest memory; the fault that keeps it from that.

@@ -313,6 +313,7 @@ extension Semantics {
   public static func packedShiftLeft<
     B: Backend, E: Element, D: VectorPlace, X: VectorPlace, Y: VectorPlace
   >(_ b: inout B, _ element: E.Type, _ d: D, _ x: X, _ count: Y) {
+    raisePending(&b, x)
     let bits = count.read(&b, 0)
     let amount = b.extract(U64.self, bits, b.constant(0))
     map(&b, d, x) { $0.packedShiftLeft(E.self, $1, amount) }
@@ -332,6 +333,7 @@ extension Semantics {
   public static func packedShiftRight<
     B: Backend, E: Element, D: VectorPlace, X: VectorPlace, Y: VectorPlace
   >(_ b: inout B, _ element: E.Type, _ d: D, _ x: X, _ count: Y) {
+    raisePending(&b, x)
     let bits = count.read(&b, 0)
     let amount = b.extract(U64.self, bits, b.constant(0))
     map(&b, d, x) { $0.packedShiftRight(E.self, $1, amount) }

@@ -245,6 +245,12 @@ __attribute__((noinline)) void native_run(native_state *state, native_result *re
   __asm__ volatile("int3" : : : "memory");
 }
 
+void native_keep_heap_away(uint64_t start, uint64_t end, char *const arguments[]) {
+  enum { MOST_HEAP = 64 << 20 };
+  uint64_t heap = (uint64_t)sbrk(0);
+  if (heap + MOST_HEAP > start && heap < end) execv("/proc/self/exe", arguments);
+}
+
 int native_map(uint64_t address, uint64_t size, int protection) {
   void *result = mmap((void *)address, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   return result == MAP_FAILED ? -errno : 0;

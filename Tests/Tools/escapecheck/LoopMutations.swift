@@ -52,7 +52,8 @@ extension Mutations {
       places.append((offset, instruction))
       offset += Int(instruction.length)
       let target = offset + Int(truncatingIfNeeded: instruction.immediate)
-      let isBranch = instruction.info.attributes.contains(.flow) && instruction.info.operand(0).kind == .relative
+      let isBranch =
+        instruction.info.attributes.contains(.flow) && instruction.info.operand(0).kind == .relative
       if isBranch, target < offset, target > 0 { head = head ?? target }
     }
     guard let head else { return survived("\(name): no loop with a guard in front") }
@@ -102,7 +103,9 @@ extension Mutations {
         let rest = bytes[(offset + 3)..<(offset + length)]
         let rex = bytes[offset + 1] & 0x43
         let modRM = rest.prefix(1).map { $0 & 0xc7 | 1 << 3 }
-        if rex == 0x40 { replace("loop: access becomes a hint", [0x65, 0x0f, 0x18] + modRM + rest.dropFirst()) }
+        if rex == 0x40 {
+          replace("loop: access becomes a hint", [0x65, 0x0f, 0x18] + modRM + rest.dropFirst())
+        }
       }
     default: break
     }

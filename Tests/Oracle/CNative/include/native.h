@@ -41,6 +41,9 @@ int native_install(void);
 uint64_t native_components(void);
 /// Runs from `state->rip` until a signal; `*state` becomes what the signal frame says.
 void native_run(native_state *state, native_result *result);
+/// Begins this program anew when its heap, which the kernel puts anywhere in the first GiB behind it, may lie or grow into
+/// `[start, end)`. To be called before anything is done.
+void native_keep_heap_away(uint64_t start, uint64_t end, char *const arguments[]);
 /// Maps `size` bytes at exactly `address` (read, write, and execute when asked). Returns 0 or -errno.
 int native_map(uint64_t address, uint64_t size, int protection);
 int native_protect(uint64_t address, uint64_t size, int protection);
