@@ -122,6 +122,7 @@ extension Checker {
     let width = destination.registerClass.width
     switch source {
     case .immediate(let value, _):
+      if width < 32 { return try writeAnything(&state, number, width: width) }
       let constant = width == 64 ? value : width == 32 ? value & 0xffff_ffff : nil
       try write(&state, number, .guest(constant.map { Int128($0)...Int128($0) } ?? AbstractValue.everything))
     case .register(let register):
@@ -275,8 +276,8 @@ extension Checker {
     _ state: AbstractState, _ place: Int?
   ) -> (register: Int, distance: Int64)? {
     let info = instruction.info
-    guard info.operandCount > 0, info.operand(0).width == 64, let register = generalRegister(info.operand(0), place),
-      !state[register].isHost
+    guard info.operandCount > 0, info.operand(0).width == 64,
+      let register = generalRegister(info.operand(0), place), !state[register].isHost
     else { return nil }
     switch mnemonic {
     case "inc": return (register, 1)
