@@ -162,7 +162,8 @@ struct BlockTranslator {
     self.plan = plan
     if plan.usesX87 { usesX87 = true }
     if plan.isWide { isWide = true }
-    if needsSettledStack(instruction, plan) { settleStackPointer() }
+    // PERF: the first half stands here because a call would copy all of this struct for each instruction.
+    if stackDelta != 0, needsSettledStack(instruction, plan) { settleStackPointer() }
     addEntry()
     switch plan.template {
     case .interpret: interpret()

@@ -16,9 +16,9 @@ extension BlockTranslator {
   /// RSP moved by a small constant.
   mutating func stackMoved() { isStackUnproven = true }
 
-  /// Whether the instruction uses RSP otherwise than as a plain base or by PUSH and POP.
+  /// RSP is not what its host register holds: whether the instruction uses it otherwise than as a plain base or by PUSH and
+  /// POP.
   func needsSettledStack(_ instruction: Instruction, _ plan: RowPlan) -> Bool {
-    if stackDelta == 0 { return false }
     switch plan.template {
     case .push, .pop, .copy, .effectiveAddress: break
     case .nothing, .ret, .leave: return false
