@@ -55,7 +55,7 @@ extension BlockTranslator {
       note(.none, in: register)
       return HostAddress(base: register)
     }
-    let isPlain = instruction.addressSize == 64 && !hasSegmentBase(instruction)
+    let isPlain = instruction.addressSize == 64 && !Self.hasSegmentBase(instruction)
     let isStack = instruction.base == GuestRegister.rsp && instruction.index == Instruction.none
     if isPlain && isStack && !options.treatsStackAsPointer {
       let displacement = Int32(truncatingIfNeeded: instruction.displacement)
@@ -74,7 +74,7 @@ extension BlockTranslator {
     return placeComputed(instruction, in: register)
   }
 
-  func hasSegmentBase(_ instruction: Instruction) -> Bool {
+  static func hasSegmentBase(_ instruction: Instruction) -> Bool {
     instruction.prefixes.contains(.segment) && (instruction.segment == .fs || instruction.segment == .gs)
   }
 
@@ -145,7 +145,7 @@ extension BlockTranslator {
     let isBusy = register == HostRegister.scratch && guarded.address != .none && !usedSecondLast
     let isFree =
       !keepsSecondFree && HostRegister.holding(number & 15) != HostRegister.inState
-      && !needsScratch(instruction)
+      && !Self.needsScratch(instruction, plan, held: assembler.held.number)
     let place = isBusy && isFree ? HostRegister.secondScratch : register
     applyGuard(holding(number, loadedInto: place), into: place)
     usedSecondLast = place == HostRegister.secondScratch
@@ -185,7 +185,8 @@ extension BlockTranslator {
       && HostRegister.holding(instruction.base & 15) == HostRegister.inState
     // Loading and guarding the base takes both scratch registers; guarding it takes one, and the operands may need one.
     if let index = narrowHost(instruction.index),
-      index != HostRegister.secondScratch || !(isBaseLoaded || needsScratch(instruction))
+      index != HostRegister.secondScratch
+        || !(isBaseLoaded || Self.needsScratch(instruction, plan, held: assembler.held.number))
     {
       var host = HostAddress(index: index, scale: instruction.scale, displacement: displacement)
       if instruction.base == Instruction.none { return host }
@@ -221,10 +222,10 @@ extension BlockTranslator {
   }
 
   /// Whether an operand beside the memory operand lives in the CPU state and is not held in a scratch register.
-  private func needsScratch(_ instruction: Instruction) -> Bool {
+  private static func needsScratch(_ instruction: Instruction, _ plan: RowPlan, held: UInt8) -> Bool {
     func isLoaded(_ field: RowPlan.Field, _ number: UInt8) -> Bool {
       plan.isGeneral(field) && HostRegister.holding(number & 15) == HostRegister.inState
-        && number & 15 != assembler.held.number
+        && number & 15 != held
     }
     return isLoaded(.reg, instruction.reg) || isLoaded(.vvvv, instruction.vvvv)
       || isLoaded(.opcode, instruction.opcodeRegister)
@@ -285,7 +286,7 @@ extension BlockTranslator {
     let hasRegisters =
       instruction.index != Instruction.none
       || (instruction.base != Instruction.none && instruction.base != Instruction.relative)
-    if !hasSegmentBase(instruction) {
+    if !Self.hasSegmentBase(instruction) {
       narrowSum(instruction, into: register)
       return HostAddress(base: register)
     }

@@ -11,7 +11,7 @@ extension BlockTranslator {
     // With 32-bit addresses the sum of each element wraps.
     if instruction.addressSize == 32 { return interpret() }
     var memory = HostAddress(displacement: Int32(truncatingIfNeeded: instruction.displacement))
-    if instruction.base != Instruction.none || hasSegmentBase(instruction) {
+    if instruction.base != Instruction.none || Self.hasSegmentBase(instruction) {
       var base = instruction
       base.index = Instruction.none
       guard let address = place(base, in: HostRegister.scratch) else { return interpret() }

@@ -15,9 +15,9 @@ struct EncodedFields {
 extension BlockTranslator {
   /// Copies `instruction`; what cannot be copied is left to the interpreter.
   mutating func copy(_ instruction: Instruction, _ plan: RowPlan, _ bytes: UnsafePointer<UInt8>) {
-    if isBitString(instruction, plan) { return interpret() }
+    if Self.isBitString(instruction, plan) { return interpret() }
     if instruction.info.usesVSIB { return gather(instruction, plan, bytes) }
-    if usesHighByte(instruction, plan) { return copyHighByte(instruction, plan, bytes) }
+    if Self.usesHighByte(instruction, plan) { return copyHighByte(instruction, plan, bytes) }
     let usesCounter = plan.readsCounter || plan.writesCounter
     var memory: HostAddress?
     if instruction.hasMemoryOperand {
@@ -26,7 +26,9 @@ extension BlockTranslator {
       memory = address
     }
     if memory == nil, moveState(instruction) { return finishWrites(instruction, plan) }
-    if memory == nil, isInPlace(instruction) { memory = .state(StateOffset.general(instruction.rm & 15)) }
+    if memory == nil, Self.isInPlace(instruction, plan) {
+      memory = .state(StateOffset.general(instruction.rm & 15))
+    }
     if usesCounter { assembler.move(HostRegister.scratch, HostRegister.guestCounter) }
     var scratches = Scratches(memory: memory, usesCounter: usesCounter, held: assembler.held)
     var fields = EncodedFields(
@@ -50,7 +52,7 @@ extension BlockTranslator {
   }
 
   /// A bit string's register operand moves the address far away.
-  private func isBitString(_ instruction: Instruction, _ plan: RowPlan) -> Bool {
+  private static func isBitString(_ instruction: Instruction, _ plan: RowPlan) -> Bool {
     guard instruction.hasMemoryOperand, plan.isGeneral(.reg),
       instruction.prefixes.isDisjoint(with: [.vex, .evex]),
       instruction.modRMOffset == instruction.opcodeOffset &+ 2
@@ -127,7 +129,7 @@ extension BlockTranslator {
     if host != HostRegister.inState { return true }
     guard let taken = scratches.take(number & 15, writes: plan.writes(field)) else { return false }
     host = taken.host
-    if taken.isNew && needsOldValue(instruction, number & 15) {
+    if taken.isNew && Self.needsOldValue(instruction, plan, number & 15) {
       assembler.loadState(host, StateOffset.general(number & 15))
     }
     return true
@@ -135,7 +137,7 @@ extension BlockTranslator {
 
   /// Whether the instruction uses what register `number` held before: by reading it through any field, or by writing only a
   /// part of it.
-  private func needsOldValue(_ instruction: Instruction, _ number: UInt8) -> Bool {
+  private static func needsOldValue(_ instruction: Instruction, _ plan: RowPlan, _ number: UInt8) -> Bool {
     // XOR and SUB of a register with itself; BSF and BSR leave theirs when the source is zero.
     if instruction.operandSize == 16 || isBitScan(instruction) { return true }
     if isZeroing(instruction) { return false }
@@ -146,25 +148,26 @@ extension BlockTranslator {
       || uses(.vvvv, instruction.vvvv) || uses(.opcode, instruction.opcodeRegister)
   }
 
-  private func isBitScan(_ instruction: Instruction) -> Bool {
+  private static func isBitScan(_ instruction: Instruction) -> Bool {
     instruction.modRMOffset == instruction.opcodeOffset &+ 2 && instruction.opcode & 0xfe == 0xbc
       && instruction.prefixes.isDisjoint(with: [.vex, .evex])
   }
 
-  private func isZeroing(_ instruction: Instruction) -> Bool {
+  private static func isZeroing(_ instruction: Instruction) -> Bool {
     (instruction.opcode & 0xfd == 0x31 || instruction.opcode & 0xfd == 0x29) && isOneByte(instruction)
       && instruction.rm == instruction.reg
   }
 
   /// One opcode byte, and ModRM names a register.
-  private func isOneByte(_ instruction: Instruction) -> Bool {
+  private static func isOneByte(_ instruction: Instruction) -> Bool {
     !instruction.hasMemoryOperand && instruction.modRMOffset == instruction.opcodeOffset &+ 1
       && instruction.prefixes.isDisjoint(with: [.vex, .evex])
   }
 
   /// MOV between registers of which one is in the CPU state: one load, or one store. False: nothing was done.
   private mutating func moveState(_ instruction: Instruction) -> Bool {
-    guard instruction.opcode == 0x89 || instruction.opcode == 0x8b, isOneByte(instruction) else {
+    guard instruction.opcode == 0x89 || instruction.opcode == 0x8b, Self.isOneByte(instruction)
+    else {
       return false
     }
     let isStore = instruction.opcode == 0x89
@@ -188,7 +191,7 @@ extension BlockTranslator {
   /// Whether an operation on a register in the CPU state is done there: 64 bits, read and written through ModRM.rm.
   /// Operations that only read are not: processors follow a register that is stored and loaded, not one that is stored and
   /// then an operand in memory.
-  private func isInPlace(_ instruction: Instruction) -> Bool {
+  private static func isInPlace(_ instruction: Instruction, _ plan: RowPlan) -> Bool {
     guard instruction.operandSize == 64, isOneByte(instruction), plan.isGeneral(.rm), plan.writes(.rm),
       !plan.isByte(.rm), HostRegister.holding(instruction.rm & 15) == HostRegister.inState
     else { return false }
@@ -246,7 +249,7 @@ extension BlockTranslator {
   // MARK: AH, CH, DH, BH
 
   /// Whether a field names the second byte of a register, which no instruction with REX can do.
-  private func usesHighByte(_ instruction: Instruction, _ plan: RowPlan) -> Bool {
+  private static func usesHighByte(_ instruction: Instruction, _ plan: RowPlan) -> Bool {
     guard plan.word & 0xaa != 0, instruction.prefixes.isDisjoint(with: [.rex, .vex, .evex]) else {
       return false
     }

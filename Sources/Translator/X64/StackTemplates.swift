@@ -29,7 +29,7 @@ extension BlockTranslator {
     if instruction.hasMemoryOperand && instruction.base == rsp {
       let isPlain = instruction.index == Instruction.none && instruction.addressSize == 64
       let displacement = instruction.displacement.magnitude
-      if !isPlain || hasSegmentBase(instruction) || displacement > 1 &<< 30 { return true }
+      if !isPlain || Self.hasSegmentBase(instruction) || displacement > 1 &<< 30 { return true }
     }
     return (plan.isGeneral(.reg) && instruction.reg == rsp && plan.template != .effectiveAddress)
       || (plan.isGeneral(.rm) && !instruction.hasMemoryOperand && instruction.rm == rsp)

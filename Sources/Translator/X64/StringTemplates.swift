@@ -8,7 +8,9 @@ import X86
 extension BlockTranslator {
   mutating func string(_ instruction: Instruction, _ bytes: UnsafePointer<UInt8>) {
     // A4 … A7 and AA … AF; INS and OUTS are not for user mode.
-    guard instruction.opcode >= 0xa4, instruction.addressSize == 64, !hasSegmentBase(instruction) else {
+    guard instruction.opcode >= 0xa4, instruction.addressSize == 64,
+      !Self.hasSegmentBase(instruction)
+    else {
       return interpret()
     }
     let family = instruction.opcode & 0xfe
