@@ -107,6 +107,7 @@ extension TranslatorEngine {
       begins([
         "vperm", "vshuf", "vinsert", "vpshuf", "vpunpck", "vunpck", "valign", "vpalign", "vpack", "vdbpsadbw",
         "vextract", "vpmadd", "vcvtne2ps", "vpmultishift", "vgf2p8affine", "vmovsldup", "vmovshdup",
+        "vmovddup",
       ]), !name.hasPrefix("vpmadd52")
     {
       return 0
