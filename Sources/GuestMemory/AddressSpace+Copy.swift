@@ -92,7 +92,8 @@ extension AddressSpace {
   /// window, else the place in the window. Bytes that run over the window's end land in the guard area.
   public func hostArgument(_ address: UInt64) -> UInt64 {
     if address == 0 { return 0 }
-    return address < limit ? hostBase &+ address : 0x8000_0000_0000_0000
+    // The place in the page is kept: the kernel looks at alignment first.
+    return address < limit ? hostBase &+ address : 0x8000_0000_0000_0000 | address & Page.mask
   }
 
   /// SAFETY: callers pass addresses below `limit`; the result stays inside the reservation, where any access that is not

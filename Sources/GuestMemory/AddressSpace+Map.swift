@@ -46,6 +46,7 @@ extension AddressSpace {
     }
     let start = try place(request, size)
     let end = start &+ size
+    try checkLimits(request, start, end)
     codeWillChange(from: start, to: end)
     try mapOnHost(request, start, size)
     table.remove(start, end)
@@ -134,6 +135,25 @@ extension AddressSpace {
     if let found = table.findGap(size: size, bottom: bottom, top: searchTop, stackGap: gap) { return found }
     if let found = table.findGap(size: size, bottom: bottom, top: limit, stackGap: gap) { return found }
     throw .noMemory
+  }
+
+  /// Throws ENOMEM when a mapping of `[start, end)` would exceed `sizeLimit` or `dataLimit`.
+  private func checkLimits(_ request: MapRequest, _ start: UInt64, _ end: UInt64) throws(MemoryError) {
+    if sizeLimit == .max, dataLimit == .max { return }
+    let isData =
+      request.permissions.contains(.write) && request.flags.isDisjoint(with: [.shared, .growsDown])
+    var size = end &- start
+    var data = isData ? size : 0
+    for region in table.regions(from: 0, to: limit) {
+      let low = max(region.start, start)
+      let high = min(region.end, end)
+      let kept = region.size &- (low < high ? high &- low : 0)
+      size &+= kept
+      if region.permissions.contains(.write), region.flags.isDisjoint(with: [.shared, .growsDown]) {
+        data &+= kept
+      }
+    }
+    if size > sizeLimit || (isData && data > dataLimit) { throw .noMemory }
   }
 
   private func mapOnHost(_ request: MapRequest, _ start: UInt64, _ size: UInt64) throws(MemoryError) {

@@ -21,7 +21,7 @@ extension AddressSpace {
     else { throw .invalid }
     if flags.contains(.fixed) || flags.contains(.dontUnmap), !flags.contains(.mayMove) { throw .invalid }
     if flags.contains(.dontUnmap), oldSize != wanted { throw .invalid }
-    guard let end = rangeEnd(start, oldSize) else { throw .invalid }
+    guard let end = rangeEnd(start, oldSize) else { throw .badAddress }
     guard let region = query(start) else { throw .badAddress }
     if oldSize == 0 {
       guard region.flags.contains(.shared), flags.contains(.mayMove) else { throw .invalid }
@@ -45,6 +45,11 @@ extension AddressSpace {
       return start
     }
     if !flags.contains(.mayMove) { throw .noMemory }
+    if wanted > oldSize, sizeLimit != .max,
+      table.regions(from: 0, to: limit).reduce(wanted &- oldSize, { $0 &+ $1.size }) > sizeLimit
+    {
+      throw .noMemory
+    }
     let target = flags.contains(.fixed) ? newAddress : try findRoom(size: wanted)
     try move(source, to: target, newSize: wanted, keepOld: flags.contains(.dontUnmap))
     return target
@@ -57,6 +62,11 @@ extension AddressSpace {
       return false
     }
     codeWillChange(from: region.end &- Page.size, to: region.end)
+    if sizeLimit != .max,
+      table.regions(from: 0, to: limit).reduce(newEnd &- region.end, { $0 &+ $1.size }) > sizeLimit
+    {
+      return false
+    }
     // The host finds its reservation in the way: open it, grow the last page's mapping, close it again on failure.
     let extra = newEnd &- region.end
     let lastPage = hostBase &+ region.end &- Page.size
@@ -130,7 +140,8 @@ extension AddressSpace {
   public func advise(_ start: UInt64, size: UInt64, advice: Int32) throws(MemoryError) {
     guard start & Page.mask == 0, let rounded = Page.up(size) else { throw .invalid }
     if rounded == 0 { return }
-    guard let end = rangeEnd(start, rounded) else { throw .invalid }
+    let (end, overflow) = start.addingReportingOverflow(rounded)
+    if overflow { throw .invalid }
     let dontFork: Int32 = 10
     let doFork: Int32 = 11
     let poison: Int32 = 100
@@ -164,8 +175,8 @@ extension AddressSpace {
   /// msync(2). Throws EINVAL, ENOMEM for holes, EIO.
   public func sync(_ start: UInt64, size: UInt64, flags: Int32) throws(MemoryError) {
     guard start & Page.mask == 0, flags & ~7 == 0, flags & 5 != 5 else { throw .invalid }
-    guard let rounded = Page.up(size) else { throw .noMemory }
-    if rounded == 0 { return }
+    // A size that is nearly 2^64 becomes 0, as in the kernel.
+    guard let rounded = Page.up(size), rounded != 0 else { return }
     guard let end = rangeEnd(start, rounded) else { throw .noMemory }
     var reached = start
     var hole = false

@@ -30,6 +30,9 @@ public final class AddressSpace {
   public var searchTop: UInt64
   /// RLIMIT_STACK of growing stacks, in bytes.
   public var stackLimit: UInt64 = 8 << 20
+  /// RLIMIT_AS and RLIMIT_DATA, in bytes: how much may be mapped, and how much of it private and writable.
+  public var sizeLimit: UInt64 = .max
+  public var dataLimit: UInt64 = .max
   /// Told that decoded code in these page numbers (address >> 12) is about to change or vanish.
   public var codeObserver: ((_ pages: Range<UInt64>) -> Void)?
 

@@ -86,6 +86,7 @@ public final class LinuxProcess {
   var registersReplaced = false
   /// `clear_child_tid` (set_tid_address(2)).
   var clearChildThread: UInt64 = 0
+  var memoryLimits = MemoryLimits()
   /// The host shows the guest's arguments, environment and auxiliary vector under /proc/PID.
   var toldKernel = false
   /// The parent's memory, while a child of vfork(2) works in it.
@@ -102,16 +103,7 @@ public final class LinuxProcess {
       tracer = Tracer(descriptor: hide(descriptor), host: host)
     }
     standardError = fileBehind(2)
-    let stack = resourceLimit(3)
-    memory.stackLimit = stack
-  }
-
-  /// Soft limit of a resource (getrlimit(2)); unlimited when the host does not say.
-  private func resourceLimit(_ resource: UInt64) -> UInt64 {
-    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { limits -> UInt64 in
-      let result = host.call(302, 0, resource, 0, address(of: limits.baseAddress))
-      return result == 0 ? limits[0] : .max
-    }
+    memory.stackLimit = hostLimit(MemoryLimits.stack).soft
   }
 
   // MARK: System calls

@@ -48,7 +48,7 @@ extension ProcessTests {
     @Test func hostilePointers() throws {
       let harness = try CallHarness()
       let excluded: Set<Int> = [
-        29, 64, 68, 238, 240, 256, 300,
+        29, 64, 65, 68, 69, 70, 220, 238, 240, 256, 300,
         3, 13, 14, 15, 23, 32, 33, 34, 35, 36, 37, 38, 56, 57, 58, 59, 60, 61, 62, 72, 95, 105, 106, 109, 112,
         113,
         114, 116, 117, 119, 122, 123, 126, 127, 128, 129, 130, 141, 142, 144, 151, 157, 158, 160, 161, 162,
@@ -150,6 +150,39 @@ extension ProcessTests {
       #expect(harness.call(56, 0x3d0f00, 0, 0, 0, 0) == -Errno.ENOSYS)
       harness.words([0x3d0f00, 0, 0, 0, 0, 0x10000, 0x1000, 0, 0, 0, 0], at: 0)
       #expect(harness.call(435, CallHarness.scratch, 88) == -Errno.ENOSYS)
+    }
+  }
+}
+
+extension ProcessTests {
+  /// The table of refused calls in Docs/linux.md.
+  @Suite struct RefusedCallTests {
+    /// What the declarations say, as the lines of the table.
+    private var table: [String] {
+      var reasons: [(reason: String, errno: String, names: [String])] = []
+      let process = try? CallHarness()
+      for call in SystemCallTable().calls.compactMap({ $0 }) {
+        guard let refusal = call.refusal, let process else { continue }
+        let number = -(call.handler?(process.process, Arguments(0, 0, 0, 0, 0, 0)) ?? 0)
+        let errno = Errno.describe(number)?.name ?? "?"
+        let reason = refusal.description
+        if let index = reasons.firstIndex(where: { $0.reason == reason && $0.errno == errno }) {
+          reasons[index].names.append(call.name.description)
+        } else {
+          reasons.append((reason, errno, [call.name.description]))
+        }
+      }
+      return reasons.map { "| \($0.names.joined(separator: ", ")) | \($0.errno) | \($0.reason) |" }
+    }
+
+    @Test func documentationHasTheTable() throws {
+      let page = #filePath.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 } + "/Docs/linux.md"
+      let file = try ExecutableFile(path: Array(page.utf8))
+      let text = String(decoding: file.read(at: 0, count: 1 << 20), as: UTF8.self)
+      let lines = Set(text.split(separator: "\n").map(String.init))
+      let missing = table.filter { !lines.contains($0) }
+      #expect(table.count > 10)
+      #expect(missing.isEmpty, "Docs/linux.md lacks these lines:\n\(missing.joined(separator: "\n"))")
     }
   }
 }

@@ -13,37 +13,17 @@ struct OtherGuest {
     self.process = process
   }
 
-  /// The path of its program, from its auxiliary vector (AT_EXECFN); relative names are taken from its working directory.
+  /// The path of its program: of the file that is mapped where its auxiliary vector says that it starts (AT_ENTRY).
   var executable: [UInt8]? {
     guard let vector = process.contents(of: "/proc/\(number)/auxv") else { return nil }
-    for offset in stride(from: 0, to: vector.count - 15, by: 16) {
-      let programName: UInt64 = 31
-      guard vector.littleEndian(UInt64.self, at: offset) == programName,
-        let address = vector.littleEndian(UInt64.self, at: offset + 8),
-        let name = string(at: address)
-      else { continue }
-      if name.first == 47 { return name }
-      return process.linkTarget("/proc/\(number)/cwd").map { $0 + [47] + name }
+    let entryKey: UInt64 = 9
+    for offset in stride(from: 0, to: vector.count - 15, by: 16)
+    where vector.littleEndian(UInt64.self, at: offset) == entryKey {
+      guard let entry = vector.littleEndian(UInt64.self, at: offset + 8) else { return nil }
+      let mapping = lines.first { entry >= $0.start && entry < $0.end }
+      return mapping.flatMap { line in line.rest.firstIndex(of: 47).map { Array(line.rest[$0...]) } }
     }
     return nil
-  }
-
-  /// A string in its memory.
-  private func string(at address: UInt64) -> [UInt8]? {
-    var text = [UInt8](repeating: 0, count: 4096)
-    let place = process.memory.hostArgument(address)
-    let got = text.withUnsafeMutableBytes { buffer -> Int64 in
-      withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 4) { vectors -> Int64 in
-        vectors[0] = process.address(of: buffer.baseAddress)
-        vectors[1] = min(4096, process.memory.limit &- address)
-        vectors[2] = place
-        vectors[3] = vectors[1]
-        let local = process.address(of: vectors.baseAddress)
-        return process.host.call(310, UInt64(number), local, 1, local + 16, 1)
-      }
-    }
-    guard got > 0, let end = text.prefix(Int(got)).firstIndex(of: 0), end > 0 else { return nil }
-    return Array(text[..<end])
   }
 
   /// The host's lines about the guest's window, in guest addresses.

@@ -7,6 +7,7 @@ import LinuxABI
 /// What the files say of a guest's memory, in bytes, and where things lie; 0: unknown.
 struct MemoryFigures {
   var size: UInt64 = 0
+  var resident: UInt64?
   var data: UInt64 = 0
   var stack: UInt64 = 0
   var code: UInt64 = 0
@@ -75,6 +76,8 @@ extension LinuxProcess {
   }
 
   private func residentBytes(_ region: Region) -> UInt64 {
+    // Reservations may be huge.
+    if region.permissions.isEmpty { return 0 }
     var pages = [UInt8](repeating: 0, count: 65536)
     var start = region.start
     var count: UInt64 = 0
@@ -93,8 +96,10 @@ extension LinuxProcess {
 
   func ownFigures() -> MemoryFigures {
     var figures = MemoryFigures()
+    var resident: UInt64 = 0
     for region in memory.regions() {
       figures.size &+= region.size
+      resident &+= residentBytes(region)
       let isCode = region.permissions.contains(.execute) && !region.permissions.contains(.write)
       if region.flags.contains(.stack) {
         figures.stack &+= region.size
@@ -111,6 +116,7 @@ extension LinuxProcess {
       figures.arguments = program.argumentStrings
       figures.environment = program.environmentStrings
     }
+    figures.resident = resident
     figures.breakStart = memory.breakStart
     var ignored: UInt64 = 0
     var caught: UInt64 = 0
@@ -131,6 +137,7 @@ extension LinuxProcess {
       if number - 3 < fields.count { fields[number - 3] = String(value) }
     }
     set(23, figures.size)
+    if let resident = figures.resident { set(24, resident / Page.size) }
     if figures.image.upperBound != 0 {
       set(26, figures.image.lowerBound)
       set(27, figures.image.upperBound)
@@ -165,6 +172,10 @@ extension LinuxProcess {
     }
     values["VmPeak"] = size(figures.size)
     values["VmSize"] = size(figures.size)
+    if let resident = figures.resident {
+      values["VmRSS"] = size(resident)
+      values["VmHWM"] = size(resident)
+    }
     if let signals = figures.signals {
       values["VmData"] = size(figures.data)
       values["VmStk"] = size(figures.stack)
@@ -195,6 +206,10 @@ extension LinuxProcess {
     }
     guard fields.count == 7 else { return text }
     fields[0] = String(figures.size / Page.size)
+    if let resident = figures.resident {
+      fields[1] = String(resident / Page.size)
+      fields[2] = String(min(UInt64(fields[2]) ?? 0, resident / Page.size))
+    }
     fields[3] = String(figures.code / Page.size)
     fields[5] = String((figures.data &+ figures.stack) / Page.size)
     return Array((fields.joined(separator: " ") + "\n").utf8)

@@ -40,7 +40,7 @@ public struct Executable {
   /// `stackLimit` is RLIMIT_STACK in bytes, which bounds the arguments.
   public init(_ request: LoadRequest, limit: UInt64, stackLimit: UInt64 = 8 << 20) throws(LoadError) {
     var current = request
-    var path = request.path
+    var path = request.location ?? request.path
     if current.arguments.isEmpty { current.arguments = [[]] }
     var depth = 0
     while true {

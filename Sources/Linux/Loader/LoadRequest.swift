@@ -5,6 +5,8 @@
 public struct LoadRequest: Sendable {
   /// Path of the program; bytes without a terminating zero.
   public var path: [UInt8]
+  /// Where the host finds it, if not at `path`: a path that names the guest's program through /proc.
+  public var location: [UInt8]?
   /// `argv`; an empty list becomes one empty string, as Linux does.
   public var arguments: [[UInt8]]
   /// `envp`, each `NAME=VALUE`.

@@ -20,11 +20,13 @@ extension LinuxProcess {
     directory: Int32, path: UInt64, arguments: UInt64, environment: UInt64, flags: UInt64
   ) -> Int64 {
     do {
-      var name = try memory.cString(at: GuestAddress(path), limit: 4096)
-      if let executable = executableReference(path) { name = executable }
-      let request = loadRequest(
-        path: try resolved(name, directory, flags), arguments: try strings(at: arguments),
-        environment: try strings(at: environment))
+      let name = try memory.cString(at: GuestAddress(path), limit: 4096)
+      let place = try resolved(name, directory, flags)
+      let location = executableReference(path)
+      try checkOpens(location ?? place)
+      var request = loadRequest(
+        path: place, arguments: try strings(at: arguments), environment: try strings(at: environment))
+      request.location = location
       return replaceProgram(request)
     } catch {
       return -Int64(error.number)
@@ -37,9 +39,21 @@ extension LinuxProcess {
     if flags & ~0x1100 != 0 { throw .invalid }
     if name.isEmpty, flags & emptyPath == 0 || directory < 0 { throw MemoryError(2) }
     if name.first == 47 || directory == -100 { return name }
-    if descriptors.contains(directory) { throw MemoryError(9) }
+    if descriptors.contains(directory) || fileBehind(UInt64(UInt32(bitPattern: directory))) == nil {
+      throw MemoryError(9)
+    }
     let base = Array("/proc/self/fd/\(directory)".utf8)
     return name.isEmpty ? base : base + [47] + name
+  }
+
+  /// The kernel opens the program before it looks at the arguments: throws what opening gives.
+  private func checkOpens(_ path: [UInt8]) throws(MemoryError) {
+    do { _ = try ExecutableFile(path: path) } catch {
+      switch error {
+      case .host(let number): throw MemoryError(number)
+      case .notRegular: throw MemoryError(13)
+      }
+    }
   }
 
   /// Checks the program, then replaces the present one. Everything is as it was when an error is returned, unless memory

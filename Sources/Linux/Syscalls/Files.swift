@@ -132,7 +132,7 @@ extension LinuxProcess {
     guard let cpu = process.cpu else { return -Errno.ENOSYS }
     let number = GuestRegisters(cpu)[.rax]
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
-    let count = number == 278 ? arguments.c : UInt64(bitPattern: Int64(int(arguments.c)))
+    let count = number == 278 ? arguments.c & 0xffff_ffff : UInt64(bitPattern: Int64(int(arguments.c)))
     let writes = number == 19 || number == 295 || number == 327
     var failure: Int64 = 0
     guard let vector = process.hostVector(arguments.b, count: count, hostWrites: writes, failure: &failure)

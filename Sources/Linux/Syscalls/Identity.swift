@@ -34,7 +34,7 @@ extension SystemCallTable {
 
   private mutating func defineScheduling() {
     define(24, "sched_yield", "")
-    define(97, "getrlimit", "$rlimit *rlimit>")
+    define(97, "getrlimit", "$rlimit *rlimit>", [], LinuxProcess.getLimit)
     define(98, "getrusage", "$rusage *rusage>")
     define(140, "getpriority", "int int")
     define(141, "setpriority", "int int int")
@@ -57,32 +57,82 @@ extension SystemCallTable {
   }
 }
 
+/// RLIMIT_AS and RLIMIT_DATA, in bytes. On the host they would bind Vitrine's reservation, so the guest's are kept here and
+/// watched by `AddressSpace`.
+struct MemoryLimits {
+  var addresses: (soft: UInt64, hard: UInt64)?
+  var data: (soft: UInt64, hard: UInt64)?
+
+  subscript(resource: Int32) -> (soft: UInt64, hard: UInt64)? {
+    get { resource == MemoryLimits.addressSpace ? addresses : data }
+    set { if resource == MemoryLimits.addressSpace { addresses = newValue } else { data = newValue } }
+  }
+
+  static let dataSegment: Int32 = 2
+  static let stack: Int32 = 3
+  static let addressSpace: Int32 = 9
+
+  static func has(_ resource: Int32) -> Bool { resource == dataSegment || resource == addressSpace }
+}
+
 extension LinuxProcess {
-  /// Limits that would bind Vitrine's own reservation (RLIMIT_AS, RLIMIT_DATA) are accepted without effect.
-  private static func bindsVitrine(_ resource: UInt64) -> Bool { resource == 9 || resource == 2 }
+  static func getLimit(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    process.changeLimit(0, int(arguments.a), new: 0, old: arguments.b)
+  }
 
   static func setLimit(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    let limits = process.memory.hostArgument(arguments.b)
-    if bindsVitrine(arguments.a), process.memory.load(UInt64.self, at: arguments.b) != nil { return 0 }
-    let result = process.host.call(160, arguments.a, limits)
-    if result == 0 { process.followStackLimit(arguments.a, arguments.b) }
-    return result
+    if arguments.b == 0 { return -Errno.EFAULT }
+    return process.changeLimit(0, int(arguments.a), new: arguments.b, old: 0)
   }
 
   static func processLimit(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    var wish = process.memory.hostArgument(arguments.c)
-    if wish != 0, bindsVitrine(arguments.b) {
-      guard process.memory.load(UInt64.self, at: arguments.c) != nil else { return -Errno.EFAULT }
-      wish = 0
+    process.changeLimit(int(arguments.a), int(arguments.b), new: arguments.c, old: arguments.d)
+  }
+
+  private func changeLimit(_ target: Int32, _ resource: Int32, new: UInt64, old: UInt64) -> Int64 {
+    let isOwn = target == 0 || Int64(target) == host.call(39)
+    if MemoryLimits.has(resource), isOwn || new != 0 {
+      return isOwn ? changeMemoryLimit(resource, new: new, old: old) : -Errno.EPERM
     }
-    process.memory.prepareHostWrite(arguments.d, size: 16)
-    let result = process.host.call(
-      302, arguments.a, arguments.b, wish, process.memory.hostArgument(arguments.d))
-    if result == 0, wish != 0 { process.followStackLimit(arguments.b, arguments.c) }
+    memory.prepareHostWrite(old, size: 16)
+    let wish = memory.hostArgument(new)
+    let result = host.call(
+      302, UInt64(bitPattern: Int64(target)), UInt64(UInt32(bitPattern: resource)), wish,
+      memory.hostArgument(old))
+    if result == 0, new != 0, isOwn, resource == MemoryLimits.stack,
+      let soft = memory.load(UInt64.self, at: new)
+    {
+      memory.stackLimit = soft
+    }
     return result
   }
 
-  private func followStackLimit(_ resource: UInt64, _ limits: UInt64) {
-    if resource == 3, let soft = memory.load(UInt64.self, at: limits) { memory.stackLimit = soft }
+  /// prlimit(2) for the process's own memory.
+  private func changeMemoryLimit(_ resource: Int32, new: UInt64, old: UInt64) -> Int64 {
+    let present = memoryLimits[resource] ?? hostLimit(resource)
+    if new != 0 {
+      guard let soft = memory.load(UInt64.self, at: new), let hard = memory.load(UInt64.self, at: new &+ 8)
+      else {
+        return -Errno.EFAULT
+      }
+      if soft > hard { return -Errno.EINVAL }
+      // CAP_SYS_RESOURCE comes with the effective user 0.
+      if hard > present.hard, host.call(107) != 0 { return -Errno.EPERM }
+      memoryLimits[resource] = (soft, hard)
+      if resource == MemoryLimits.addressSpace { memory.sizeLimit = soft } else { memory.dataLimit = soft }
+    }
+    if old != 0, !memory.store(present.soft, at: old) || !memory.store(present.hard, at: old &+ 8) {
+      return -Errno.EFAULT
+    }
+    return 0
+  }
+
+  /// A limit of the host.
+  func hostLimit(_ resource: Int32) -> (soft: UInt64, hard: UInt64) {
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { limits in
+      limits.initialize(repeating: .max)
+      _ = host.call(302, 0, UInt64(UInt32(bitPattern: resource)), 0, address(of: limits.baseAddress))
+      return (limits[0], limits[1])
+    }
   }
 }

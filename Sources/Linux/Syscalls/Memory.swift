@@ -171,8 +171,12 @@ extension LinuxProcess {
     _ start: UInt64, size: UInt64, _ body: (_ address: UInt64, _ size: UInt64) -> Int64
   ) -> Int64 {
     let first = Page.down(start)
-    let (end, overflow) = start.addingReportingOverflow(size)
-    guard !overflow, let last = Page.up(end) else { return -Errno.EINVAL }
+    // A size that is nearly 2^64 becomes 0, as in the kernel.
+    guard let rounded = Page.up(size &+ (start & Page.mask)), size &+ (start & Page.mask) >= size else {
+      return 0
+    }
+    let (last, overflow) = first.addingReportingOverflow(rounded)
+    if overflow { return -Errno.EINVAL }
     var reached = first
     for region in memory.regions(from: first, to: last) {
       if region.start > reached { return -Errno.ENOMEM }
@@ -198,7 +202,12 @@ extension LinuxProcess {
     let result = process.forMapped(arguments.a, size: arguments.b) { address, size in
       process.host.call(237, address, size, arguments.c, nodes, arguments.e, arguments.f)
     }
-    return result == -Errno.ENOMEM ? -Errno.EFAULT : result
+    guard result == -Errno.ENOMEM else { return result }
+    // MPOL_DEFAULT passes over holes, if there is anything at all.
+    let end = arguments.a.addingReportingOverflow(arguments.b)
+    let hasAny = !process.memory.regions(from: arguments.a, to: end.overflow ? .max : end.partialValue)
+      .isEmpty
+    return hasAny && int(arguments.c) == 0 ? 0 : -Errno.EFAULT
   }
 
   static func memoryPolicy(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
@@ -215,7 +224,8 @@ extension LinuxProcess {
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
     var failure: Int64 = 0
     guard
-      let vector = process.hostVector(arguments.b, count: arguments.c, hostWrites: true, failure: &failure)
+      let vector = process.hostVector(
+        arguments.b, count: arguments.c & 0xffff_ffff, hostWrites: true, failure: &failure)
     else { return failure }
     return vector.withUnsafeBytes {
       process.host.call(
@@ -232,7 +242,9 @@ extension LinuxProcess {
     let target = Int64(int(arguments.a))
     var failure: Int64 = 0
     guard
-      let local = process.hostVector(arguments.b, count: arguments.c, hostWrites: reads, failure: &failure),
+      // The kernel cuts the number of its own buffers to 32 bits.
+      let local = process.hostVector(
+        arguments.b, count: arguments.c & 0xffff_ffff, hostWrites: reads, failure: &failure),
       let remote = process.hostVector(
         arguments.d, count: arguments.e, hostWrites: !reads && target == process.host.call(39),
         failure: &failure)

@@ -71,10 +71,15 @@ extension LinuxProcess {
   /// futex_waitv(2): an array of (value, address, flags), 24 bytes each.
   static func futexVector(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     let count = arguments.b & 0xffff_ffff
-    if count == 0 || count > 128 { return -Errno.EINVAL }
-    var words = [UInt64](repeating: 0, count: Int(count) * 3)
-    if !words.withUnsafeMutableBytes({ process.memory.copyIn($0, from: GuestAddress(arguments.a)) }) {
-      return -Errno.EFAULT
+    var words = [UInt64](repeating: 0, count: count > 128 ? 0 : Int(count) * 3)
+    let readable = words.withUnsafeMutableBytes {
+      process.memory.copyIn($0, from: GuestAddress(arguments.a))
+    }
+    if !readable || words.isEmpty {
+      // Which of several mistakes counts is the host's to say; it will not wait.
+      let refused = process.memory.hostArgument(.max)
+      return process.host.call(
+        449, refused, count, arguments.c, process.memory.hostArgument(arguments.d), arguments.e)
     }
     for index in 0..<Int(count) { words[index * 3 + 1] = process.memory.hostArgument(words[index * 3 + 1]) }
     let timeout = process.memory.hostArgument(arguments.d)

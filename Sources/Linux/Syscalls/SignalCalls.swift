@@ -135,6 +135,9 @@ extension LinuxProcess {
   /// sigaltstack(2)'s rules; `pointer` is the stack pointer in use.
   func setSignalStack(_ new: SignalStack, pointer: UInt64) -> Int64 {
     if isOnSignalStack(pointer) { return new == signals.stack ? 0 : -Errno.EPERM }
+    // Nothing changes: nothing is checked.
+    let present = signals.stack.size == 0 ? 0 : signals.stack.flags
+    if new.address == signals.stack.address, new.size == signals.stack.size, new.flags == present { return 0 }
     let mode = new.flags & ~SignalStack.autoDisarm
     if mode & ~(SignalStack.onStack | SignalStack.disabled) != 0 || mode == 3 { return -Errno.EINVAL }
     if mode == SignalStack.disabled {
