@@ -26,8 +26,12 @@ static void on_fault(int signal, siginfo_t *info, void *context_pointer) {
   ucontext_t *context = context_pointer;
   vt_frame *frame = current_frame;
   if (info->si_code > 0 && vt_translated_fault(signal, (uint64_t)info->si_addr, context_pointer)) return;
+  if (vt_thread_is_interruption(signal, info)) {
+    vt_signal_interrupt(context_pointer);
+    return;
+  }
   if (info->si_code <= 0 && vt_signal_forward(signal, info)) {  // sent by a process, and the guest catches it
-    vt_translated_interrupt(context_pointer);
+    vt_signal_interrupt(context_pointer);
     return;
   }
   if (frame == NULL || info->si_code == SI_USER || info->si_code == SI_TKILL || info->si_code == SI_QUEUE) {
@@ -52,11 +56,11 @@ static void on_fault(int signal, siginfo_t *info, void *context_pointer) {
   context->uc_mcontext.gregs[REG_EFL] &= ~0x40400;  // DF and AC as the ABI wants them
 }
 
-/// Gives the calling thread an alternate stack of its own, unless it has one that is large enough. The first thread takes
-/// the static one, which costs no call.
-static int install_stack(void) {
-  enum { SIZE = 64 * 1024 };
-  static char first[SIZE] __attribute__((aligned(16)));
+enum { SIZE = 64 * 1024 };
+/// The first thread's alternate stack, which costs no call.
+static char first[SIZE] __attribute__((aligned(16)));
+
+int vt_guard_install_stack(void) {
   static int taken;
   stack_t alternate;
   if (sigaltstack(NULL, &alternate) != 0) return -errno;
@@ -70,9 +74,15 @@ static int install_stack(void) {
   return sigaltstack(&alternate, NULL) == 0 ? 0 : -errno;
 }
 
+void vt_guard_remove_stack(void) {
+  stack_t alternate, none = {.ss_flags = SS_DISABLE};
+  if (sigaltstack(NULL, &alternate) != 0 || (alternate.ss_flags & SS_DISABLE)) return;
+  if (sigaltstack(&none, NULL) == 0 && alternate.ss_sp != first) munmap(alternate.ss_sp, alternate.ss_size);
+}
+
 int vt_guard_install(void) {
   static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-  int failure = install_stack();
+  int failure = vt_guard_install_stack();
   if (failure != 0) return failure;
   struct sigaction action;
   memset(&action, 0, sizeof action);

@@ -22,15 +22,15 @@ typedef struct {
   uint64_t mask;
 } kernel_action;
 
-static volatile uint32_t no_attention;
-static volatile uint32_t *attention_word = &no_attention;
-static volatile uint64_t standard_waiting;  // bit n-1
-static uint8_t standard_information[32][INFORMATION];
-static struct {
+// Of the calling thread. NULL: nobody listens yet.
+static __thread volatile uint32_t *attention_word;
+static __thread volatile uint64_t standard_waiting;  // bit n-1
+static __thread uint8_t standard_information[32][INFORMATION];
+static __thread struct {
   int32_t signal;
   uint8_t information[INFORMATION];
 } queue[QUEUE];
-static volatile uint32_t queue_length;
+static __thread volatile uint32_t queue_length;
 static volatile uint64_t caught, ignored;  // signals whose guest disposition is a handler, or to be ignored
 
 void vt_signal_restorer(void);
@@ -72,7 +72,8 @@ int64_t vt_signal_enter(
     volatile uint32_t *attention, int64_t number, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f);
 
 int64_t vt_signal_call(int64_t number, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f) {
-  return vt_signal_enter(attention_word, number, a, b, c, d, e, f);
+  static volatile uint32_t none;
+  return vt_signal_enter(attention_word ? attention_word : &none, number, a, b, c, d, e, f);
 }
 
 void vt_signal_record(int32_t signal, const void *information) {
@@ -87,16 +88,22 @@ void vt_signal_record(int32_t signal, const void *information) {
     memcpy(queue[queue_length].information, information, INFORMATION);
     queue_length = queue_length + 1;
   }
-  *attention_word = 1;
+  if (attention_word) *attention_word = 1;
 }
 
 static void on_signal(int signal, siginfo_t *info, void *context_pointer) {
   ucontext_t *context = context_pointer;
   vt_signal_record(signal, info);
   if (queue_length >= QUEUE - 1) {
-
-    memset(&context->uc_sigmask, 0xff, 8);
+    // SIGILL interrupts threads (threads.c).
+    uint64_t blocked = ~(1ull << (SIGILL - 1));
+    memcpy(&context->uc_sigmask, &blocked, 8);
   }
+  vt_signal_interrupt(context_pointer);
+}
+
+void vt_signal_interrupt(void *context_pointer) {
+  ucontext_t *context = context_pointer;
   uint64_t rip = (uint64_t)context->uc_mcontext.gregs[REG_RIP];
   if (rip >= (uint64_t)vt_signal_call_begin && rip < (uint64_t)vt_signal_call_end)
     context->uc_mcontext.gregs[REG_RIP] = (greg_t)vt_signal_call_refused;
@@ -113,7 +120,7 @@ static void set_mask(uint64_t mask) {
   vt_syscall6(SYS_RT_SIGPROCMASK, SIG_SETMASK, (int64_t)&mask, 0, 8, 0, 0);
 }
 
-void vt_signal_attach(volatile uint32_t *attention) { attention_word = attention ? attention : &no_attention; }
+void vt_signal_attach(volatile uint32_t *attention) { attention_word = attention; }
 
 static int is_guarded(int32_t signal) {
   return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL || signal == SIGTRAP;

@@ -224,7 +224,7 @@ void vt_translated_interrupt(void *context_pointer) {
 static void on_trap(int signal, siginfo_t *info, void *context_pointer) {
   if (is_stepping && info->si_code > 0) return vt_translated_interrupt(context_pointer);
   if (info->si_code <= 0 && vt_signal_forward(signal, info)) {
-    vt_translated_interrupt(context_pointer);
+    vt_signal_interrupt(context_pointer);
     return;
   }
   struct sigaction action = {.sa_handler = SIG_DFL};
@@ -275,14 +275,14 @@ static int64_t map_code_file(size_t size, void **writable, void *executable) {
 
 /// Shared memory without a file: perf looks for the names of such code, unlike that of files, in /tmp/perf-PID.map.
 /// mremap(2) with the old size 0 maps shared memory a second time.
-int64_t vt_map_code(size_t size, void **writable, void **executable) {
+int64_t vt_map_code(size_t size, int low, void **writable, void **executable) {
   enum { RESERVED = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
   void *first = mmap(*writable, size, PROT_READ | PROT_WRITE,
                      MAP_SHARED | MAP_ANONYMOUS | (*writable != NULL ? MAP_FIXED : 0), -1, 0);
   if (first == MAP_FAILED) return -errno;
   void *second = *executable;
-  if (second == NULL) second = mmap(NULL, size, PROT_NONE, RESERVED | MAP_32BIT, -1, 0);
-  if (second == MAP_FAILED) second = mmap(NULL, size, PROT_NONE, RESERVED, -1, 0);
+  if (second == NULL && low) second = mmap(NULL, size, PROT_NONE, RESERVED | MAP_32BIT, -1, 0);
+  if (second == NULL || second == MAP_FAILED) second = mmap(NULL, size, PROT_NONE, RESERVED, -1, 0);
   if (second == MAP_FAILED) return -errno;
   *writable = first;
   *executable = second;

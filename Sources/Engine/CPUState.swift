@@ -27,6 +27,12 @@ extension vt_cpu_state {
     }
   }
 
+  /// The word that makes engines return.
+  public static func attention(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> UnsafeMutablePointer<UInt32> {
+    // SAFETY: an aligned 32-bit member of the state.
+    (UnsafeMutableRawPointer(cpu) + Int(VT_OFFSET_ATTENTION)).assumingMemoryBound(to: UInt32.self)
+  }
+
   /// The state after reset into user mode: registers zero, MXCSR and x87 control at their defaults, all x87 empty.
   public static func initialize(_ cpu: UnsafeMutablePointer<vt_cpu_state>) {
     UnsafeMutableRawPointer(cpu).initializeMemory(as: UInt8.self, repeating: 0, count: allocationSize)

@@ -7,7 +7,7 @@
 // when mremap(2) doubles it. Not seen: stores by other processes.
 
 extension AddressSpace {
-  /// Code has been decoded from these page numbers: from now on `codeObserver` hears of changes.
+  /// Code has been decoded from these page numbers: from now on the observers hear of changes.
   public func markCode(_ pages: Range<UInt64>) {
     guard !pages.isEmpty, pages.upperBound <= limit >> Page.shift else { return }
     for region in table.regions(from: pages.lowerBound << Page.shift, to: pages.upperBound << Page.shift) {
@@ -29,6 +29,16 @@ extension AddressSpace {
     let last = max(start, end &- 1) >> Page.shift
     if !isCode(page: first) { markCode(first..<first &+ 1) }
     if last != first && !isCode(page: last) { markCode(last..<last &+ 1) }
+  }
+
+  /// Marks the executable pages that a block at `start` can lie in, before it is read: other threads may be writing there, and
+  /// what they write from now on is noticed.
+  public func markCode(aheadOf start: UInt64, instructions: Int) {
+    let last = start &+ UInt64(instructions &* 15)
+    guard executableEnd(from: start, to: start &+ 1) != nil else { return }
+    let next = Page.down(last)
+    let crosses = next > start && executableEnd(from: next, to: next &+ 1) != nil
+    markCode(from: start, to: crosses ? last : start &+ 1)
   }
 
   /// The number of runs of tracked pages, for tests and statistics.
@@ -79,7 +89,7 @@ extension AddressSpace {
       }
       if followAliases { dropAliases(of: region) }
     }
-    codeObserver?(run)
+    for observer in observers { tell(observer, run) }
   }
 
   /// Forgets decoded code in other mappings of the file pages that `region` maps. What is written to a private mapping

@@ -9,7 +9,7 @@
 // memory lies below.
 //
 // Host pages carry the guest's R and W bits and never X; X lives in the table and is checked when code is decoded.
-// Not thread safe: one guest thread runs at a time.
+// Whoever uses it holds its lock, once there is more than one guest thread (AddressSpace+Threads.swift).
 import CHost
 
 /// A guest's virtual memory. Host address = `base` + guest address.
@@ -33,8 +33,12 @@ public final class AddressSpace {
   /// RLIMIT_AS and RLIMIT_DATA, in bytes: how much may be mapped, and how much of it private and writable.
   public var sizeLimit: UInt64 = .max
   public var dataLimit: UInt64 = .max
-  /// Told that decoded code in these page numbers (address >> 12) is about to change or vanish.
-  public var codeObserver: ((_ pages: Range<UInt64>) -> Void)?
+  /// Told that decoded code is about to change or vanish.
+  var observers: [CodeObserver] = []
+  /// There is, or was, more than one guest thread: the lock counts.
+  public internal(set) var isThreaded = false
+  // SAFETY: allocated in init, freed in deinit; threads use it only as long as they have the address space.
+  let lock: UnsafeMutablePointer<vt_lock>
 
   var table = RegionTable()
   var tracked = PageRanges()
@@ -57,6 +61,8 @@ public final class AddressSpace {
   /// one reserves 2^46 bytes wherever the host has room, or less where it refuses. Throws the host's errno when even 2^40 is
   /// too much.
   public init(_ window: IsolatedWindow? = nil) throws(MemoryError) {
+    lock = .allocate(capacity: 1)
+    lock.initialize(to: vt_lock())
     if let window, let start = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: window.base)) {
       base = start
       limit = window.limit
@@ -84,6 +90,7 @@ public final class AddressSpace {
   }
 
   deinit {
+    lock.deallocate()
     if isIsolated {
       _ = HostMemory.reserve(hostBase, limit)
     } else {

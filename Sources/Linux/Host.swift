@@ -1,9 +1,12 @@
 // The choke point to the host kernel. Every host call of the personality goes through one object of this class, so that
-// tests and the recorder can stand in for it: time, randomness and process ids enter only here. It holds no state.
+// tests and the recorder can stand in for it: time, randomness and process ids enter only here. It holds no state but who waits.
 import CHost
 
 /// The host as the personality sees it. Results are the kernel's: a value, or -errno.
 open class Host {
+  /// Whose threads use the host.
+  var threads: ThreadSwitch?
+
   public init() {}
 
   /// A host system call that does not wait for anything.
@@ -16,15 +19,18 @@ open class Host {
       Int64(bitPattern: e), Int64(bitPattern: f))
   }
 
-  /// A host system call that may wait. A signal for the guest ends it with -EINTR; with `VT_NOT_STARTED` when it came
+  /// A host system call that may wait; other threads go on. A signal for the guest ends it with -EINTR; with `VT_NOT_STARTED` when it came
   /// first.
   open func callWaiting(
     _ number: Int64, _ a: UInt64 = 0, _ b: UInt64 = 0, _ c: UInt64 = 0, _ d: UInt64 = 0, _ e: UInt64 = 0,
     _ f: UInt64 = 0
   ) -> Int64 {
-    vt_signal_call(
-      number, Int64(bitPattern: a), Int64(bitPattern: b), Int64(bitPattern: c), Int64(bitPattern: d),
-      Int64(bitPattern: e), Int64(bitPattern: f))
+    func call() -> Int64 {
+      vt_signal_call(
+        number, Int64(bitPattern: a), Int64(bitPattern: b), Int64(bitPattern: c), Int64(bitPattern: d),
+        Int64(bitPattern: e), Int64(bitPattern: f))
+    }
+    return threads?.wait(call) ?? call()
   }
 
   /// Repeats a call that signals interrupted; for Vitrine's own needs.

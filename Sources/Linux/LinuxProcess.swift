@@ -13,6 +13,8 @@ public enum Outcome: Equatable, Sendable {
   case exited(code: Int32)
   /// A signal has ended the guest; the fault, when one was the reason. See `LinuxProcess.isForkedChild`.
   case killed(signal: Int32, fault: GuestFault?)
+  /// The calling thread has ended; others go on.
+  case threadEnded
 }
 
 /// The extended state's way into and out of signal frames; the engine owns the layout (XSAVE).
@@ -53,7 +55,7 @@ public struct ProcessOptions {
   public init() {}
 }
 
-/// A Linux process inside Vitrine. Not thread safe.
+/// A Linux process inside Vitrine. Whoever calls it holds the address space's lock (`AddressSpace.acquire`).
 public final class LinuxProcess {
   /// Room for the extended state in bytes.
   public static let extendedStateLimit = 4096
@@ -70,41 +72,62 @@ public final class LinuxProcess {
   public internal(set) var isForkedChild = false
 
   var calls = SystemCallTable()
-  var signals = SignalState()
+  var signals: SignalState
   var descriptors = PrivateDescriptors()
-  var tracer: Tracer?
+  var traceSink: TraceSink?
   var reported: Set<UInt64> = []
   /// What descriptor 2 was at the start, where Vitrine's own words go.
   private var standardError: [UInt64]?
-  var pathBuffers = PathBuffers()
 
-  /// The CPU of the call or fault being handled.
-  var cpu: UnsafeMutablePointer<vt_cpu_state>?
-  /// Set by handlers that end the process.
-  var outcome: Outcome?
-  /// Set by handlers that have written the registers themselves (rt_sigreturn, execve).
-  var registersReplaced = false
-  /// `clear_child_tid` (set_tid_address(2)).
-  var clearChildThread: UInt64 = 0
+  /// Starts a host thread for a guest thread, whose CPU is a copy of the given one that `prepare` changes. The thread's number, or
+  /// -errno. It comes to life in `begin`. Nil: the guest gets no threads.
+  public var startThread:
+    (
+      (
+        _ thread: GuestThread, _ cpu: UnsafeMutablePointer<vt_cpu_state>,
+        _ prepare: (UnsafeMutablePointer<vt_cpu_state>) -> Void
+      ) -> Int64
+    )?
+  let threads: ThreadSwitch
+  /// The threads by number; empty as long as there has been only one.
+  var allThreads: [Int32: GuestThread] = [:]
+  /// The first thread, whose exit code is the process's, and that code.
+  var leader: GuestThread
+  var leaderCode: Int32?
+  /// Host threads that have ended, or are about to.
+  var endedThreads: [UInt64] = []
+  /// Counts threads that have ended, for those who wait for it.
+  // SAFETY: allocated with the process, freed in deinit; the host kernel reads it while somebody waits.
+  let endings: UnsafeMutablePointer<UInt32>
+  /// Flags of threads that do not share all, until they begin.
+  var unsharedByThread: [ObjectIdentifier: UInt64] = [:]
   var memoryLimits = MemoryLimits()
   /// The host shows the guest's arguments, environment and auxiliary vector under /proc/PID.
   var toldKernel = false
   /// The parent's memory, while a child of vfork(2) works in it.
   var borrowed: MemoryLoan?
-  /// Head of the robust futex list (get_robust_list(2)); kept for asking only.
-  var robustList: UInt64 = 0
 
   public init(memory: AddressSpace, host: Host = Host(), options: ProcessOptions) {
     self.memory = memory
     self.host = host
     self.options = options
+    threads = ThreadSwitch(memory)
+    endings = .allocate(capacity: 1)
+    endings.initialize(to: 0)
+    leader = threads.current
+    signals = SignalState(threads)
+    host.threads = threads
     inheritSignals()
     if let descriptor = options.traceDescriptor {
-      tracer = Tracer(descriptor: hide(descriptor), host: host)
+      let sink = TraceSink(descriptor: hide(descriptor), host: host)
+      traceSink = sink
+      tracer = Tracer(sink)
     }
     standardError = fileBehind(2)
     memory.stackLimit = hostLimit(MemoryLimits.stack).soft
   }
+
+  deinit { endings.deallocate() }
 
   // MARK: System calls
 
@@ -153,6 +176,7 @@ public final class LinuxProcess {
       }
       return cpu.pointee.attention == 0 ? .resume : deliverPendingSignals(cpu)
     }
+    if thread.mustEnd { return endForOthers() }
     let registers = GuestRegisters(cpu)
     let notStarted = result == Int64(VT_NOT_STARTED)
     let interrupted = notStarted || (result == -Errno.EINTR && call.traits.contains(.waits))
@@ -183,10 +207,13 @@ public final class LinuxProcess {
   /// Makes `cpu` the one that signals call for attention.
   func attach(_ cpu: UnsafeMutablePointer<vt_cpu_state>) {
     if self.cpu == cpu { return }
-    self.cpu = cpu
-    // SAFETY: `attention` is an aligned 32-bit member of the state, which outlives the process object's use of it.
-    guard let offset = MemoryLayout<vt_cpu_state>.offset(of: \.attention) else { return }
-    vt_signal_attach((UnsafeMutableRawPointer(cpu) + offset).assumingMemoryBound(to: UInt32.self))
+    if memory.isThreaded, let owner = cpu.pointee.owner {
+      // SAFETY: a thread outlives its CPU (`prepare`); the first one belongs to the process.
+      thread = Unmanaged<GuestThread>.fromOpaque(owner).takeUnretainedValue()
+      return
+    }
+    thread.cpu = cpu
+    vt_signal_attach(LinuxProcess.attention(cpu))
   }
 
   private func reportUnknown(_ number: UInt64, _ arguments: Arguments) {

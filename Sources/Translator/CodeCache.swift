@@ -102,12 +102,12 @@ final class CodeCache {
   var observer: TranslationObserver?
 
   /// Nil when the host refuses memory.
-  init?(capacity wanted: Int) {
+  init?(capacity wanted: Int, isLow: Bool = true) {
     capacity = max(wanted, 2 &* CodeCache.blockRoom)
     var writable: UnsafeMutableRawPointer?
     var executable: UnsafeMutableRawPointer?
     var jumps: UnsafeMutableRawPointer?
-    guard vt_map_code(capacity, &writable, &executable) == 0, let writable, let executable,
+    guard vt_map_code(capacity, isLow ? 1 : 0, &writable, &executable) == 0, let writable, let executable,
       vt_map_low(CodeCache.jumpCount &* 8, &jumps) == 0, let jumps
     else { return nil }
     self.writable = writable.assumingMemoryBound(to: UInt8.self)
@@ -135,7 +135,7 @@ final class CodeCache {
     forkMarker.pointee = 1
     var first: UnsafeMutableRawPointer? = UnsafeMutableRawPointer(writable)
     var second = UnsafeMutableRawPointer(bitPattern: UInt(executable))
-    _ = vt_map_code(capacity, &first, &second)
+    _ = vt_map_code(capacity, 0, &first, &second)
     flush()
     fill(self)
     return true
@@ -257,6 +257,16 @@ final class CodeCache {
   }
 
   // MARK: Removing
+
+  /// Whether a block has bytes in these pages.
+  func hasCode(pages: Range<UInt64>) -> Bool {
+    if blockCount == 0 { return false }
+    listPages()
+    if pages.count > blocksByPage?.count ?? 0 {
+      return blocksByPage?.keys.contains(where: pages.contains) ?? false
+    }
+    return pages.contains { blocksByPage?[$0] != nil }
+  }
 
   /// Kills every block that has bytes in these pages.
   func invalidate(pages: Range<UInt64>) {

@@ -65,8 +65,17 @@ extension TranslatorEngine {
       untracked = cpu.pointee.rip
       return nil
     }
-    if memory.handleFault(at: address, write: isWrite) { return nil }
+    if memory.handleFault(at: address, write: isWrite) || isAccessible(address, isWrite) { return nil }
     return .fault(Fault(trap: .pageFault, address: address, errorCode: error))
+  }
+
+  /// Another thread has made the access possible since it faulted.
+  private func isAccessible(_ address: UInt64, _ isWrite: Bool) -> Bool {
+    guard memory.isThreaded else { return false }
+    let place = memory.base + Int(truncatingIfNeeded: address & ~3)
+    var word: UInt32 = 0
+    if isWrite { return vt_guard_exchange(place, &word, word) != 2 }
+    return vt_guard_copy(&word, place, 4) == 0
   }
 
   /// #GP or #SS of the host: a misaligned operand, or an address that the guard changed.

@@ -14,6 +14,8 @@ public final class TranslatorEngine: GuestEngine {
   let cache: CodeCache
   let code: BlockDecoder
   private let interpreter: InterpreterEngine
+  /// Its forgetting is done under the address space's lock; see `AddressSpace.enterGuest`.
+  private let observer: CodeObserver
   private let shadowStack: ShadowStack
   // SAFETY: 512 bytes, freed in deinit.
   let x87Area: UnsafeMutableRawPointer
@@ -38,7 +40,7 @@ public final class TranslatorEngine: GuestEngine {
   public init?(memory: AddressSpace, options: TranslatorOptions = TranslatorOptions()) {
     guard TranslatorEngine.isSupported, memory.isIsolated || !options.isGuarded,
       let interpreter = InterpreterEngine(memory: memory),
-      let cache = CodeCache(capacity: options.cacheSize),
+      let cache = CodeCache(capacity: options.cacheSize, isLow: !options.isFurtherThread),
       let shadowStack = ShadowStack(bottom: CommonCode.write(cache))
     else { return nil }
     self.memory = memory
@@ -53,14 +55,19 @@ public final class TranslatorEngine: GuestEngine {
     hasAVX = vt_host_float_features() & UInt32(VT_HOST_AVX) != 0
     x87Area = .allocate(byteCount: 512, alignment: 64)
     x87Area.initializeMemory(as: UInt8.self, repeating: 0, count: 512)
-    let decoded = memory.codeObserver
-    memory.codeObserver = { pages in
-      decoded?(pages)
-      cache.invalidate(pages: pages)
-    }
+    observer = CodeObserver(
+      hasCode: { cache.hasCode(pages: $0) }, forget: { cache.invalidate(pages: $0) })
+    memory.add(observer)
   }
 
-  deinit { x87Area.deallocate() }
+  deinit {
+    memory.remove(observer)
+    x87Area.deallocate()
+  }
+
+  public func observes(_ observer: CodeObserver) -> Bool {
+    observer === self.observer || interpreter.observes(observer)
+  }
 
   /// Whether this host has the instructions that the guard is made of.
   public static var isSupported: Bool { vt_host_has_bmi2() != 0 }
@@ -107,7 +114,9 @@ public final class TranslatorEngine: GuestEngine {
       cpu.pointee.translated.entry = cache.hostAddress(block)
       cpu.pointee.translated.shadow_rsp = shadowStack.pointer
       var translation = cache.translation
+      let isFree = memory.enterGuest(observer, CPUState.attention(cpu))
       vt_translated_run(cpu, &translation)
+      if isFree { memory.leaveGuest(observer) }
       shadowStack.pointer = cpu.pointee.translated.shadow_rsp
       cache.statistics.exits &+= 1
       let exit = handleExit(cpu, &origin)
@@ -142,6 +151,9 @@ public final class TranslatorEngine: GuestEngine {
   func makeBlock(_ rip: UInt64, indirectly: Bool = false) -> Int? {
     let isDue = options.flushInterval.map { cache.blockCount >= $0 } ?? false
     if isDue || !cache.hasRoom { forgetTranslations() }
+    if memory.isThreaded, untracked != rip {
+      memory.markCode(aheadOf: rip, instructions: options.longestBlock)
+    }
     measurement?.translationBegins()
     defer { measurement?.translationEnds() }
     var options = options

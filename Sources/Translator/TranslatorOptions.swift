@@ -10,6 +10,8 @@ public struct TranslatorOptions: Sendable {
   public var linksBlocks = true
   /// Bytes of host code kept.
   public var cacheSize = 64 << 20
+  /// The engine is for one thread of many: its cache lies anywhere, because the room below 2 GiB is for all of them.
+  public var isFurtherThread = false
   /// Forget all code after this many blocks (for tests); nil: only when the cache is full.
   public var flushInterval: Int?
   /// Collect what costs time to collect: time spent translating, and which instructions the interpreter executes.

@@ -34,6 +34,8 @@ public struct UserMachineConfiguration: Sendable {
   public var useColour = false
   /// Where the guest's memory goes; nil: anywhere, not isolated from the host's addresses.
   public var window: IsolatedWindow?
+  /// Ends the host process as a termination demands: called when that comes on another thread than the one that called `run`.
+  public var ending: (@Sendable (Termination) -> Never)?
 
   public init() {}
 }
@@ -58,9 +60,7 @@ public final class UserMachine {
 
   public init(_ configuration: UserMachineConfiguration) {
     self.configuration = configuration
-    let raw = UnsafeMutableRawPointer.allocate(
-      byteCount: CPUState.allocationSize, alignment: CPUState.allocationAlignment)
-    cpu = raw.bindMemory(to: CPUState.self, capacity: 1)
+    cpu = UserMachine.allocateCPU()
     CPUState.initialize(cpu)
   }
 
@@ -99,15 +99,21 @@ public final class UserMachine {
         if let problem = watching.begin() { return .failed(problem) }
         watch = watching
       }
-      let termination = loop(engine, process)
+      allowThreads(engine, process)
+      guard let termination = loop(engine, process, cpu) else { waitForOthers(process) }
       watch?.end()
       if configuration.wantsStatistics { process.writeDiagnostic(StatisticsText.text(engine)) }
       return termination
     }
   }
 
-  private func makeEngine(_ memory: AddressSpace) -> (any GuestEngine)? {
+  /// `isFurther`: for a thread that is not the first one.
+  func makeEngine(_ memory: AddressSpace, isFurther: Bool = false) -> (any GuestEngine)? {
     var options = configuration.translator
+    if isFurther {
+      options.isFurtherThread = true
+      options.cacheSize = min(options.cacheSize, UserMachine.cacheSize)
+    }
     if configuration.budget != nil { options.countsInstructions = true }
     options.measures = configuration.wantsStatistics
     switch configuration.engine {
@@ -165,7 +171,10 @@ public final class UserMachine {
 
   // MARK: The run loop
 
-  private func loop(_ engine: any GuestEngine, _ process: LinuxProcess) -> Termination {
+  /// Runs the guest on `cpu` to the end of the process, or of the thread: then nil.
+  func loop(
+    _ engine: any GuestEngine, _ process: LinuxProcess, _ cpu: UnsafeMutablePointer<CPUState>
+  ) -> Termination? {
     var remaining: InstructionCount = configuration.budget ?? InstructionCount.max / 2
     while true {
       let before = engine.instructionCount
@@ -176,7 +185,7 @@ public final class UserMachine {
       case .systemCall: outcome = process.systemCall(cpu)
       case .attention: outcome = process.deliverPendingSignals(cpu)
       case .fault(let fault): outcome = process.deliver(fault: GuestFault(fault, cpu), cpu)
-      case .interrupt(let vector): outcome = deliverInterrupt(vector, process)
+      case .interrupt(let vector): outcome = deliverInterrupt(vector, process, cpu)
       case .budget:
         if configuration.budget != nil { return .budgetSpent }
         continue
@@ -184,16 +193,19 @@ public final class UserMachine {
       switch outcome {
       case .resume: continue
       case .exited(let code): return .exited(code)
+      case .threadEnded: return nil
       case .killed(let signal, let fault):
         if process.isForkedChild { process.endBySignal(signal) }
-        report(signal, fault, process)
+        report(signal, fault, process, cpu)
         return .killed(signal: signal)
       }
     }
   }
 
   /// INT3 and INT1 are traps with signals of their own; other vectors are not open to user code: #GP at the instruction.
-  private func deliverInterrupt(_ vector: UInt8, _ process: LinuxProcess) -> Outcome {
+  private func deliverInterrupt(
+    _ vector: UInt8, _ process: LinuxProcess, _ cpu: UnsafeMutablePointer<CPUState>
+  ) -> Outcome {
     switch vector {
     case 3: return process.deliver(fault: GuestFault(.breakpoint), cpu)
     case 1: return process.deliver(fault: GuestFault(.debug), cpu)
@@ -204,7 +216,9 @@ public final class UserMachine {
     }
   }
 
-  private func report(_ signal: Int32, _ fault: GuestFault?, _ process: LinuxProcess) {
+  private func report(
+    _ signal: Int32, _ fault: GuestFault?, _ process: LinuxProcess, _ cpu: UnsafeMutablePointer<CPUState>
+  ) {
     guard let program = process.program, FaultReport.isWanted(signal: signal) else { return }
     var report = FaultReport(
       signal: signal, fault: fault, cpu: cpu, space: process.memory, program: program)

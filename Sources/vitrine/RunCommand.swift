@@ -18,6 +18,7 @@ enum RunCommand {
       return ownFailureCode
     }
     configuration.window = process.window
+    configuration.ending = { exitProcess(with: finish($0)) }
     return finish(UserMachine(configuration).run())
   }
 

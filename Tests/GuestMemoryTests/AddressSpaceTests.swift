@@ -150,7 +150,7 @@ import Testing
   @Test func codeIsTracked() throws {
     let space = try AddressSpace()
     nonisolated(unsafe) var seen: [Range<UInt64>] = []
-    space.codeObserver = { seen.append($0) }
+    space.add(CodeObserver(hasCode: { _ in true }, forget: { seen.append($0) }))
     try space.mapAnonymous(at: 0x100_0000, size: 0x4000, permissions: [.read, .write, .execute])
     space.markCode(0x1001..<0x1003)
     #expect(seen.isEmpty)
@@ -180,7 +180,7 @@ import Testing
     let descriptor = fileno(file)
     #expect(ftruncate(descriptor, 8192) == 0)
     nonisolated(unsafe) var seen: [Range<UInt64>] = []
-    space.codeObserver = { seen.append($0) }
+    space.add(CodeObserver(hasCode: { _ in true }, forget: { seen.append($0) }))
     var request = MapRequest(address: 0x100_0000, size: 8192, permissions: [.read, .write])
     request.placement = .fixed
     request.flags = .shared
@@ -204,7 +204,7 @@ import Testing
     let descriptor = fileno(file)
     #expect(ftruncate(descriptor, 8192) == 0)
     nonisolated(unsafe) var seen: [Range<UInt64>] = []
-    space.codeObserver = { seen.append($0) }
+    space.add(CodeObserver(hasCode: { _ in true }, forget: { seen.append($0) }))
     var request = MapRequest(address: 0x200_0000, size: 8192, permissions: [.read, .write, .execute])
     request.placement = .fixed
     request.file = (descriptor, 0, Backing(device: 1, inode: 2, path: []))
@@ -235,7 +235,7 @@ import Testing
   @Test func codeInDoubledMemoryIsTracked() throws {
     let space = try AddressSpace()
     nonisolated(unsafe) var seen: [Range<UInt64>] = []
-    space.codeObserver = { seen.append($0) }
+    space.add(CodeObserver(hasCode: { _ in true }, forget: { seen.append($0) }))
     var request = MapRequest(address: 0x100_0000, size: 16384, permissions: [.read, .write, .execute])
     request.placement = .fixed
     request.flags = .shared

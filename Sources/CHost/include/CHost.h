@@ -10,6 +10,7 @@
 #include "host.h"
 #include "arithmetic.h"
 #include "system.h"
+#include "threads.h"
 #include "evacuate.h"
 #include "x87.h"
 #include "float.h"

@@ -20,6 +20,9 @@ typedef void (*vt_handler)(const void *operation, void *cpu, void *window, int64
 
 /// Installs the process-wide handlers (once). Returns 0 or -errno.
 int vt_guard_install(void);
+/// The calling thread's alternate signal stack: given to it unless it has one; taken from it. 0 or -errno.
+int vt_guard_install_stack(void);
+void vt_guard_remove_stack(void);
 /// Calls `handler(operation, cpu, window, counter)`. Returns 0 when it returned, 1 when it faulted (`*fault` is filled in).
 /// Frames between are dropped without clean-up: they must own nothing.
 int vt_guard_run(vt_handler handler, const void *operation, void *cpu, void *window, int64_t counter, vt_fault *fault);

@@ -1,4 +1,5 @@
-// Host signals on their way to the guest, and system calls that a signal cannot slip past. One guest thread.
+// Host signals on their way to the guest, and system calls that a signal cannot slip past. Dispositions belong to the process; what waits, to the
+// thread whose handler recorded it.
 #ifndef CHOST_SIGNALS_H
 #define CHOST_SIGNALS_H
 #include <stdint.h>
@@ -7,7 +8,7 @@ enum { VT_SIGNAL_DEFAULT = 0, VT_SIGNAL_IGNORE = 1, VT_SIGNAL_CATCH = 2 };
 /// Result of `vt_signal_call` when a signal was waiting before the call began: nothing has happened.
 enum { VT_NOT_STARTED = -512 };
 
-/// Says which word becomes non-zero when a caught signal arrives (`vt_cpu_state.attention`).
+/// Says which word becomes non-zero when a caught signal arrives in the calling thread (`vt_cpu_state.attention`).
 void vt_signal_attach(volatile uint32_t *attention);
 /// Sets the host's disposition of a signal; `flags` are the guest's SA_NOCLDSTOP and SA_NOCLDWAIT. 0 or -errno.
 /// The signals of `vt_guard_install` keep its handler, which passes on what other processes send.
@@ -27,4 +28,6 @@ int32_t vt_signal_forward(int32_t signal, const void *information);
 /// A system call that returns -EINTR as soon as a caught signal arrives, and VT_NOT_STARTED when one already waits.
 int64_t vt_signal_call(
     int64_t number, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f);
+/// For the signal handlers of this module: leaves translated code, or the beginning of a call that waits.
+void vt_signal_interrupt(void *context);
 #endif

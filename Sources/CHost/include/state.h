@@ -90,9 +90,10 @@ typedef struct {
   uint64_t exit_address;
   /// Instructions that may still be executed; negative when the budget is spent.
   int64_t remaining;
-  /// Private to the engine: block cache, inline cache.
+  /// Private to the engine: its block cache.
   void *block_cache;
-  void *engine_context;
+  /// Private to the personality: whose CPU this is.
+  void *owner;
 
   /// 32 vector registers of 64 bytes (ZMM); XMM and YMM are their low parts.
   // Swift cannot import members aligned beyond 16; the allocation is 64-aligned and so is this offset (state.c).
@@ -147,6 +148,7 @@ typedef struct {
 enum {
   VT_OFFSET_VECTOR = offsetof(vt_cpu_state, vector),
   VT_OFFSET_MASK = offsetof(vt_cpu_state, mask),
+  VT_OFFSET_ATTENTION = offsetof(vt_cpu_state, attention),
   VT_OFFSET_X87 = offsetof(vt_cpu_state, x87),
   VT_OFFSET_TRANSLATED = offsetof(vt_cpu_state, translated),
   VT_OFFSET_VECTOR_SCRATCH = offsetof(vt_cpu_state, translated.vector_scratch),

@@ -75,9 +75,9 @@ int64_t vt_set_gs_base(uint64_t base);
 /// 1 when the host has BMI2 (SHRX, RORX).
 int vt_host_has_bmi2(void);
 
-/// Two mappings of the same `size` bytes: one writable, one executable, below 2 GiB where possible. When `*writable` and
-/// `*executable` are not NULL, new memory replaces what is mapped there. 0 or -errno.
-int64_t vt_map_code(size_t size, void **writable, void **executable);
+/// Two mappings of the same `size` bytes: one writable, one executable, below 2 GiB where possible when `low` is not 0. When
+/// `*writable` and `*executable` are not NULL, new memory replaces what is mapped there. 0 or -errno.
+int64_t vt_map_code(size_t size, int low, void **writable, void **executable);
 /// A page that holds 1, and 0 in a forked child. NULL when there is no memory.
 uint32_t *vt_map_fork_marker(void);
 /// `size` bytes of zeros below 2 GiB. 0 or -errno.

@@ -36,6 +36,7 @@ struct BlockBuilder {
       cache.flush()
       room = cache.room(BlockBuilder.mostOperations)
     }
+    if memory.isThreaded { memory.markCode(aheadOf: rip, instructions: BlockBuilder.longestBlock) }
     var writer = BlockWriter(
       start: rip, operations: room ?? scratch, branches: branches, limit: BlockBuilder.longestBlock)
     fill(&writer)

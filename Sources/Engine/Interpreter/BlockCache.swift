@@ -133,12 +133,26 @@ final class BlockCache {
 
   // MARK: Removing
 
+  private func listPages() {
+    if blocksByPage != nil { return }
+    blocksByPage = [:]
+    for number in 0..<blocks.count { addToPages(Int32(truncatingIfNeeded: number)) }
+  }
+
+  /// Whether a block has bytes in these pages.
+  func hasCode(pages: Range<UInt64>) -> Bool {
+    if blocks.isEmpty { return false }
+    listPages()
+    if pages.count > blocksByPage?.count ?? 0 {
+      return blocksByPage?.keys.contains(where: pages.contains) ?? false
+    }
+    return pages.contains { blocksByPage?[$0] != nil }
+  }
+
   /// Kills every block that has bytes in these pages.
   func invalidate(pages: Range<UInt64>) {
-    if blocksByPage == nil {
-      blocksByPage = [:]
-      for number in 0..<blocks.count { addToPages(Int32(truncatingIfNeeded: number)) }
-    }
+    if blocks.isEmpty { return }
+    listPages()
     if pages.count <= blocksByPage?.count ?? 0 {
       for page in pages { invalidate(page: page) }
     } else {

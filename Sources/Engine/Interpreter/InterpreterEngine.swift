@@ -10,6 +10,8 @@ public final class InterpreterEngine: GuestEngine {
   let memory: AddressSpace
   let cache: BlockCache
   var builder: BlockBuilder
+  /// Its forgetting is done under the address space's lock; see `AddressSpace.enterGuest`.
+  private let observer: CodeObserver
 
   /// Instructions executed since creation.
   public private(set) var instructionCount: InstructionCount = 0
@@ -23,10 +25,14 @@ public final class InterpreterEngine: GuestEngine {
     self.memory = memory
     self.cache = cache
     builder = BlockBuilder(memory: memory, cache: cache)
-    memory.codeObserver = { pages in cache.invalidate(pages: pages) }
+    observer = CodeObserver(
+      hasCode: { cache.hasCode(pages: $0) }, forget: { cache.invalidate(pages: $0) })
+    memory.add(observer)
   }
 
-  deinit { memory.codeObserver = nil }
+  deinit { memory.remove(observer) }
+
+  public func observes(_ observer: CodeObserver) -> Bool { observer === self.observer }
 
   /// Counters for `--stats`.
   public var statistics: (blocks: Int, operations: Int, flushes: Int, invalidations: Int) {
@@ -62,7 +68,9 @@ public final class InterpreterEngine: GuestEngine {
     let head = find(cpu.pointee.rip)
     cpu.pointee.remaining = remaining &- InterpreterEngine.reserve
     var fault = vt_fault()
+    let isFree = memory.enterGuest(observer, CPUState.attention(cpu))
     let faulted = enter(head, cpu, &fault)
+    if isFree { memory.leaveGuest(observer) }
     remaining = cpu.pointee.remaining &+ InterpreterEngine.reserve
     if faulted {
       // Every handler notes its operation before it can fault; should one not, the guest ends, not Vitrine.
@@ -70,7 +78,8 @@ public final class InterpreterEngine: GuestEngine {
       let operation = noted.assumingMemoryBound(to: Operation.self)
       remaining &-= executedBefore(operation)
       cpu.pointee.rip = operation.pointee.rip
-      return convert(fault, cpu, &remaining)
+      // Other threads may have changed what made it fault: under the lock they cannot.
+      return isFree && fault.signal != 0 ? step(cpu, &remaining) : convert(fault, cpu, &remaining)
     }
     return left(cpu)
   }
@@ -124,7 +133,9 @@ public final class InterpreterEngine: GuestEngine {
     let flushes = cache.flushes
     let head = find(rip)
     guard branch != 0, cache.flushes == flushes,
-      let operation = UnsafeMutablePointer<Operation>(bitPattern: UInt(branch))
+      let operation = UnsafeMutablePointer<Operation>(bitPattern: UInt(branch)),
+      // Another thread may have made its block forget.
+      !cache.isDead(operation)
     else { return }
     operation.pointee.displacement = Int32(truncatingIfNeeded: head - UnsafePointer(operation))
   }

@@ -57,7 +57,7 @@ extension LinuxProcess {
     defer { closeHidden(loan.reading) }
     if child < 0 { return }
     var record = [UInt8](repeating: 0, count: 8 + Int(Page.size))
-    while receive(&record, from: loan.reading) {
+    while threads.wait({ receive(&record, from: loan.reading) }) {
       guard let place = record.littleEndian(UInt64.self, at: 0) else { return }
       _ = memory.copyOut(Array(record.dropFirst(8)), to: GuestAddress(place))
     }

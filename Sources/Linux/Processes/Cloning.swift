@@ -1,7 +1,7 @@
 // fork(2), vfork(2), clone(2), clone3(2): making processes. A guest's fork is a fork of the whole of Vitrine: window, table
 // and engine caches are copied by the host kernel, and the child goes on in the same run loop. A child that is to work in
 // its parent's memory until it executes (vfork, posix_spawn) gets a copy too, and hands back what it has changed
-// (BorrowedMemory.swift). Threads are refused here.
+// (BorrowedMemory.swift). Threads are in Threads.swift.
 import CHost
 import GuestMemory
 import LinuxABI
@@ -24,6 +24,9 @@ enum CloneFlags {
   static let intoGroup: UInt64 = 1 << 33
   /// New namespaces, CLONE_PARENT, CLONE_FS, CLONE_FILES, CLONE_SYSVSEM, CLONE_IO: the host takes them as they are.
   static let forwarded: UInt64 = 0x7e02_0000 | 0x8000 | 0x200 | 0x400 | 0x4_0000 | 0x8000_0000
+  /// CLONE_FS, CLONE_FILES; CLONE_SYSVSEM, CLONE_IO.
+  static let sharedFiles: UInt64 = 0x600
+  static let sharedSystem: UInt64 = 0x8004_0000
   /// Of clone3(2) alone: CLONE_NEWTIME, CLONE_INTO_CGROUP.
   static let forwardedByClone3: UInt64 = 0x80 | intoGroup
 }
@@ -123,14 +126,16 @@ extension LinuxProcess {
   // MARK: Making one
 
   func makeProcess(_ request: CloneRequest) -> Int64 {
-    if request.has(CloneFlags.thread) || (request.has(CloneFlags.vm) && !request.has(CloneFlags.vfork)) {
-      reportOnce(1 << 33, "threads (clone with CLONE_VM) are not implemented (ENOSYS)")
+    if request.has(CloneFlags.thread) { return makeThread(request) }
+    if request.has(CloneFlags.vm), !request.has(CloneFlags.vfork) {
+      reportOnce(1 << 35, "clone with CLONE_VM alone is not implemented (ENOSYS)")
       return -Errno.ENOSYS
     }
     // Handlers can only be shared together with memory.
     if request.has(CloneFlags.signalHandlers), !request.has(CloneFlags.vm) { return -Errno.EINVAL }
     let loan = request.has(CloneFlags.vfork) ? lendMemory() : nil
     if request.has(CloneFlags.vfork), loan == nil { return -Errno.ENOMEM }
+    joinEnded()
     let result = forkHost(request)
     if result == 0 {
       becomeChild(request, loan)
@@ -166,6 +171,7 @@ extension LinuxProcess {
   /// What differs in the new process.
   private func becomeChild(_ request: CloneRequest, _ loan: MemoryLoan?) {
     isForkedChild = true
+    becomeOnlyThread()
     vt_signal_forget()
     updateAttention()
     memory.dropUnforked()

@@ -52,6 +52,7 @@ extension LinuxProcess {
   /// Delivers what waits and is not blocked; the run loop calls it when `cpu.attention` is set.
   public func deliverPendingSignals(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> Outcome {
     attach(cpu)
+    if thread.mustEnd { return endForOthers() }
     while true {
       var information = SignalInformation()
       let signal = information.words.withUnsafeMutableBytes { vt_signal_take(signals.mask, $0.baseAddress) }

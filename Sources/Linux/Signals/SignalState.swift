@@ -10,13 +10,31 @@ struct SignalState {
   var actions = [KernelSignalAction](repeating: KernelSignalAction(), count: 65)
   /// Signals whose action the guest has neither set nor asked for: it is what Vitrine inherited.
   var inherited: UInt64 = ~0
-  var mask: UInt64 = 0
-  /// The mask to go back to after a call that replaced it (sigsuspend, ppoll …).
-  var savedMask: UInt64?
-  var stack = SignalStack()
-  /// The thread's last fault, and the address of its last page fault (CR2): what signal frames report.
-  var lastFault: FaultSignal?
-  var lastPageFault: UInt64 = 0
+  private let threads: ThreadSwitch
+
+  init(_ threads: ThreadSwitch) { self.threads = threads }
+
+  // What belongs to the current thread (GuestThread.swift).
+  var mask: UInt64 {
+    get { threads.current.mask }
+    nonmutating set { threads.current.mask = newValue }
+  }
+  var savedMask: UInt64? {
+    get { threads.current.savedMask }
+    nonmutating set { threads.current.savedMask = newValue }
+  }
+  var stack: SignalStack {
+    get { threads.current.stack }
+    nonmutating set { threads.current.stack = newValue }
+  }
+  var lastFault: FaultSignal? {
+    get { threads.current.lastFault }
+    nonmutating set { threads.current.lastFault = newValue }
+  }
+  var lastPageFault: UInt64 {
+    get { threads.current.lastPageFault }
+    nonmutating set { threads.current.lastPageFault = newValue }
+  }
 
   /// SIGKILL and SIGSTOP.
   static let unblockable: UInt64 = 1 << 8 | 1 << 18
@@ -59,7 +77,7 @@ extension LinuxProcess {
   /// Raises or lowers the CPU's attention word as waiting signals demand.
   func updateAttention() {
     guard let cpu else { return }
-    cpu.pointee.attention = 0
+    cpu.pointee.attention = thread.mustEnd ? 1 : 0
     if vt_signal_waiting() & ~signals.mask != 0 { cpu.pointee.attention = 1 }
   }
 

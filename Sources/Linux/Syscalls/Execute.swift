@@ -67,6 +67,7 @@ extension LinuxProcess {
       return -Int64(error.errno)
     }
     giveBack()
+    endOtherThreads()
     do {
       _ = try start(executable, cpu)
     } catch {

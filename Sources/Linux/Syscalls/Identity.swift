@@ -33,7 +33,7 @@ extension SystemCallTable {
   }
 
   private mutating func defineScheduling() {
-    define(24, "sched_yield", "")
+    define(24, "sched_yield", "", .waits)
     define(97, "getrlimit", "$rlimit *rlimit>", [], LinuxProcess.getLimit)
     define(98, "getrusage", "$rusage *rusage>")
     define(140, "getpriority", "int int")

@@ -10,7 +10,7 @@ extension SystemCallTable {
     define(57, "fork", "", [], LinuxProcess.fork)
     define(58, "vfork", "", [], LinuxProcess.vfork)
     define(59, "execve", "path *strings< *environ<", [], LinuxProcess.execute)
-    define(60, "exit", "int", .noReturn, LinuxProcess.exit)
+    define(60, "exit", "int", .noReturn, LinuxProcess.exitThread)
     define(61, "wait4", "pid *wstatus> %wait4 *rusage>", .slow)
     define(231, "exit_group", "int", .noReturn, LinuxProcess.exit)
     define(202, "futex", "addr $futex uint *timespec< addr uint", .slow, LinuxProcess.futex)
@@ -27,7 +27,7 @@ extension SystemCallTable {
 
 extension LinuxProcess {
   static func exit(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    if process.clearChildThread != 0 { _ = process.memory.store(UInt32(0), at: process.clearChildThread) }
+    process.releaseFutexes()
     process.giveBack()
     process.outcome = .exited(code: int(arguments.a) & 0xff)
     return 0

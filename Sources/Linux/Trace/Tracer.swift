@@ -1,13 +1,58 @@
 // Prints system calls and signals in strace's format (strace(1)), driven by the declarations. A line begins when the call
-// begins, with its input, and ends when it has returned; calls that wait show their beginning at once. Owns the sink and
-// the line in progress.
+// begins, with its input, and ends when it has returned; calls that wait show their beginning at once. Owns the line in
+// progress; threads share a sink, which cuts lines when another thread writes, as strace -f does.
 import GuestMemory
 import LinuxABI
 
-/// A trace of one process.
-final class Tracer {
+/// Where the traces of a process's threads go.
+final class TraceSink {
   private let descriptor: Int32
   private let host: Host
+  /// Whose line is incomplete.
+  private var open: Tracer?
+  /// Lines say whose they are.
+  var isThreaded = false
+
+  init(descriptor: Int32, host: Host) {
+    self.descriptor = descriptor
+    self.host = host
+  }
+
+  /// Writes the next part of `tracer`'s line; the first part when `begins`.
+  func write(_ text: String, of tracer: Tracer, begins: Bool, ends: Bool) {
+    var whole = ""
+    if let other = open, other !== tracer || begins { whole += " <unfinished ...>\n" }
+    if begins || open !== tracer {
+      if isThreaded {
+        let number = String(tracer.number)
+        whole += "[pid " + String(repeating: " ", count: max(0, 5 - number.utf8.count)) + number + "] "
+      }
+      if !begins { whole += "<... \(tracer.name) resumed>" }
+    }
+    open = ends ? nil : tracer
+    send(Array((whole + text).utf8))
+  }
+
+  private func send(_ bytes: [UInt8]) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let sent = rest.withUnsafeBytes {
+        host.callUninterrupted(
+          1, UInt64(UInt32(bitPattern: descriptor)), UInt64(UInt(bitPattern: $0.baseAddress)),
+          UInt64($0.count))
+      }
+      if sent <= 0 { return }
+      rest = rest.dropFirst(Int(sent))
+    }
+  }
+}
+
+/// The trace of one thread.
+final class Tracer {
+  private let sink: TraceSink
+  /// The thread's number, and the name of the call that it makes.
+  var number: Int32 = 0
+  private(set) var name = ""
   private var line = ""
   /// The first argument that has not been printed.
   private var next = 0
@@ -20,15 +65,16 @@ final class Tracer {
   /// Column of "= result", strace's default.
   private static let resultColumn = 40
 
-  init(descriptor: Int32, host: Host) {
-    self.descriptor = descriptor
-    self.host = host
-  }
+  init(_ sink: TraceSink) { self.sink = sink }
+
+  /// For another thread of the same process.
+  init(_ other: Tracer) { sink = other.sink }
 
   // MARK: Calls
 
   func enter(_ call: SystemCall, _ signature: Signature, _ arguments: Arguments, _ memory: AddressSpace) {
-    line = "\(call.name)("
+    name = "\(call.name)"
+    line = name + "("
     flushed = 0
     next = 0
     let printer = TraceArguments(call: call, arguments: arguments, memory: memory, result: nil)
@@ -94,6 +140,14 @@ final class Tracer {
       endLine()
       write("+++ exited with \(code) +++\n")
     }
+  }
+
+  /// The end of a thread that is not the last one.
+  func endThread(_ code: Int32) {
+    closeArguments()
+    line += "?"
+    endLine()
+    write("+++ exited with \(code) +++\n")
   }
 
   func unknown(_ number: UInt64, _ arguments: Arguments) {
@@ -163,22 +217,12 @@ final class Tracer {
 
   private func flush() {
     let bytes = Array(line.utf8)
-    send(Array(bytes[min(flushed, bytes.count)...]))
+    if flushed >= bytes.count { return }
+    let part = String(decoding: bytes[flushed...], as: UTF8.self)
+    sink.write(part, of: self, begins: flushed == 0, ends: bytes.last == 10)
     flushed = bytes.count
   }
 
-  private func write(_ text: String) { send(Array(text.utf8)) }
-
-  private func send(_ bytes: [UInt8]) {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let sent = rest.withUnsafeBytes {
-        host.callUninterrupted(
-          1, UInt64(UInt32(bitPattern: descriptor)), UInt64(UInt(bitPattern: $0.baseAddress)),
-          UInt64($0.count))
-      }
-      if sent <= 0 { return }
-      rest = rest.dropFirst(Int(sent))
-    }
-  }
+  /// A line of its own.
+  private func write(_ text: String) { sink.write(text, of: self, begins: true, ends: true) }
 }

@@ -1,0 +1,84 @@
+// What several guest threads need of the memory that they share: the lock that is held wherever Vitrine's own code runs, and
+// the observers that keep decoded code. The lock is given up for guest code and for host calls that wait, and only there; so
+// tables, translations and the personality's state need no other. With one thread nothing is locked.
+//
+//     engine    … tables … │ presence: inside │ guest code │ outside │ … tables …
+//     lock      held       │ free             │            │         │ held
+//
+// A thread that changes code holds the lock, brings every other thread that has decoded it out of guest code, and changes
+// their tables for them; they cannot return before the lock is free again.
+import CHost
+
+/// One engine's interest in decoded code.
+public final class CodeObserver {
+  let hasCode: (_ pages: Range<UInt64>) -> Bool
+  let forget: (_ pages: Range<UInt64>) -> Void
+  // SAFETY: allocated in init, freed in deinit; others reach it only through the list of observers, under the lock.
+  let presence: UnsafeMutablePointer<vt_presence>
+
+  /// `hasCode` tells whether something has been decoded from these page numbers, `forget` is to forget it. Both are called by
+  /// whichever thread changes the code, while the observer's own thread is outside guest code.
+  public init(hasCode: @escaping (Range<UInt64>) -> Bool, forget: @escaping (Range<UInt64>) -> Void) {
+    self.hasCode = hasCode
+    self.forget = forget
+    presence = .allocate(capacity: 1)
+    presence.initialize(to: vt_presence())
+  }
+
+  deinit { presence.deallocate() }
+}
+
+extension AddressSpace {
+  /// From now on `observer` hears of changes of code.
+  public func add(_ observer: CodeObserver) { observers.append(observer) }
+
+  public func remove(_ observer: CodeObserver) { observers.removeAll { $0 === observer } }
+
+  /// The number of observers, for tests.
+  public var observerCount: Int { observers.count }
+
+  func tell(_ observer: CodeObserver, _ pages: Range<UInt64>) {
+    if isThreaded, observer.presence.pointee.inside != 0, observer.hasCode(pages) {
+      vt_presence_evict(observer.presence)
+    }
+    observer.forget(pages)
+  }
+
+  // MARK: The lock
+
+  /// A second thread is about to start: from now on the lock counts, and the caller holds it.
+  public func beginThreads() {
+    if isThreaded { return }
+    vt_lock_acquire(lock)
+    isThreaded = true
+  }
+
+  /// In a forked child, whose only thread is the caller: forgets the others.
+  public func endThreads(keeping isOwn: (CodeObserver) -> Bool) {
+    isThreaded = false
+    lock.pointee.word = 0
+    observers.removeAll { !isOwn($0) }
+    for observer in observers { observer.presence.pointee = vt_presence() }
+  }
+
+  /// Takes the lock, for a thread that begins or has waited.
+  public func acquire() {
+    if isThreaded { vt_lock_acquire(lock) }
+  }
+
+  /// Gives the lock up, for a thread that ends or waits.
+  public func release() {
+    if isThreaded { vt_lock_release(lock) }
+  }
+
+  /// Gives the lock up for guest code of `observer`'s engine. True when there was something to give up: `leaveGuest` follows.
+  // PERF: one load and one branch as long as there is one thread.
+  @inline(__always)
+  public func enterGuest(_ observer: CodeObserver, _ attention: UnsafeMutablePointer<UInt32>) -> Bool {
+    if !isThreaded { return false }
+    vt_presence_enter(observer.presence, attention, lock)
+    return true
+  }
+
+  public func leaveGuest(_ observer: CodeObserver) { vt_presence_leave(observer.presence, lock) }
+}

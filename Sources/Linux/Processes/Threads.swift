@@ -1,0 +1,203 @@
+// Threads: clone(2) with CLONE_THREAD, the end of one thread or of all, robust futexes. A guest thread is a host thread, so that
+// its number, its blocked signals, its place in the scheduler and the futexes it waits for are the host kernel's own. How it is
+// started is the run loop's business (`LinuxProcess.startThread`).
+import CHost
+import GuestMemory
+import LinuxABI
+
+extension LinuxProcess {
+  /// CLONE_VM, CLONE_SIGHAND, CLONE_THREAD, and what else may be said of a thread.
+  private static let threadFlags: UInt64 =
+    CloneFlags.vm | CloneFlags.signalHandlers | CloneFlags.thread | CloneFlags.setTLS
+    | CloneFlags.parentSetThread | CloneFlags.childClearThread | CloneFlags.childSetThread
+    | CloneFlags.detached | CloneFlags.parent | CloneFlags.sharedFiles | CloneFlags.sharedSystem
+
+  /// The number of threads that run.
+  public var threadCount: Int { allThreads.count }
+
+  func makeThread(_ request: CloneRequest) -> Int64 {
+    let needed = CloneFlags.vm | CloneFlags.signalHandlers
+    if request.flags & needed != needed { return -Errno.EINVAL }
+    if request.flags & ~LinuxProcess.threadFlags != 0 {
+      reportOnce(1 << 33, "clone: threads with flags \(LinuxProcess.hex(request.flags, width: 1)) (EINVAL)")
+      return -Errno.EINVAL
+    }
+    guard let startThread, let cpu else {
+      reportOnce(1 << 34, "threads cannot be counted: no threads with --budget and --count (EAGAIN)")
+      return -Errno.EAGAIN
+    }
+    if !memory.isThreaded {
+      thread.number = vt_thread_number()
+      cpu.pointee.owner = Unmanaged.passUnretained(thread).toOpaque()
+      memory.beginThreads()
+      traceSink?.isThreaded = true
+    }
+    joinEnded()
+    let new = GuestThread()
+    new.mask = signals.mask
+    new.savedMask = nil
+    new.tracer = tracer.map { Tracer($0) }
+    if request.has(CloneFlags.childClearThread) { new.clearChildThread = request.childThread }
+    let number = startThread(new, cpu) { child in
+      self.prepare(child, of: new, request)
+    }
+    if number < 0 { return number }
+    new.number = Int32(truncatingIfNeeded: number)
+    new.tracer?.number = new.number
+    tracer?.number = thread.number
+    allThreads[new.number] = new
+    if allThreads.count == 1 { allThreads[thread.number] = thread }
+    let word = UInt32(truncatingIfNeeded: number)
+    if request.has(CloneFlags.parentSetThread) { _ = memory.store(word, at: request.parentThread) }
+    if request.has(CloneFlags.childSetThread) { _ = memory.store(word, at: request.childThread) }
+    return number
+  }
+
+  /// The new CPU: a copy of its maker's, behind a call that has returned 0.
+  private func prepare(
+    _ child: UnsafeMutablePointer<vt_cpu_state>, of thread: GuestThread, _ request: CloneRequest
+  ) {
+    thread.cpu = child
+    child.pointee.owner = Unmanaged.passUnretained(thread).toOpaque()
+    child.pointee.attention = 0
+    let registers = GuestRegisters(child)
+    registers[.rax] = 0
+    if request.stackPointer != 0 { registers[.rsp] = request.stackPointer }
+    if request.has(CloneFlags.setTLS) { child.pointee.fs_base = request.tls }
+    if request.flags & CloneFlags.sharedFiles != CloneFlags.sharedFiles {
+      unsharedByThread[ObjectIdentifier(thread)] = request.flags
+    }
+  }
+
+  /// First thing that a new thread does; the caller holds the lock.
+  public func begin(_ new: GuestThread) {
+    thread = new
+    guard let cpu = new.cpu else { return }
+    vt_signal_attach(LinuxProcess.attention(cpu))
+    // A thread may keep its own descriptors or directories.
+    if let flags = unsharedByThread.removeValue(forKey: ObjectIdentifier(new)) {
+      _ = host.call(272, CloneFlags.sharedFiles & ~flags)
+    }
+    setMask(new.mask)
+  }
+
+  static func attention(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> UnsafeMutablePointer<UInt32> {
+    // SAFETY: an aligned 32-bit member of the state.
+    (UnsafeMutableRawPointer(cpu) + Int(VT_OFFSET_ATTENTION)).assumingMemoryBound(to: UInt32.self)
+  }
+
+  // MARK: The end
+
+  /// exit(2): the end of the calling thread, and of the process when it is the last one.
+  static func exitThread(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    let code = int(arguments.a) & 0xff
+    if process.thread === process.leader { process.leaderCode = code }
+    if process.allThreads.count <= 1 {
+      return exit(process, Arguments(UInt64(UInt32(bitPattern: process.leaderCode ?? code))))
+    }
+    process.releaseFutexes()
+    process.outcome = .threadEnded
+    process.tracer?.endThread(code)
+    process.forgetThread()
+    return 0
+  }
+
+  /// The current thread is no more; others may wait for that.
+  func forgetThread() {
+    allThreads[thread.number] = nil
+    endings.pointee = endings.pointee &+ 1
+    vt_wake(endings, .max)
+  }
+
+  /// Lets go of what others may wait for: robust futexes, and the word that pthread_join(3) waits for.
+  func releaseFutexes() {
+    releaseRobustList()
+    if clearChildThread == 0 { return }
+    let word = clearChildThread
+    clearChildThread = 0
+    if memory.store(UInt32(0), at: word) { wake(word) }
+  }
+
+  private func wake(_ word: UInt64) {
+    let wake: UInt64 = 1
+    _ = host.call(202, memory.hostArgument(word), wake, 1)
+  }
+
+  /// robust_list of the kernel's documentation: marks the futexes that the thread still owns.
+  private func releaseRobustList() {
+    let head = robustList
+    robustList = 0
+    guard head != 0, let first = memory.load(UInt64.self, at: head),
+      let offset = memory.load(UInt64.self, at: head &+ 8),
+      let pending = memory.load(UInt64.self, at: head &+ 16)
+    else { return }
+    var entry = first
+    var left = 2048
+    while entry & ~1 != head, left > 0 {
+      let place = entry & ~1
+      guard let next = memory.load(UInt64.self, at: place) else { break }
+      if entry != pending { releaseOwned(place &+ offset) }
+      entry = next
+      left -= 1
+    }
+    if pending & ~1 != 0 { releaseOwned((pending & ~1) &+ offset, isPending: true) }
+  }
+
+  private func releaseOwned(_ word: UInt64, isPending: Bool = false) {
+    let waiters: UInt32 = 0x8000_0000
+    let ownerDied: UInt32 = 0x4000_0000
+    guard word & 3 == 0, word < memory.limit, var value = memory.load(UInt32.self, at: word) else { return }
+    if isPending, value == 0 { return wake(word) }
+    let own = UInt32(bitPattern: thread.number != 0 ? thread.number : vt_thread_number())
+    memory.prepareHostWrite(word, size: 4)
+    while value & 0x3fff_ffff == own {
+      let place = UnsafeMutableRawPointer(bitPattern: UInt(memory.hostArgument(word)))
+      let result = vt_guard_exchange(place, &value, value & waiters | ownerDied)
+      if result == 1 { continue }
+      if result == 0, value & waiters != 0 { wake(word) }
+      return
+    }
+  }
+
+  /// The current host thread is about to end; `handle` names it. Others join it before they fork, because a fork in the middle of
+  /// the C library's work for its end would leave its locks held in the child.
+  public func threadEnds(_ handle: UInt64) {
+    joinEnded()
+    endedThreads.append(handle)
+  }
+
+  func joinEnded() {
+    for handle in endedThreads { vt_thread_join(handle) }
+    endedThreads = []
+  }
+
+  /// Ends all threads but the current one, for execve(2). They end on their own when they next look.
+  func endOtherThreads() {
+    for (number, other) in allThreads where other !== thread {
+      other.mustEnd = true
+      if let cpu = other.cpu { LinuxProcess.attention(cpu).pointee = 1 }
+      vt_thread_interrupt(number)
+    }
+    while allThreads.count > 1 {
+      let seen = endings.pointee
+      threads.wait { vt_wait(endings, seen) }
+    }
+  }
+
+  /// What a thread does that `endOtherThreads` has asked to end.
+  func endForOthers() -> Outcome {
+    forgetThread()
+    return .threadEnded
+  }
+
+  /// In a forked child: the calling thread is the only one.
+  func becomeOnlyThread() {
+    vt_thread_forget()
+    memory.endThreads { thread.observes?($0) ?? true }
+    thread.number = 0
+    allThreads = [:]
+    endedThreads = []
+    leader = thread
+    leaderCode = nil
+  }
+}

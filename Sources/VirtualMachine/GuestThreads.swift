@@ -1,0 +1,121 @@
+// Guest threads on the machine's side: each has a host thread, a CPU and an engine of its own, with its own translations. They
+// meet at the address space's lock (Docs/linux.md). The first thread runs on the caller's; any of them can be the one that ends
+// the process.
+
+import CHost
+import Engine
+import GuestMemory
+import Linux
+import Translator
+
+extension UserMachine {
+  /// Bytes of a further thread's stack on the host; touched as far as it is used.
+  private static let stackSize = 1 << 20
+  /// Bytes of code that a further thread's cache holds.
+  static let cacheSize = 8 << 20
+
+  /// Lets the guest have threads, unless instructions are counted: their sum would depend on chance.
+  func allowThreads(_ engine: any GuestEngine, _ process: LinuxProcess) {
+    process.thread.observes = { engine.observes($0) }
+    if configuration.budget != nil || configuration.translator.countsInstructions { return }
+    process.startThread = { [unowned self, unowned process] thread, cpu, prepare in
+      startThread(thread, cpu, process, prepare)
+    }
+  }
+
+  private func startThread(
+    _ thread: GuestThread, _ parent: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess,
+    _ prepare: (UnsafeMutablePointer<CPUState>) -> Void
+  ) -> Int64 {
+    guard let engine = makeEngine(process.memory, isFurther: true) else { return -Errno.again }
+    let cpu = UserMachine.allocateCPU()
+    UnsafeMutableRawPointer(cpu).copyMemory(from: parent, byteCount: CPUState.allocationSize)
+    prepare(cpu)
+    thread.observes = { engine.observes($0) }
+    let start = ThreadStart(self, process, thread, engine, cpu)
+    let context = Unmanaged.passRetained(start)
+    let result = vt_thread_start(ThreadStart.enter, context.toOpaque(), UserMachine.stackSize, &start.handle)
+    if result < 0 {
+      context.release()
+      cpu.deallocate()
+      return -Errno.again
+    }
+    return result
+  }
+
+  static func allocateCPU() -> UnsafeMutablePointer<CPUState> {
+    let raw = UnsafeMutableRawPointer.allocate(
+      byteCount: CPUState.allocationSize, alignment: CPUState.allocationAlignment)
+    return raw.bindMemory(to: CPUState.self, capacity: 1)
+  }
+
+  /// The process ends on a thread that is not the machine's caller.
+  func end(_ termination: Termination) -> Never {
+    if let ending = configuration.ending { ending(termination) }
+    var code: Int32 = 125
+    if case .exited(let exitCode) = termination { code = exitCode }
+    if case .killed(let signal) = termination { code = 128 + signal }
+    // exit_group(2)
+    while true { _ = vt_syscall6(231, Int64(code), 0, 0, 0, 0, 0) }
+  }
+
+  /// The first thread has ended before others: its host thread stays, because the process is its.
+  func waitForOthers(_ process: LinuxProcess) -> Never {
+    process.memory.release()
+    let never = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
+    never.initialize(to: 0)
+    var all = UInt64.max
+    // Signals are for the threads that still run: rt_sigprocmask(2).
+    _ = withUnsafeMutablePointer(to: &all) { vt_syscall6(14, 0, Int64(Int(bitPattern: $0)), 0, 8, 0, 0) }
+    while true { vt_wait(never, 0) }
+  }
+
+  private enum Errno { static let again: Int64 = 11 }
+}
+
+/// What a host thread begins with.
+private final class ThreadStart {
+  private let machine: UserMachine
+  private let process: LinuxProcess
+  private let thread: GuestThread
+  private let engine: any GuestEngine
+  // SAFETY: given up by the machine; freed when the thread ends.
+  private let cpu: UnsafeMutablePointer<CPUState>
+  var handle: UInt64 = 0
+
+  init(
+    _ machine: UserMachine, _ process: LinuxProcess, _ thread: GuestThread, _ engine: any GuestEngine,
+    _ cpu: UnsafeMutablePointer<CPUState>
+  ) {
+    self.machine = machine
+    self.process = process
+    self.thread = thread
+    self.engine = engine
+    self.cpu = cpu
+  }
+
+  deinit { cpu.deallocate() }
+
+  /// The host thread's function. Everything that it allocates and frees it does under the lock: a fork must not find the
+  /// allocator at work.
+  static let enter: @convention(c) (UnsafeMutableRawPointer?) -> Void = { context in
+    guard let context else { return }
+    _ = vt_thread_prepare()
+    let memory = ThreadStart.run(context)
+    vt_thread_finish()
+    memory.release()
+  }
+
+  @inline(never) private static func run(_ context: UnsafeMutableRawPointer) -> AddressSpace {
+    let memory = Unmanaged<ThreadStart>.fromOpaque(context).takeUnretainedValue().process.memory
+    memory.acquire()
+    Unmanaged<ThreadStart>.fromOpaque(context).takeRetainedValue().run()
+    return memory
+  }
+
+  private func run() {
+    process.begin(thread)
+    if let termination = machine.loop(engine, process, cpu) { machine.end(termination) }
+    process.threadEnds(handle)
+  }
+}
