@@ -8,8 +8,8 @@ enum CommonCode {
   /// Writes it all; returns the host address of the code that a return without a call arrives at.
   static func write(_ cache: CodeCache) -> UInt64 {
     var assembler = Assembler(cache.writable)
-    // Offset 0: every stub jumps here. JMP [RIP + 0]; the address follows.
-    for byte: UInt8 in [0xff, 0x25, 0, 0, 0, 0] { assembler.byte(byte) }
+    // Offset 0: every stub jumps here. JMP [RIP + 2]; the address follows, aligned, because the guest may have set AC.
+    for byte: UInt8 in [0xff, 0x25, 2, 0, 0, 0, 0xcc, 0xcc] { assembler.byte(byte) }
     assembler.word64(UInt64(UInt(bitPattern: vt_translated_exit_address())))
     cache.missStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
     assembler.storeState(constant: Int(VT_EXIT_INDIRECT), StateOffset.site)

@@ -51,9 +51,9 @@ final class Sandbox {
   /// Learns from the common code where it is, and checks it.
   private func noteCommon(_ code: EmittedCode) {
     layout.leave = code.address
-    layout.indirectMiss = code.address &+ 14
+    layout.indirectMiss = code.address &+ 16
     // The only load without a segment and base is that of the table of indirect entries.
-    var offset = 14
+    var offset = 16
     var instruction = Instruction()
     while offset < code.bytes.count {
       let status = code.bytes.withUnsafeBytes { bytes in

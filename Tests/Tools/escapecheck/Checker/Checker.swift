@@ -116,15 +116,15 @@ struct Checker {
     state = nil
   }
 
-  /// The first instruction of the common code: JMP [RIP + 0], and the address of the code that leaves.
+  /// The first instruction of the common code: JMP [RIP + 2], and behind two bytes the address of the code that leaves.
   private mutating func leavePermanently() throws(Violation) {
     let expected = UInt64(UInt(bitPattern: vt_translated_exit_address()))
     var address: UInt64 = 0
-    for index in 0..<8 { address |= UInt64(code.bytes[6 + index]) << UInt64(8 * index) }
-    guard instruction.base == Instruction.relative, instruction.displacement == 0, address == expected else {
+    for index in 0..<8 { address |= UInt64(code.bytes[8 + index]) << UInt64(8 * index) }
+    guard instruction.base == Instruction.relative, instruction.displacement == 2, address == expected else {
       throw refuse("the way out leads elsewhere")
     }
-    offset += 8
+    offset += 10
   }
 
   private mutating func call(_ current: AbstractState) throws(Violation) {
