@@ -17,6 +17,8 @@ final class SiliconEngine: GuestEngine {
 
   func flush() {}
 
+  func observes(_ observer: CodeObserver) -> Bool { false }
+
   func run(_ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount) -> Exit {
     let areas = memory.regions().filter { $0.permissions.contains(.write) }
     exchange(areas)
