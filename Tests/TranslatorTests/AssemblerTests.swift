@@ -149,9 +149,9 @@ struct Written {
 
 /// Comparing with a constant without flags. Constants are addresses of guest code, so below 2^48.
 @Suite struct DifferenceTests {
-  /// The scratch register after LEA and RORX, from a value in the second one.
+  /// The scratch register after LEA and RORX, from a value in both.
   private func execute(_ written: Written, _ value: UInt64) throws -> UInt64 {
-    var scratch: UInt64 = 0xdead_dead_dead_dead
+    var scratch = value
     func held(_ register: UInt8) throws -> UInt64 {
       try #require(register == HostRegister.scratch || register == HostRegister.secondScratch)
       return register == HostRegister.scratch ? scratch : value
@@ -188,16 +188,33 @@ struct Written {
     return constants
   }()
 
-  @Test func isZeroForTheConstantOnly() throws {
+  private func others(than constant: UInt64) -> [UInt64] {
+    let all: [UInt64] = [
+      constant &+ 1, constant &- 1, ~constant, constant ^ 1 << 31, constant ^ 1 << 32, constant ^ 1 << 63,
+      constant &+ 1 << 32, constant &- 1 << 32, constant >> 32 | constant << 32,
+    ]
+    return all.filter { $0 != constant }
+  }
+
+  @Test(arguments: [HostRegister.scratch, HostRegister.secondScratch])
+  func isZeroForTheConstantOnly(source: UInt8) throws {
     for constant in DifferenceTests.constants {
-      let written = try Written { Difference(constant).write(&$0) }
+      let written = try Written { Difference(constant).write(&$0, from: source) }
       #expect(try execute(written, constant) == 0)
-      let others: [UInt64] = [
-        constant &+ 1, constant &- 1, ~constant, constant ^ 1 << 31, constant ^ 1 << 32, constant ^ 1 << 63,
-        constant &+ 1 << 32, constant &- 1 << 32, constant >> 32 | constant << 32,
-      ]
-      for other in others where other != constant {
+      for other in others(than: constant) {
         #expect(try execute(written, other) != 0, "\(constant) and \(other)")
+      }
+    }
+  }
+
+  @Test func undone() throws {
+    for constant in DifferenceTests.constants {
+      let written = try Written {
+        Difference(constant).write(&$0, from: HostRegister.scratch)
+        Difference(constant).undo(&$0)
+      }
+      for value in others(than: constant) + [constant] {
+        #expect(try execute(written, value) == value, "\(constant) and \(value)")
       }
     }
   }
