@@ -183,6 +183,36 @@ uint64_t vt_signal_waiting(void) {
   return result;
 }
 
+void vt_signal_block_all(void) { block_all(); }
+
+void vt_signal_pass_on(uint64_t signals) {
+  enum { SYS_RT_SIGQUEUEINFO = 129, SYS_GETPID = 39, TO_THREAD = -6 };
+  uint8_t information[INFORMATION];
+  uint64_t old = block_all();
+  int64_t process = vt_syscall6(SYS_GETPID, 0, 0, 0, 0, 0, 0);
+  for (int signal = 1; signal <= 64; signal++) {
+    uint64_t bit = 1ull << (signal - 1);
+    if (!(signals & bit)) continue;
+    if (signal < 32) {
+      if (!(standard_waiting & bit) || ((siginfo_t *)standard_information[signal])->si_code == TO_THREAD) continue;
+      standard_waiting &= ~bit;
+      vt_syscall6(SYS_RT_SIGQUEUEINFO, process, signal, (int64_t)standard_information[signal], 0, 0, 0);
+      continue;
+    }
+    for (uint32_t i = 0; i < queue_length;) {
+      if (queue[i].signal != signal || ((siginfo_t *)queue[i].information)->si_code == TO_THREAD) {
+        i++;
+        continue;
+      }
+      memcpy(information, queue[i].information, INFORMATION);
+      memmove(&queue[i], &queue[i + 1], (queue_length - i - 1) * sizeof queue[0]);
+      queue_length = queue_length - 1;
+      vt_syscall6(SYS_RT_SIGQUEUEINFO, process, signal, (int64_t)information, 0, 0, 0);
+    }
+  }
+  set_mask(old);
+}
+
 void vt_signal_forget(void) {
   uint64_t old = block_all();
   standard_waiting = 0;

@@ -88,6 +88,8 @@ public final class LinuxProcess {
         _ prepare: (UnsafeMutablePointer<vt_cpu_state>) -> Void
       ) -> Int64
     )?
+  /// Called in a forked child.
+  public var forked: (() -> Void)?
   let threads: ThreadSwitch
   /// The threads by number; empty as long as there has been only one.
   var allThreads: [Int32: GuestThread] = [:]
@@ -99,6 +101,8 @@ public final class LinuxProcess {
   /// Counts threads that have ended, for those who wait for it.
   // SAFETY: allocated with the process, freed in deinit; the host kernel reads it while somebody waits.
   let endings: UnsafeMutablePointer<UInt32>
+  /// The first thread has ended, and is to live on.
+  var revives = false
   /// Flags of threads that do not share all, until they begin.
   var unsharedByThread: [ObjectIdentifier: UInt64] = [:]
   var memoryLimits = MemoryLimits()

@@ -13,10 +13,13 @@ extension UserMachine {
   private static let stackSize = 1 << 20
   /// Bytes of code that a further thread's cache holds.
   static let cacheSize = 8 << 20
+  /// Engines kept for threads to come.
+  static let mostIdleEngines = 16
 
   /// Lets the guest have threads, unless instructions are counted: their sum would depend on chance.
   func allowThreads(_ engine: any GuestEngine, _ process: LinuxProcess) {
     process.thread.observes = { engine.observes($0) }
+    process.forked = { [unowned self] in idleEngines = [] }
     if configuration.budget != nil || configuration.translator.countsInstructions { return }
     process.startThread = { [unowned self, unowned process] thread, cpu, prepare in
       startThread(thread, cpu, process, prepare)
@@ -27,7 +30,9 @@ extension UserMachine {
     _ thread: GuestThread, _ parent: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess,
     _ prepare: (UnsafeMutablePointer<CPUState>) -> Void
   ) -> Int64 {
-    guard let engine = makeEngine(process.memory, isFurther: true) else { return -Errno.again }
+    guard let engine = idleEngines.popLast() ?? makeEngine(process.memory, isFurther: true) else {
+      return -Errno.again
+    }
     let cpu = UserMachine.allocateCPU()
     UnsafeMutableRawPointer(cpu).copyMemory(from: parent, byteCount: CPUState.allocationSize)
     prepare(cpu)
@@ -59,15 +64,13 @@ extension UserMachine {
     while true { _ = vt_syscall6(231, Int64(code), 0, 0, 0, 0, 0) }
   }
 
-  /// The first thread has ended before others: its host thread stays, because the process is its.
-  func waitForOthers(_ process: LinuxProcess) -> Never {
-    process.memory.release()
-    let never = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
-    never.initialize(to: 0)
-    var all = UInt64.max
-    // Signals are for the threads that still run: rt_sigprocmask(2).
-    _ = withUnsafeMutablePointer(to: &all) { vt_syscall6(14, 0, Int64(Int(bitPattern: $0)), 0, 8, 0, 0) }
-    while true { vt_wait(never, 0) }
+  /// Runs the first thread to the end of the process. When it ends before others its host thread stays, because the process is
+  /// its; it lives on when another thread executes a program.
+  func runFirst(_ engine: any GuestEngine, _ process: LinuxProcess) -> Termination {
+    while true {
+      if let termination = loop(engine, process, cpu) { return termination }
+      process.waitForRevival()
+    }
   }
 
   private enum Errno { static let again: Int64 = 11 }
@@ -116,6 +119,7 @@ private final class ThreadStart {
   private func run() {
     process.begin(thread)
     if let termination = machine.loop(engine, process, cpu) { machine.end(termination) }
+    if machine.idleEngines.count < UserMachine.mostIdleEngines { machine.idleEngines.append(engine) }
     process.threadEnds(handle)
   }
 }

@@ -57,6 +57,8 @@ public final class UserMachine {
   let configuration: UserMachineConfiguration
   // SAFETY: allocated in init, freed in deinit, reached only by this object's run loop.
   let cpu: UnsafeMutablePointer<CPUState>
+  /// Engines of threads that have ended, with what they have translated, for threads to come.
+  var idleEngines: [any GuestEngine] = []
 
   public init(_ configuration: UserMachineConfiguration) {
     self.configuration = configuration
@@ -100,7 +102,7 @@ public final class UserMachine {
         watch = watching
       }
       allowThreads(engine, process)
-      guard let termination = loop(engine, process, cpu) else { waitForOthers(process) }
+      let termination = runFirst(engine, process)
       watch?.end()
       if configuration.wantsStatistics { process.writeDiagnostic(StatisticsText.text(engine)) }
       return termination

@@ -28,6 +28,10 @@ int32_t vt_signal_forward(int32_t signal, const void *information);
 /// A system call that returns -EINTR as soon as a caught signal arrives, and VT_NOT_STARTED when one already waits.
 int64_t vt_signal_call(
     int64_t number, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f);
+/// Gives the calling thread's waiting signals of the set `signals` that were sent to the process back to the host.
+void vt_signal_pass_on(uint64_t signals);
+/// Blocks all signals in the calling thread.
+void vt_signal_block_all(void);
 /// For the signal handlers of this module: leaves translated code, or the beginning of a call that waits.
 void vt_signal_interrupt(void *context);
 #endif

@@ -15,6 +15,9 @@ struct MemoryLoan {
   var writing: Int32
   /// The child gives its writes back (CLONE_VM); otherwise the pipe only says when it has executed or ended.
   var givesBack = true
+  /// With several threads: the stack pointer and thread pointer of the one that waits. Only its own memory is given back, since
+  /// pages that others use would lose what they write meanwhile.
+  var owner: (stack: UInt64, thread: UInt64)?
 }
 
 extension LinuxProcess {
@@ -30,8 +33,10 @@ extension LinuxProcess {
     withUnsafeTemporaryAllocation(of: Int32.self, capacity: 2) { ends -> MemoryLoan? in
       let closeOnExec: UInt64 = 0x80000
       guard host.call(293, address(of: ends.baseAddress), closeOnExec) == 0 else { return nil }
-      return MemoryLoan(
+      var loan = MemoryLoan(
         reading: hide(ends[0], movesStandard: true), writing: hide(ends[1], movesStandard: true))
+      if memory.isThreaded, let cpu { loan.owner = (GuestRegisters(cpu)[.rsp], cpu.pointee.fs_base) }
+      return loan
     }
   }
 
@@ -47,7 +52,7 @@ extension LinuxProcess {
   func giveBack() {
     guard let loan = borrowed else { return }
     borrowed = nil
-    if loan.givesBack { sendWrittenPages(to: loan.writing) }
+    if loan.givesBack { sendWrittenPages(to: loan.writing, loan.owner) }
     closeHidden(loan.writing)
   }
 
@@ -78,14 +83,22 @@ extension LinuxProcess {
     return true
   }
 
-  private func sendWrittenPages(to pipe: Int32) {
+  private func sendWrittenPages(to pipe: Int32, _ owner: (stack: UInt64, thread: UInt64)?) {
     let path = Array("/proc/self/pagemap".utf8) + [0]
     let map = path.withUnsafeBytes { host.call(2, address(of: $0.baseAddress), 0x80000) }
     if map < 0 { return }
     defer { _ = host.call(3, UInt64(bitPattern: map)) }
     for region in memory.regions()
     where region.permissions.contains(.write) && !region.flags.contains(.shared) {
-      sendWrittenPages(of: region, UInt64(bitPattern: map), to: pipe)
+      var part = region
+      if let owner, owner.stack < region.start || owner.stack >= region.end {
+        // errno and its like lie in the pages around the thread pointer.
+        let page = Page.down(owner.thread)
+        let (first, last) = (max(page, Page.size) &- Page.size, page &+ Page.size)
+        if last <= region.start || first >= region.end { continue }
+        (part.start, part.end) = (max(first, part.start), min(last, part.end))
+      }
+      sendWrittenPages(of: part, UInt64(bitPattern: map), to: pipe)
     }
   }
 

@@ -106,7 +106,7 @@ extension LinuxProcess {
   func forgetThread() {
     allThreads[thread.number] = nil
     endings.pointee = endings.pointee &+ 1
-    vt_wake(endings, .max)
+    vt_wake(endings, 0x7fff_ffff)
   }
 
   /// Lets go of what others may wait for: robust futexes, and the word that pthread_join(3) waits for.
@@ -162,6 +162,8 @@ extension LinuxProcess {
   /// The current host thread is about to end; `handle` names it. Others join it before they fork, because a fork in the middle of
   /// the C library's work for its end would leave its locks held in the child.
   public func threadEnds(_ handle: UInt64) {
+    vt_signal_block_all()
+    passOnSignals()
     joinEnded()
     endedThreads.append(handle)
   }
@@ -184,6 +186,47 @@ extension LinuxProcess {
     }
   }
 
+  /// The process's first thread takes over what the current one, which then ends, has become: after execve(2) there is one
+  /// thread, and its number is the process's.
+  func handOver() {
+    let old = thread
+    guard memory.isThreaded, old !== leader, let cpu = old.cpu, let leaderCPU = leader.cpu else { return }
+    UnsafeMutableRawPointer(leaderCPU).copyMemory(from: cpu, byteCount: MemoryLayout<vt_cpu_state>.size)
+    leaderCPU.pointee.owner = Unmanaged.passUnretained(leader).toOpaque()
+    leader.mask = old.mask
+    leader.savedMask = nil
+    (leader.clearChildThread, leader.robustList) = (0, 0)
+    leader.stack = SignalStack()
+    (leader.outcome, leader.registersReplaced, leader.mustEnd) = (nil, false, false)
+    leader.number = Int32(truncatingIfNeeded: host.call(39))
+    leaderCode = nil
+    allThreads = [leader.number: leader]
+    old.registersReplaced = false
+    old.outcome = .threadEnded
+    revives = true
+    endings.pointee = endings.pointee &+ 1
+    vt_wake(endings, 0x7fff_ffff)
+  }
+
+  /// The first thread's host thread waits until the process ends with others, or `handOver` calls it back. Signals are meanwhile
+  /// for the threads that run.
+  public func waitForRevival() {
+    let first = leader
+    vt_signal_block_all()
+    passOnSignals()
+    while !revives {
+      let seen = endings.pointee
+      threads.wait { vt_wait(endings, seen) }
+    }
+    revives = false
+    begin(first)
+  }
+
+  /// Gives signals for the process that the current thread will not take back to the host, for other threads.
+  func passOnSignals() {
+    if memory.isThreaded { vt_signal_pass_on(.max) }
+  }
+
   /// What a thread does that `endOtherThreads` has asked to end.
   func endForOthers() -> Outcome {
     forgetThread()
@@ -199,5 +242,6 @@ extension LinuxProcess {
     endedThreads = []
     leader = thread
     leaderCode = nil
+    forked?()
   }
 }

@@ -71,6 +71,10 @@ extension LinuxProcess {
       place[0] = signals.mask & ~SignalState.synchronous
       _ = host.call(14, 2, address(of: place.baseAddress), 0, 8)
     }
+    // What has arrived for the process, but is blocked now, another thread may take.
+    if memory.isThreaded, vt_signal_waiting() & signals.mask & ~SignalState.synchronous != 0 {
+      vt_signal_pass_on(signals.mask & ~SignalState.synchronous)
+    }
     updateAttention()
   }
 

@@ -79,6 +79,7 @@ extension LinuxProcess {
     robustList = 0
     registersReplaced = true
     closeOnExecute(except: [executable.file.descriptor, executable.interpreter?.file.descriptor ?? -1])
+    handOver()
     return 0
   }
 

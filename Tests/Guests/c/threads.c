@@ -366,10 +366,68 @@ static void inheritance(void) {
   printf("counted %ld\n", counter);
 }
 
+static pthread_mutex_t held;
+static int released;
+static void *sleep_somehow(void *argument) {
+  sem_post(&semaphore);
+  switch ((long)argument % 4) {
+    case 0:
+      pthread_mutex_lock(&mutex);
+      while (!released) pthread_cond_wait(&condition, &mutex);
+      pthread_mutex_unlock(&mutex);
+      break;
+    case 1:
+      pthread_mutex_lock(&held);
+      pthread_mutex_unlock(&held);
+      break;
+    case 2:
+      pthread_rwlock_rdlock(&reading_writing);
+      pthread_rwlock_unlock(&reading_writing);
+      break;
+    default: pthread_barrier_wait(&barrier);
+  }
+  return NULL;
+}
+
+static long processor_time(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// Waiting costs nothing: sixty threads that wait use no processor time.
+static void sleepers(void) {
+  enum { MANY = 60 };
+  pthread_t threads[MANY];
+  pthread_mutexattr_t kind;
+  pthread_mutexattr_init(&kind);
+  pthread_mutexattr_setprotocol(&kind, PTHREAD_PRIO_INHERIT);
+  pthread_mutex_init(&held, &kind);
+  sem_init(&semaphore, 0, 0);
+  pthread_barrier_init(&barrier, NULL, MANY / 4 + 1);
+  pthread_mutex_lock(&held);
+  pthread_rwlock_wrlock(&reading_writing);
+  for (long i = 0; i < MANY; i++) threads[i] = start(sleep_somehow, (void *)i);
+  for (int i = 0; i < MANY; i++) sem_wait(&semaphore);
+  usleep(200000);
+  long before = processor_time();
+  usleep(500000);
+  CHECK(processor_time() - before < 50);
+  pthread_mutex_lock(&mutex);
+  released = 1;
+  pthread_cond_broadcast(&condition);
+  pthread_mutex_unlock(&mutex);
+  pthread_mutex_unlock(&held);
+  pthread_rwlock_unlock(&reading_writing);
+  pthread_barrier_wait(&barrier);
+  for (int i = 0; i < MANY; i++) finish(threads[i]);
+  printf("slept\n");
+}
+
 static const struct { const char *name; void (*function)(void); } parts[] = {
     {"mutexes", mutexes}, {"atomics", atomics}, {"conditions", conditions}, {"barriers", barriers}, {"readers", readers},
     {"semaphores", semaphores}, {"locals", locals}, {"cancelling", cancelling}, {"many", many}, {"identities", identities},
-    {"robust", robust}, {"inheritance", inheritance}, {"ordering", ordering},
+    {"robust", robust}, {"inheritance", inheritance}, {"ordering", ordering}, {"sleepers", sleepers},
 };
 
 int main(int count_, char **words) {
