@@ -116,6 +116,15 @@ extension ProcessTests {
       #expect(harness.call(436, own, own, 0) == 0)
       #expect(harness.call(39) > 0)
       #expect(harness.trace.contains("getpid()"))
+      // Nor in the listing of their folder.
+      let folder = harness.call(2, harness.text("/proc/self/fd"), 0x90000)
+      let room = CallHarness.scratch + 1024
+      let size = harness.call(217, UInt64(bitPattern: folder), room, 32768)
+      let listing = harness.memory.bytes(at: GuestAddress(room), count: Int(size)) ?? []
+      #expect(size > 0)
+      #expect(!listing.isEmpty && !listing.contains(sequence: Array("\0\(own)\0".utf8).dropFirst()))
+      #expect(listing.contains(sequence: Array("\(folder)\0".utf8)[...]))
+      #expect(harness.call(3, UInt64(bitPattern: folder)) == 0)
     }
 
     @Test func memoryCalls() throws {
@@ -184,5 +193,11 @@ extension ProcessTests {
       #expect(table.count > 10)
       #expect(missing.isEmpty, "Docs/linux.md lacks these lines:\n\(missing.joined(separator: "\n"))")
     }
+  }
+}
+
+extension [UInt8] {
+  fileprivate func contains(sequence: ArraySlice<UInt8>) -> Bool {
+    indices.contains { self[$0...].starts(with: sequence) }
   }
 }

@@ -4,7 +4,7 @@ import LinuxABI
 
 extension SystemCallTable {
   mutating func defineDirectories() {
-    define(78, "getdents", "fd *dirents>2 ulong")
+    define(78, "getdents", "fd *dirents>2 ulong", [], LinuxProcess.readDirectory)
     define(79, "getcwd", "buf>1 ulong")
     define(80, "chdir", "path")
     define(81, "fchdir", "fd")
@@ -17,7 +17,7 @@ extension SystemCallTable {
     define(89, "readlink", "path buf>2 ulong", [], LinuxProcess.readLink)
     define(133, "mknod", "path octal dev")
     define(161, "chroot", "path")
-    define(217, "getdents64", "fd *dirents>2 ulong")
+    define(217, "getdents64", "fd *dirents>2 ulong", [], LinuxProcess.readDirectory)
     define(258, "mkdirat", "dirfd path octal")
     define(259, "mknodat", "dirfd path octal dev")
     define(263, "unlinkat", "dirfd path %unlinkat")
@@ -47,6 +47,50 @@ extension LinuxProcess {
     process.memory.prepareHostWrite(arguments.c, size: arguments.d)
     let path = process.memory.hostArgument(arguments.b)
     return process.host.call(267, arguments.a, path, process.memory.hostArgument(arguments.c), arguments.d)
+  }
+
+  /// getdents(2) and getdents64(2): a listing of /proc/PID/fd leaves out Vitrine's own descriptors.
+  static func readDirectory(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
+    let number = process.callNumber
+    process.memory.prepareHostWrite(arguments.b, size: arguments.c & 0xffff_ffff)
+    while true {
+      let result = process.host.call(
+        number, arguments.a, process.memory.hostArgument(arguments.b), arguments.c)
+      if result <= 0 || process.descriptors.numbers.isEmpty || !process.listsDescriptors(arguments.a) {
+        return result
+      }
+      let place = GuestAddress(arguments.b)
+      guard let entries = process.memory.bytes(at: place, count: Int(result)) else { return -Errno.EFAULT }
+      // The name follows inode, offset, length and, in the newer layout, the type.
+      let kept = process.withoutHidden(entries, nameOffset: number == 217 ? 19 : 18)
+      if !process.memory.copyOut(kept, to: place) { return -Errno.EFAULT }
+      // Nothing left of this part: the next one.
+      if !kept.isEmpty { return Int64(kept.count) }
+    }
+  }
+
+  /// Whether a descriptor is of the folder /proc/PID/fd or fdinfo.
+  private func listsDescriptors(_ descriptor: UInt64) -> Bool {
+    guard let path = linkTarget("/proc/self/fd/\(int(descriptor))"), path.starts(with: "/proc/".utf8) else {
+      return false
+    }
+    return path.reversed().starts(with: "df/".utf8) || path.reversed().starts(with: "ofnidf/".utf8)
+  }
+
+  /// Directory entries without those named like one of Vitrine's descriptors.
+  private func withoutHidden(_ entries: [UInt8], nameOffset: Int) -> [UInt8] {
+    let hidden = Set(descriptors.numbers.map { Array(String($0).utf8) })
+    var kept: [UInt8] = []
+    var offset = 0
+    while let length = entries.littleEndian(UInt16.self, at: offset + 16), length > 0,
+      offset + Int(length) <= entries.count
+    {
+      let entry = entries[offset..<offset + Int(length)]
+      if !hidden.contains(Array(entry.dropFirst(nameOffset).prefix { $0 != 0 })) { kept += entry }
+      offset += Int(length)
+    }
+    return kept
   }
 
   /// What readlink(2) of /proc/self/exe says: the guest's path, cut to `size`.
