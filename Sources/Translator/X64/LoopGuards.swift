@@ -42,6 +42,14 @@ struct LoopGuards {
     var current = RegisterEffects()
     for index in 0..<min(first, 64) {
       let decoded = instructions[index]
+      if LoopGuards.isPlain(decoded.instruction, decoded.plan) {
+        iteration.noteAccess(decoded.instruction, decoded.plan, current)
+      }
+      current.note(decoded, isCertain: true)
+    }
+    current = RegisterEffects()
+    for index in 0..<min(first, 64) {
+      let decoded = instructions[index]
       if LoopGuards.isPlain(decoded.instruction, decoded.plan),
         let guards = iteration.guards(decoded.instruction, decoded.plan, current)
       {
@@ -98,6 +106,8 @@ struct RegisterEffects {
   private var wild: UInt16 = 1 &<< UInt16(GuestRegister.rsp)
   private var moved: UInt16 = 0
   private var narrowed: UInt16 = 0
+  /// Origins that are addresses, but for constants, in every iteration.
+  private var accessed: UInt16 = 0
   /// Too many or too large steps.
   var isHopeless: Bool { total > LoopGuards.mostStep }
   private var total: Int64 = 0
@@ -149,6 +159,13 @@ struct RegisterEffects {
     total &+= Int64(truncatingIfNeeded: min(size.magnitude, 1 &<< 32)) &* 16
   }
 
+  /// Of a whole iteration: notes what an instruction that every iteration executes accesses.
+  mutating func noteAccess(_ instruction: Instruction, _ plan: RowPlan, _ current: RegisterEffects) {
+    guard !plan.mayNotTouch, instruction.base < 16, instruction.index >= 16 else { return }
+    let origin = current.origins[Int(instruction.base)]
+    if origin < 16 { accessed |= 1 &<< UInt16(origin) }
+  }
+
   /// Of a whole iteration: the registers to be guarded in front of the loop so that the instruction's operand needs no
   /// guard in it; nil when that is not enough. `current`: the iteration up to the instruction.
   func guards(_ instruction: Instruction, _ plan: RowPlan, _ current: RegisterEffects) -> UInt16? {
@@ -161,9 +178,16 @@ struct RegisterEffects {
       if origin == RegisterEffects.unknown { return nil }
       let mask: UInt16 = 1 &<< UInt16(origin)
       let next = origins[Int(origin)]
-      // From iteration to iteration it is the same register, or one below 2^32.
-      if wild & mask != 0 || next != origin && next != RegisterEffects.below32 { return nil }
+      if wild & mask != 0 { return nil }
       registers |= mask
+      // From iteration to iteration it is the same register, or one below 2^32.
+      if next == origin || next == RegisterEffects.below32 { continue }
+      // Or, from the second iteration on, another one that stays the same and is accessed by itself in every iteration.
+      guard instruction.index >= 16 || instruction.base >= 16, next < 16, origins[Int(next)] == next,
+        wild &>> UInt16(next) & 1 == 0, narrowed & (mask | 1 &<< UInt16(next)) == 0,
+        accessed &>> UInt16(next) & 1 != 0
+      else { return nil }
+      registers |= 1 &<< UInt16(next)
     }
     guard instruction.base < 16, instruction.index < 16 else { return registers }
     let base = current.origins[Int(instruction.base)]
