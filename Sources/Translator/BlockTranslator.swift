@@ -118,7 +118,7 @@ struct BlockTranslator {
   }
 
   private mutating func finish(_ head: UInt32, _ firstEntry: Int) -> Int {
-    cache.used = (Int(host) &+ 15) & ~15
+    cache.used = (Int(host) &+ 63) & ~63
     cache.statistics.blocks &+= 1
     cache.statistics.instructions &+= count
     cache.statistics.guestBytes &+= Int(truncatingIfNeeded: next &- start)
