@@ -44,3 +44,33 @@ open class Host {
     }
   }
 }
+
+/// What Vitrine itself asks of the host's files.
+extension Host {
+  /// Runs `body` with the address of `path`, ended by a zero.
+  final func withPath<Result>(_ path: String, _ body: (UInt64) -> Result) -> Result {
+    (Array(path.utf8) + [0]).withUnsafeBytes { body(UInt64(UInt(bitPattern: $0.baseAddress))) }
+  }
+
+  /// Opens a file for reading, close-on-exec; `flags` besides. The descriptor, or -errno.
+  final func openForReading(_ path: String, flags: UInt64 = 0) -> Int64 {
+    let closeOnExec: UInt64 = 0x80000
+    return withPath(path) { call(2, $0, closeOnExec | flags) }
+  }
+
+  /// Writes all of `bytes`; false when the host takes no more.
+  @discardableResult
+  public final func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
+    bytes.withUnsafeBytes { buffer in
+      var done = 0
+      while done < buffer.count {
+        let result = callUninterrupted(
+          1, UInt64(UInt32(bitPattern: descriptor)),
+          UInt64(UInt(bitPattern: buffer.baseAddress)) &+ UInt64(done), UInt64(buffer.count &- done))
+        if result <= 0 { return false }
+        done &+= Int(result)
+      }
+      return true
+    }
+  }
+}

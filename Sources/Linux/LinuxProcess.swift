@@ -72,7 +72,7 @@ public final class LinuxProcess {
   public internal(set) var isForkedChild = false
 
   var calls = SystemCallTable()
-  var signals: SignalState
+  var signals = SignalState()
   var descriptors = PrivateDescriptors()
   var traceSink: TraceSink?
   var reported: Set<UInt64> = []
@@ -119,7 +119,6 @@ public final class LinuxProcess {
     endings = .allocate(capacity: 1)
     endings.initialize(to: 0)
     leader = threads.current
-    signals = SignalState(threads)
     host.threads = threads
     inheritSignals()
     if let descriptor = options.traceDescriptor {
@@ -174,7 +173,7 @@ public final class LinuxProcess {
     if registersReplaced {
       registersReplaced = false
       if call.number == 15 {
-        tracer?.returned(mask: signals.mask, result: Int64(bitPattern: GuestRegisters(cpu)[.rax]))
+        tracer?.returned(mask: thread.mask, result: Int64(bitPattern: GuestRegisters(cpu)[.rax]))
       } else {
         tracer?.leave(call, calls.signature(call.number), arguments, 0, memory)
       }
@@ -195,13 +194,13 @@ public final class LinuxProcess {
       tracer?.interrupted(call, calls.signature(call.number), arguments, memory, restarts: false)
       registers[.rax] = UInt64(bitPattern: -Errno.EINTR)
     }
-    if cpu.pointee.attention != 0 || signals.savedMask != nil { return deliverPendingSignals(cpu) }
+    if cpu.pointee.attention != 0 || thread.savedMask != nil { return deliverPendingSignals(cpu) }
     return .resume
   }
 
   /// Whether an interrupted call begins again after the signal has been dealt with.
   private func restarts(_ call: SystemCall, notStarted: Bool) -> Bool {
-    if signals.savedMask != nil { return nextCaughtSignal() == nil }
+    if thread.savedMask != nil { return nextCaughtSignal() == nil }
     if notStarted { return true }
     guard let signal = nextCaughtSignal() else { return true }
     return call.traits.contains(.restarts)
@@ -234,7 +233,9 @@ public final class LinuxProcess {
 
   /// Writes Vitrine's own words to standard error, unless the guest has made descriptor 2 something else by now.
   public func writeDiagnostic(_ text: String) {
-    if let now = fileBehind(2), let before = standardError, now == before { write(text, to: 2) }
+    if let now = fileBehind(2), let before = standardError, now == before {
+      host.writeAll(Array(text.utf8), to: 2)
+    }
   }
 
   /// The number of the call that is being handled; for handlers that serve several.
@@ -247,14 +248,6 @@ public final class LinuxProcess {
   func fileBehind(_ descriptor: UInt64) -> [UInt64]? {
     withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 18) { status -> [UInt64]? in
       host.call(5, descriptor, address(of: status.baseAddress)) < 0 ? nil : [status[0], status[1]]
-    }
-  }
-
-  private func write(_ text: String, to descriptor: Int32) {
-    let bytes = Array(text.utf8)
-    bytes.withUnsafeBytes {
-      _ = host.callUninterrupted(
-        1, UInt64(UInt32(bitPattern: descriptor)), address(of: $0.baseAddress), UInt64($0.count))
     }
   }
 

@@ -3,6 +3,7 @@
 // When anything is full, everything is forgotten at once, so nothing has to be compacted and memory stays bounded.
 
 import CHost
+import Engine
 
 /// A place where translated code leaves its block.
 struct Site {
@@ -89,7 +90,7 @@ final class CodeCache {
   var entryCount = 0
   private(set) var siteCount = 0
   /// Made when code is invalidated for the first time: most programs never do.
-  private var blocksByPage: [UInt64: [Int32]]?
+  private var blocksByPage: BlocksByPage?
   /// Offset of the code that reports an indirect branch without a block.
   var missStub: UInt32 = 0
   /// Offset of the code that handles a return elsewhere than behind its call: the target in the scratch register, the site of
@@ -262,41 +263,28 @@ final class CodeCache {
   func hasCode(pages: Range<UInt64>) -> Bool {
     if blockCount == 0 { return false }
     listPages()
-    if pages.count > blocksByPage?.count ?? 0 {
-      return blocksByPage?.keys.contains(where: pages.contains) ?? false
-    }
-    return pages.contains { blocksByPage?[$0] != nil }
+    return blocksByPage?.contains(pages) ?? false
   }
 
   /// Kills every block that has bytes in these pages.
   func invalidate(pages: Range<UInt64>) {
     if blockCount == 0 { return }
     listPages()
-    if pages.count <= blocksByPage?.count ?? 0 {
-      for page in pages { invalidate(page: page) }
-    } else {
-      for page in (blocksByPage?.keys.filter(pages.contains) ?? []) { invalidate(page: page) }
-    }
+    for block in blocksByPage?.take(pages) ?? [] { discard(block) }
   }
 
   private func listPages() {
     if blocksByPage != nil { return }
-    blocksByPage = [:]
+    blocksByPage = BlocksByPage()
     for index in 0..<blockCount { addToPages(index) }
   }
 
   private func addToPages(_ index: Int) {
-    let block = blocks[index]
-    let last = block.guest &+ UInt64(max(block.guest_size, 1)) &- 1
-    for page in (block.guest &>> 12)...(last &>> 12) {
-      blocksByPage?[page, default: []].append(Int32(truncatingIfNeeded: index))
-    }
+    blocksByPage?.add(index, from: blocks[index].guest, to: guestEnd(index))
   }
 
-  private func invalidate(page: UInt64) {
-    guard let indices = blocksByPage?.removeValue(forKey: page) else { return }
-    for index in indices where records[Int(index)].isAlive { kill(Int(index)) }
-  }
+  /// One past the last byte of a block's guest code.
+  private func guestEnd(_ index: Int) -> UInt64 { blocks[index].guest &+ UInt64(blocks[index].guest_size) }
 
   private func kill(_ block: Int) {
     records[block].isAlive = false
@@ -330,11 +318,7 @@ final class CodeCache {
   func remove(_ block: Int) {
     discard(block)
     guard block == blockCount &- 1 else { return }
-    let guest = blocks[block].guest
-    for page in (guest &>> 12)...((guest &+ UInt64(max(blocks[block].guest_size, 1)) &- 1) &>> 12)
-    where blocksByPage?[page]?.last == Int32(truncatingIfNeeded: block) {
-      blocksByPage?[page]?.removeLast()
-    }
+    blocksByPage?.removeLast(block, from: blocks[block].guest, to: guestEnd(block))
     table[lastInsertion.place] = lastInsertion.replaced
     (entryCount, siteCount) = (Int(blocks[block].first_entry), Int(records[block].firstSite))
     used = Int(blocks[block].host)
@@ -344,11 +328,10 @@ final class CodeCache {
   /// Kills the blocks that contain an instruction at `guest`.
   func discardBlocks(containing guest: UInt64) {
     listPages()
-    guard let indices = blocksByPage?.removeValue(forKey: guest &>> 12) else { return }
-    for index in indices where records[Int(index)].isAlive {
-      if guest &- blocks[Int(index)].guest < UInt64(blocks[Int(index)].guest_size) { kill(Int(index)) }
+    blocksByPage?.filter(guest &>> 12) { block in
+      if guest &- blocks[block].guest < UInt64(blocks[block].guest_size) { discard(block) }
+      return records[block].isAlive
     }
-    blocksByPage?[guest &>> 12] = indices.filter { records[Int($0)].isAlive }
   }
 
   /// Forgets everything.

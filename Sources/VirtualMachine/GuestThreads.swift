@@ -6,6 +6,7 @@ import CHost
 import Engine
 import GuestMemory
 import Linux
+import LinuxABI
 import Translator
 
 extension UserMachine {
@@ -31,7 +32,7 @@ extension UserMachine {
     _ prepare: (UnsafeMutablePointer<CPUState>) -> Void
   ) -> Int64 {
     guard let engine = idleEngines.popLast() ?? makeEngine(process.memory, isFurther: true) else {
-      return -Errno.again
+      return -Errno.EAGAIN
     }
     let cpu = UserMachine.allocateCPU()
     UnsafeMutableRawPointer(cpu).copyMemory(from: parent, byteCount: CPUState.allocationSize)
@@ -43,7 +44,7 @@ extension UserMachine {
     if result < 0 {
       context.release()
       cpu.deallocate()
-      return -Errno.again
+      return -Errno.EAGAIN
     }
     return result
   }
@@ -72,8 +73,6 @@ extension UserMachine {
       process.waitForRevival()
     }
   }
-
-  private enum Errno { static let again: Int64 = 11 }
 }
 
 /// What a host thread begins with.

@@ -39,7 +39,7 @@ extension ProcessTests {
       #expect(memory.load(UInt64.self, at: context + 40 + 128) == 0x40_0010)
       #expect(memory.load(UInt64.self, at: context + 40 + 152) == 6)
       #expect(memory.load(UInt64.self, at: context + 40 + 160) == 14)
-      #expect(harness.process.signals.mask == 1 << 10)
+      #expect(harness.process.thread.mask == 1 << 10)
       // rt_sigreturn, as the restorer does it.
       harness.registers[.rbx] = 0
       harness.registers[.rsp] = frame + 8
@@ -47,7 +47,7 @@ extension ProcessTests {
       #expect(harness.cpu.pointee.rip == 0x40_0010)
       #expect(harness.registers[.rbx] == 77)
       #expect(harness.registers[.rsp] == stack)
-      #expect(harness.process.signals.mask == 0)
+      #expect(harness.process.thread.mask == 0)
     }
 
     @Test func faultWithoutHandlerKills() throws {
@@ -76,7 +76,7 @@ extension ProcessTests {
       #expect(harness.memory.load(UInt64.self, at: CallHarness.scratch + 64) == 1 << 9)
       #expect(harness.call(14, 1, set, 0, 8) == 10 || harness.cpu.pointee.rip == handler)
       #expect(harness.registers[.rdi] == 10)
-      #expect(harness.process.signals.mask == 1 << 9)
+      #expect(harness.process.thread.mask == 1 << 9)
       // The call's result is in the frame: it was done before the handler began.
       #expect(harness.memory.load(UInt64.self, at: harness.registers[.rdx] + 40 + 104) == 0)
     }

@@ -29,7 +29,7 @@ final class BlockCache {
   private(set) var used = 0
   private(set) var blocks: [Block] = []
   /// Made when code is invalidated for the first time: most programs never do.
-  private var blocksByPage: [UInt64: [Int32]]?
+  private var blocksByPage: BlocksByPage?
 
   /// Counts for `--stats`.
   private(set) var flushes = 0
@@ -95,19 +95,15 @@ final class BlockCache {
   /// Adds the block whose `count` operations were written at the place that `room` gave.
   func add(start: UInt64, end: UInt64, count: Int) -> UnsafePointer<Operation> {
     let head = UnsafePointer(arena + used)
-    let index = Int32(truncatingIfNeeded: blocks.count)
     blocks.append(Block(start: start, end: end, head: used, isAlive: true))
     used &+= count
-    if blocksByPage != nil { addToPages(index) }
+    if blocksByPage != nil { addToPages(blocks.count &- 1) }
     insert(start, head)
     return head
   }
 
-  private func addToPages(_ index: Int32) {
-    let block = blocks[Int(index)]
-    for page in (block.start &>> 12)...(max(block.start, block.end &- 1) &>> 12) {
-      blocksByPage?[page, default: []].append(index)
-    }
+  private func addToPages(_ index: Int) {
+    blocksByPage?.add(index, from: blocks[index].start, to: blocks[index].end)
   }
 
   private func insert(_ rip: UInt64, _ head: UnsafePointer<Operation>) {
@@ -135,38 +131,25 @@ final class BlockCache {
 
   private func listPages() {
     if blocksByPage != nil { return }
-    blocksByPage = [:]
-    for number in 0..<blocks.count { addToPages(Int32(truncatingIfNeeded: number)) }
+    blocksByPage = BlocksByPage()
+    for number in 0..<blocks.count { addToPages(number) }
   }
 
   /// Whether a block has bytes in these pages.
   func hasCode(pages: Range<UInt64>) -> Bool {
     if blocks.isEmpty { return false }
     listPages()
-    if pages.count > blocksByPage?.count ?? 0 {
-      return blocksByPage?.keys.contains(where: pages.contains) ?? false
-    }
-    return pages.contains { blocksByPage?[$0] != nil }
+    return blocksByPage?.contains(pages) ?? false
   }
 
   /// Kills every block that has bytes in these pages.
   func invalidate(pages: Range<UInt64>) {
     if blocks.isEmpty { return }
     listPages()
-    if pages.count <= blocksByPage?.count ?? 0 {
-      for page in pages { invalidate(page: page) }
-    } else {
-      let known = blocksByPage?.keys.filter(pages.contains) ?? []
-      for page in known { invalidate(page: page) }
-    }
-  }
-
-  private func invalidate(page: UInt64) {
-    guard let indices = blocksByPage?.removeValue(forKey: page) else { return }
-    for index in indices where blocks[Int(index)].isAlive {
-      blocks[Int(index)].isAlive = false
+    for number in blocksByPage?.take(pages) ?? [] where blocks[number].isAlive {
+      blocks[number].isAlive = false
       invalidations &+= 1
-      kill(blocks[Int(index)])
+      kill(blocks[number])
     }
   }
 

@@ -84,21 +84,11 @@ extension LinuxProcess {
   /// Puts a read-only descriptor of a memory file with `text` in the place of `descriptor`.
   private func exchange(_ descriptor: UInt64, for text: [UInt8], _ flags: UInt64) -> Int64 {
     let closeOnExec: UInt64 = 0x80000
-    let name = Array("proc".utf8) + [0]
-    let file = name.withUnsafeBytes { host.call(319, address(of: $0.baseAddress), 1) }
+    let file = host.withPath("proc") { host.call(319, $0, 1) }
     if file < 0 { return Int64(descriptor) }
     defer { _ = host.call(3, UInt64(file)) }
-    var written = 0
-    while written < text.count {
-      let result = text.withUnsafeBytes {
-        host.callUninterrupted(
-          1, UInt64(file), address(of: $0.baseAddress) + UInt64(written), UInt64($0.count - written))
-      }
-      if result <= 0 { break }
-      written += Int(result)
-    }
-    let link = Array("/proc/self/fd/\(file)".utf8) + [0]
-    let reader = link.withUnsafeBytes { host.call(2, address(of: $0.baseAddress), closeOnExec) }
+    host.writeAll(text, to: Int32(truncatingIfNeeded: file))
+    let reader = host.openForReading("/proc/self/fd/\(file)")
     if reader < 0 { return Int64(descriptor) }
     _ = host.call(292, UInt64(reader), descriptor, flags & closeOnExec)
     _ = host.call(3, UInt64(reader))
@@ -117,11 +107,8 @@ extension LinuxProcess {
 
   /// Where a symbolic link of the host leads.
   func linkTarget(_ path: String) -> [UInt8]? {
-    let name = Array(path.utf8) + [0]
-    return withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 8) { buffer -> [UInt8]? in
-      let length = name.withUnsafeBytes {
-        host.call(89, address(of: $0.baseAddress), address(of: buffer.baseAddress), 4096)
-      }
+    withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 8) { buffer -> [UInt8]? in
+      let length = host.withPath(path) { host.call(89, $0, address(of: buffer.baseAddress), 4096) }
       return length < 0 ? nil : Array(buffer.prefix(Int(length)))
     }
   }
@@ -142,8 +129,7 @@ extension LinuxProcess {
 
   /// The contents of a file of the host; nil when it cannot be opened.
   func contents(of path: String) -> [UInt8]? {
-    let name = Array(path.utf8) + [0]
-    let file = name.withUnsafeBytes { host.call(2, address(of: $0.baseAddress), 0x80000) }
+    let file = host.openForReading(path)
     if file < 0 { return nil }
     defer { _ = host.call(3, UInt64(file)) }
     return contents(UInt64(file))
@@ -159,11 +145,8 @@ extension LinuxProcess {
   }
 
   private func fileIdentity(_ path: String) -> [UInt64]? {
-    let name = Array(path.utf8) + [0]
-    return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 18) { status -> [UInt64]? in
-      let result = name.withUnsafeBytes {
-        host.call(4, address(of: $0.baseAddress), address(of: status.baseAddress))
-      }
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 18) { status -> [UInt64]? in
+      let result = host.withPath(path) { host.call(4, $0, address(of: status.baseAddress)) }
       return result < 0 ? nil : [status[0], status[1]]
     }
   }

@@ -125,7 +125,7 @@ extension LinuxProcess {
       if handler == KernelSignalAction.ignoreHandler { ignored |= 1 << UInt64(signal - 1) }
       if handler > KernelSignalAction.ignoreHandler { caught |= 1 << UInt64(signal - 1) }
     }
-    figures.signals = (vt_signal_waiting() & signals.mask, signals.mask, ignored, caught)
+    figures.signals = (vt_signal_waiting() & thread.mask, thread.mask, ignored, caught)
     return figures
   }
 

@@ -84,8 +84,7 @@ extension LinuxProcess {
   }
 
   private func sendWrittenPages(to pipe: Int32, _ owner: (stack: UInt64, thread: UInt64)?) {
-    let path = Array("/proc/self/pagemap".utf8) + [0]
-    let map = path.withUnsafeBytes { host.call(2, address(of: $0.baseAddress), 0x80000) }
+    let map = host.openForReading("/proc/self/pagemap")
     if map < 0 { return }
     defer { _ = host.call(3, UInt64(bitPattern: map)) }
     for region in memory.regions()
@@ -125,16 +124,6 @@ extension LinuxProcess {
   private func sendPage(at page: UInt64, to pipe: Int32) -> Bool {
     guard let content = memory.bytes(at: GuestAddress(page), count: Int(Page.size)) else { return true }
     let record = withUnsafeBytes(of: page.littleEndian) { Array($0) } + content
-    var sent = 0
-    while sent < record.count {
-      let result = record.withUnsafeBytes {
-        host.callUninterrupted(
-          1, UInt64(UInt32(bitPattern: pipe)), address(of: $0.baseAddress) + UInt64(sent),
-          UInt64($0.count - sent))
-      }
-      if result <= 0 { return false }
-      sent += Int(result)
-    }
-    return true
+    return host.writeAll(record, to: pipe)
   }
 }

@@ -23,7 +23,7 @@ enum CloneFlags {
   static let clearHandlers: UInt64 = 1 << 32
   static let intoGroup: UInt64 = 1 << 33
   /// New namespaces, CLONE_PARENT, CLONE_FS, CLONE_FILES, CLONE_SYSVSEM, CLONE_IO: the host takes them as they are.
-  static let forwarded: UInt64 = 0x7e02_0000 | 0x8000 | 0x200 | 0x400 | 0x4_0000 | 0x8000_0000
+  static let forwarded: UInt64 = 0x7e02_0000 | parent | sharedFiles | sharedSystem
   /// CLONE_FS, CLONE_FILES; CLONE_SYSVSEM, CLONE_IO.
   static let sharedFiles: UInt64 = 0x600
   static let sharedSystem: UInt64 = 0x8004_0000

@@ -1,5 +1,5 @@
 // What of a process's state belongs to one of its threads, and which thread is being served. Handlers name the state through
-// the process (`process.cpu`, `process.signals.mask`): that is the current thread's. The address space's lock decides who is
+// the process (`process.cpu`, `process.thread.mask`): that is the current thread's. The address space's lock decides who is
 // current; whoever gives it up and takes it again makes himself current again (`ThreadSwitch.wait`).
 import CHost
 import GuestMemory

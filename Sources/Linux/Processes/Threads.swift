@@ -34,7 +34,7 @@ extension LinuxProcess {
     }
     joinEnded()
     let new = GuestThread()
-    new.mask = signals.mask
+    new.mask = thread.mask
     new.savedMask = nil
     new.tracer = tracer.map { Tracer($0) }
     if request.has(CloneFlags.childClearThread) { new.clearChildThread = request.childThread }

@@ -36,12 +36,12 @@ extension LinuxProcess {
     let region = fault.kind == .pageFault ? memory.query(fault.address) : nil
     let isPresent = region.map { !$0.permissions.isEmpty } ?? false
     let cause = FaultSignal(fault, mapped: region != nil, present: isPresent, rip: cpu.pointee.rip)
-    signals.lastFault = cause
-    if cause.trapNumber == 14 { signals.lastPageFault = cause.address }
+    thread.lastFault = cause
+    if cause.trapNumber == 14 { thread.lastPageFault = cause.address }
     let information = SignalInformation(signal: cause.signal, code: cause.code, address: cause.address)
     tracer?.signal(information.words)
     let action = self.action(cause.signal)
-    let blocked = signals.mask >> UInt64(cause.signal - 1) & 1 != 0
+    let blocked = thread.mask >> UInt64(cause.signal - 1) & 1 != 0
     if blocked || action.handler <= KernelSignalAction.ignoreHandler {
       return killed(cause.signal, fault)
     }
@@ -55,7 +55,7 @@ extension LinuxProcess {
     if thread.mustEnd { return endForOthers() }
     while true {
       var information = SignalInformation()
-      let signal = information.words.withUnsafeMutableBytes { vt_signal_take(signals.mask, $0.baseAddress) }
+      let signal = information.words.withUnsafeMutableBytes { vt_signal_take(thread.mask, $0.baseAddress) }
       if signal == 0 { break }
       let action = signals.actions[Int(signal)]
       tracer?.signal(information.words)
@@ -66,8 +66,8 @@ extension LinuxProcess {
       }
       if !pushFrame(cpu, signal, action, information) { return killed(Signal.segmentation, nil) }
     }
-    if let saved = signals.savedMask {
-      signals.savedMask = nil
+    if let saved = thread.savedMask {
+      thread.savedMask = nil
       setMask(saved)
     } else {
       updateAttention()
@@ -107,9 +107,9 @@ extension LinuxProcess {
     var top = registers[.rsp] &- 128
     let onStack = isOnSignalStack(registers[.rsp])
     if action.flags & SignalActionFlags.onStack != 0, !onStack,
-      signals.stack.flags & SignalStack.disabled == 0
+      thread.stack.flags & SignalStack.disabled == 0
     {
-      top = signals.stack.address &+ signals.stack.size
+      top = thread.stack.address &+ thread.stack.size
     }
     guard let state = pushExtendedState(cpu, &top) else { return false }
     let frame = ((top &- UInt64(SignalFrame.size)) & ~15) &- 8
@@ -141,14 +141,14 @@ extension LinuxProcess {
     registers.cpu.pointee.rip = action.handler
     // TF, DF, RF and AC of the interrupted code do not reach the handler.
     registers.flags = registers.flags & ~0x50500
-    var mask = (signals.mask | action.mask)
+    var mask = (thread.mask | action.mask)
     if action.flags & SignalActionFlags.noDefer == 0 { mask |= 1 << UInt64(signal - 1) }
-    signals.savedMask = nil
+    thread.savedMask = nil
     if action.flags & SignalActionFlags.resetHandler != 0 {
       signals.actions[Int(signal)].handler = KernelSignalAction.defaultHandler
       mirrorAction(signal)
     }
-    if signals.stack.flags & SignalStack.autoDisarm != 0 { signals.stack = SignalStack() }
+    if thread.stack.flags & SignalStack.autoDisarm != 0 { thread.stack = SignalStack() }
     setMask(mask)
   }
 
@@ -160,9 +160,9 @@ extension LinuxProcess {
       context.storeBytes(of: value, toByteOffset: offset, as: UInt64.self)
     }
     put((state != 0 ? SignalFrame.flagExtended : 0) | SignalFrame.flagStackSegment, 0)
-    put(signals.stack.address, SignalFrame.contextStack - 8)
+    put(thread.stack.address, SignalFrame.contextStack - 8)
     put(UInt64(stackFlags(registers[.rsp])), SignalFrame.contextStack)
-    put(signals.stack.size, SignalFrame.contextStack + 8)
+    put(thread.stack.size, SignalFrame.contextStack + 8)
     for (index, register) in LinuxProcess.contextOrder.enumerated() {
       put(registers[register], SignalFrame.registers - 8 + index * 8)
     }
@@ -170,12 +170,12 @@ extension LinuxProcess {
     put(registers.flags, SignalFrame.flags - 8)
     put(0x002b_0000_0000_0033, SignalFrame.segments - 8)
     // As the kernel: every frame tells of the thread's last fault.
-    put(signals.lastFault?.errorCode ?? 0, SignalFrame.errorCode - 8)
-    put(signals.lastFault?.trapNumber ?? 0, SignalFrame.trapNumber - 8)
-    put(signals.savedMask ?? signals.mask, SignalFrame.oldMask - 8)
-    put(signals.lastPageFault, SignalFrame.faultAddress - 8)
+    put(thread.lastFault?.errorCode ?? 0, SignalFrame.errorCode - 8)
+    put(thread.lastFault?.trapNumber ?? 0, SignalFrame.trapNumber - 8)
+    put(thread.savedMask ?? thread.mask, SignalFrame.oldMask - 8)
+    put(thread.lastPageFault, SignalFrame.faultAddress - 8)
     put(state, SignalFrame.extendedState - 8)
-    put(signals.savedMask ?? signals.mask, SignalFrame.mask - 8)
+    put(thread.savedMask ?? thread.mask, SignalFrame.mask - 8)
   }
 
   /// Order of the general registers in the kernel's sigcontext.
@@ -209,13 +209,13 @@ extension LinuxProcess {
   // MARK: The alternate stack
 
   func isOnSignalStack(_ pointer: UInt64) -> Bool {
-    if signals.stack.flags & SignalStack.autoDisarm != 0 { return false }
-    return pointer > signals.stack.address && pointer &- signals.stack.address <= signals.stack.size
+    if thread.stack.flags & SignalStack.autoDisarm != 0 { return false }
+    return pointer > thread.stack.address && pointer &- thread.stack.address <= thread.stack.size
   }
 
   /// `ss_flags` as sigaltstack(2) reports them.
   func stackFlags(_ pointer: UInt64) -> UInt32 {
-    if signals.stack.size == 0 { return SignalStack.disabled }
-    return isOnSignalStack(pointer) ? SignalStack.onStack : signals.stack.flags & SignalStack.autoDisarm
+    if thread.stack.size == 0 { return SignalStack.disabled }
+    return isOnSignalStack(pointer) ? SignalStack.onStack : thread.stack.flags & SignalStack.autoDisarm
   }
 }

@@ -4,37 +4,12 @@
 import CHost
 import LinuxABI
 
-/// The signal part of a process. Bit n-1 of a mask stands for signal n.
+/// The signal part of a process; masks and stacks are its threads' (GuestThread.swift). Bit n-1 of a mask stands for signal n.
 struct SignalState {
   /// By signal number; index 0 is unused.
   var actions = [KernelSignalAction](repeating: KernelSignalAction(), count: 65)
   /// Signals whose action the guest has neither set nor asked for: it is what Vitrine inherited.
   var inherited: UInt64 = ~0
-  private let threads: ThreadSwitch
-
-  init(_ threads: ThreadSwitch) { self.threads = threads }
-
-  // What belongs to the current thread (GuestThread.swift).
-  var mask: UInt64 {
-    get { threads.current.mask }
-    nonmutating set { threads.current.mask = newValue }
-  }
-  var savedMask: UInt64? {
-    get { threads.current.savedMask }
-    nonmutating set { threads.current.savedMask = newValue }
-  }
-  var stack: SignalStack {
-    get { threads.current.stack }
-    nonmutating set { threads.current.stack = newValue }
-  }
-  var lastFault: FaultSignal? {
-    get { threads.current.lastFault }
-    nonmutating set { threads.current.lastFault = newValue }
-  }
-  var lastPageFault: UInt64 {
-    get { threads.current.lastPageFault }
-    nonmutating set { threads.current.lastPageFault = newValue }
-  }
 
   /// SIGKILL and SIGSTOP.
   static let unblockable: UInt64 = 1 << 8 | 1 << 18
@@ -48,7 +23,7 @@ extension LinuxProcess {
     withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 1) { mask in
       mask[0] = 0
       _ = host.call(14, 0, 0, address(of: mask.baseAddress), 8)
-      signals.mask = mask[0] & ~SignalState.unblockable
+      thread.mask = mask[0] & ~SignalState.unblockable
     }
   }
 
@@ -66,14 +41,14 @@ extension LinuxProcess {
 
   /// Sets the guest's mask and mirrors it.
   func setMask(_ mask: UInt64) {
-    signals.mask = mask & ~SignalState.unblockable
+    thread.mask = mask & ~SignalState.unblockable
     withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 1) { place in
-      place[0] = signals.mask & ~SignalState.synchronous
+      place[0] = thread.mask & ~SignalState.synchronous
       _ = host.call(14, 2, address(of: place.baseAddress), 0, 8)
     }
     // What has arrived for the process, but is blocked now, another thread may take.
-    if memory.isThreaded, vt_signal_waiting() & signals.mask & ~SignalState.synchronous != 0 {
-      vt_signal_pass_on(signals.mask & ~SignalState.synchronous)
+    if memory.isThreaded, vt_signal_waiting() & thread.mask & ~SignalState.synchronous != 0 {
+      vt_signal_pass_on(thread.mask & ~SignalState.synchronous)
     }
     updateAttention()
   }
@@ -82,12 +57,12 @@ extension LinuxProcess {
   func updateAttention() {
     guard let cpu else { return }
     cpu.pointee.attention = thread.mustEnd ? 1 : 0
-    if vt_signal_waiting() & ~signals.mask != 0 { cpu.pointee.attention = 1 }
+    if vt_signal_waiting() & ~thread.mask != 0 { cpu.pointee.attention = 1 }
   }
 
   /// The signal that `deliverPendingSignals` will bring to a handler first, if any.
   func nextCaughtSignal() -> Int32? {
-    let ready = vt_signal_waiting() & ~signals.mask
+    let ready = vt_signal_waiting() & ~thread.mask
     for signal in 1...64 where ready >> UInt64(signal - 1) & 1 != 0 && signals.actions[signal].handler > 1 {
       return Int32(signal)
     }
@@ -112,8 +87,8 @@ extension LinuxProcess {
       signals.actions[signal] = KernelSignalAction()
       mirrorAction(Int32(signal))
     }
-    if !keepsStack { signals.stack = SignalStack() }
-    signals.savedMask = nil
+    if !keepsStack { thread.stack = SignalStack() }
+    thread.savedMask = nil
   }
 
   /// True when nothing but the default action awaits `signal`, and that ends the process.

@@ -1,5 +1,5 @@
 // Waiting for several things: poll, select, epoll, and descriptors that deliver events. Calls that replace the signal
-// mask while they wait keep the old one in `signals.savedMask` until the signal has been delivered.
+// mask while they wait keep the old one in `thread.savedMask` until the signal has been delivered.
 import CHost
 import GuestMemory
 import LinuxABI
@@ -36,9 +36,9 @@ extension LinuxProcess {
     if pointer == 0 { return nil }
     if size != 8 { return -Errno.EINVAL }
     guard let mask = memory.load(UInt64.self, at: pointer) else { return -Errno.EFAULT }
-    signals.savedMask = signals.mask
+    thread.savedMask = thread.mask
     // The host's mask stays the guest's old one until the waiting call sets the new one in the same step.
-    signals.mask = mask & ~SignalState.unblockable
+    thread.mask = mask & ~SignalState.unblockable
     updateAttention()
     return nil
   }
@@ -48,14 +48,14 @@ extension LinuxProcess {
     if let failure = replaceMask(pointer, size: size) { return failure }
     guard pointer != 0 else { return body(0) }
     let result = withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 1) { place -> Int64 in
-      place[0] = signals.mask & ~SignalState.synchronous
+      place[0] = thread.mask & ~SignalState.synchronous
       return body(address(of: place.baseAddress))
     }
     updateAttention()
     let interrupted = result == -Errno.EINTR || result == Int64(VT_NOT_STARTED)
-    if !interrupted, cpu?.pointee.attention == 0, let saved = signals.savedMask {
-      signals.savedMask = nil
-      signals.mask = saved
+    if !interrupted, cpu?.pointee.attention == 0, let saved = thread.savedMask {
+      thread.savedMask = nil
+      thread.mask = saved
       updateAttention()
     }
     return result

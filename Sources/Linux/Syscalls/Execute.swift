@@ -202,8 +202,8 @@ extension LinuxProcess {
 
   /// The process's open descriptors, from /proc/self/fd; the first 1024 numbers when that cannot be read.
   private func openDescriptors() -> [Int32] {
-    let path = Array("/proc/self/fd".utf8) + [0]
-    let directory = path.withUnsafeBytes { host.call(2, address(of: $0.baseAddress), 0x90000) }
+    let onlyDirectory: UInt64 = 0x10000
+    let directory = host.openForReading("/proc/self/fd", flags: onlyDirectory)
     if directory < 0 { return Array(0..<1024) }
     defer { _ = host.call(3, UInt64(bitPattern: directory)) }
     var result: [Int32] = []

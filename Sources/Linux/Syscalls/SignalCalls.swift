@@ -60,7 +60,7 @@ extension LinuxProcess {
 
   static func signalMask(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     if arguments.d != 8 { return -Errno.EINVAL }
-    let old = process.signals.mask
+    let old = process.thread.mask
     if arguments.b != 0 {
       guard let set = process.memory.load(UInt64.self, at: arguments.b) else { return -Errno.EFAULT }
       switch int(arguments.a) {
@@ -81,7 +81,7 @@ extension LinuxProcess {
       _ = process.host.call(127, process.address(of: place.baseAddress), 8)
       return place[0]
     }
-    let all = (pending | vt_signal_waiting()) & process.signals.mask
+    let all = (pending | vt_signal_waiting()) & process.thread.mask
     let bytes = withUnsafeBytes(of: all) { Array($0.prefix(Int(arguments.b))) }
     return process.memory.copyOut(bytes, to: GuestAddress(arguments.a)) ? 0 : -Errno.EFAULT
   }
@@ -89,11 +89,11 @@ extension LinuxProcess {
   static func signalSuspend(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     if arguments.b != 8 { return -Errno.EINVAL }
     guard let mask = process.memory.load(UInt64.self, at: arguments.a) else { return -Errno.EFAULT }
-    process.signals.savedMask = process.signals.mask
-    process.signals.mask = mask & ~SignalState.unblockable
+    process.thread.savedMask = process.thread.mask
+    process.thread.mask = mask & ~SignalState.unblockable
     process.updateAttention()
     return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 1) { place -> Int64 in
-      place[0] = process.signals.mask & ~SignalState.synchronous
+      place[0] = process.thread.mask & ~SignalState.synchronous
       return process.host.callWaiting(130, process.address(of: place.baseAddress), 8)
     }
   }
@@ -121,7 +121,7 @@ extension LinuxProcess {
   static func signalStack(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     guard let cpu = process.cpu else { return -Errno.EFAULT }
     let pointer = GuestRegisters(cpu)[.rsp]
-    var old = process.signals.stack
+    var old = process.thread.stack
     old.flags = process.stackFlags(pointer)
     if arguments.a != 0 {
       guard let new = process.memory.load(SignalStack.self, at: arguments.a) else { return -Errno.EFAULT }
@@ -134,19 +134,19 @@ extension LinuxProcess {
 
   /// sigaltstack(2)'s rules; `pointer` is the stack pointer in use.
   func setSignalStack(_ new: SignalStack, pointer: UInt64) -> Int64 {
-    if isOnSignalStack(pointer) { return new == signals.stack ? 0 : -Errno.EPERM }
+    if isOnSignalStack(pointer) { return new == thread.stack ? 0 : -Errno.EPERM }
     // Nothing changes: nothing is checked.
-    let present = signals.stack.size == 0 ? 0 : signals.stack.flags
-    if new.address == signals.stack.address, new.size == signals.stack.size, new.flags == present { return 0 }
+    let present = thread.stack.size == 0 ? 0 : thread.stack.flags
+    if new.address == thread.stack.address, new.size == thread.stack.size, new.flags == present { return 0 }
     let mode = new.flags & ~SignalStack.autoDisarm
     if mode & ~(SignalStack.onStack | SignalStack.disabled) != 0 || mode == 3 { return -Errno.EINVAL }
     if mode == SignalStack.disabled {
-      signals.stack = SignalStack()
+      thread.stack = SignalStack()
       return 0
     }
     if new.size < SignalStack.minimumSize { return -Errno.ENOMEM }
-    signals.stack = new
-    signals.stack.flags = new.flags & SignalStack.autoDisarm
+    thread.stack = new
+    thread.stack.flags = new.flags & SignalStack.autoDisarm
     return 0
   }
 
@@ -185,7 +185,7 @@ extension LinuxProcess {
     let bit: UInt64 = 1 << UInt64(signal - 1)
     if signal == Signal.kill { return nil }
     let handled = action(signal).handler > KernelSignalAction.ignoreHandler
-    let blocked = signals.mask & bit != 0
+    let blocked = thread.mask & bit != 0
     if SignalState.synchronous & bit != 0 {
       return ignores(signal) && !blocked ? 0 : raise(signal, code: code)
     }

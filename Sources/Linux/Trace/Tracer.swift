@@ -30,20 +30,7 @@ final class TraceSink {
       if !begins { whole += "<... \(tracer.name) resumed>" }
     }
     open = ends ? nil : tracer
-    send(Array((whole + text).utf8))
-  }
-
-  private func send(_ bytes: [UInt8]) {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let sent = rest.withUnsafeBytes {
-        host.callUninterrupted(
-          1, UInt64(UInt32(bitPattern: descriptor)), UInt64(UInt(bitPattern: $0.baseAddress)),
-          UInt64($0.count))
-      }
-      if sent <= 0 { return }
-      rest = rest.dropFirst(Int(sent))
-    }
+    host.writeAll(Array((whole + text).utf8), to: descriptor)
   }
 }
 

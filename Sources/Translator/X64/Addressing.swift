@@ -192,15 +192,13 @@ extension BlockTranslator {
       if instruction.base == Instruction.none { return host }
       if isBaseFine {
         host.base = holding(instruction.base, loadedInto: register)
+      } else if let (place, offset) = remembered(.base(instruction.base), for: register) {
+        host.base = place
+        host.displacement &+= offset
       } else {
-        if let (place, offset) = remembered(.base(instruction.base), for: register) {
-          host.base = place
-          host.displacement &+= offset
-        } else {
-          applyGuard(holding(instruction.base, loadedInto: register), into: register)
-          note(.base(instruction.base), in: register)
-          host.base = register
-        }
+        applyGuard(holding(instruction.base, loadedInto: register), into: register)
+        note(.base(instruction.base), in: register)
+        host.base = register
       }
       return host
     }
@@ -213,7 +211,7 @@ extension BlockTranslator {
   }
 
   /// The host register of a guest register that is known to be below 2^32; nil for others. Not of those that would have to be
-  /// loaded: the proof over emitted code (Docs/translator-guard.md) does not follow values through the CPU state.
+  /// loaded: a processor may load from the CPU state ahead of the store that made the register narrow.
   private func narrowHost(_ number: UInt8) -> UInt8? {
     guard narrow &>> UInt16(number & 15) & 1 != 0 else { return nil }
     let host = HostRegister.holding(number & 15)

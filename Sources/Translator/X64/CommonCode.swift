@@ -22,7 +22,7 @@ enum CommonCode {
     assembler.narrow(0x89, HostRegister.secondScratch, .memory(.state(StateOffset.indirectSite)))
     assembler.move(HostRegister.secondScratch, HostRegister.scratch)
     writeIndirectJump(&assembler, cache)
-    cache.used = (assembler.cursor - cache.writable &+ 63) & ~63
+    cache.used = assembler.cursor - cache.writable
     cache.keepCommonCode()
     return bottom
   }
@@ -50,7 +50,7 @@ enum CommonCode {
       cache.patch(UInt32(truncatingIfNeeded: assembler.jump() - cache.writable), to: cache.blocks[block].host)
       let end = assembler.cursor - cache.writable
       cache.tell(.indirectEntry, guest: cache.blocks[block].guest, guestSize: 0, cache.used, end)
-      cache.used = (assembler.cursor - cache.writable &+ 15) & ~15
+      cache.used = end
     }
     return cache.executable &+ UInt64(cache.records[block].indirectEntry)
   }

@@ -12,6 +12,13 @@ struct EncodedFields {
   var opcode: UInt8
 }
 
+extension Instruction {
+  /// Opcode bytes in front of ModRM, for encodings without VEX and EVEX; 0 for others.
+  var legacyOpcodeSize: UInt8 {
+    modRMOffset != 0 && prefixes.isDisjoint(with: [.vex, .evex]) ? modRMOffset &- opcodeOffset : 0
+  }
+}
+
 extension BlockTranslator {
   /// Copies `instruction`; what cannot be copied is left to the interpreter.
   mutating func copy(_ instruction: Instruction, _ plan: RowPlan, _ bytes: UnsafePointer<UInt8>) {
@@ -53,11 +60,8 @@ extension BlockTranslator {
 
   /// A bit string's register operand moves the address far away.
   private static func isBitString(_ instruction: Instruction, _ plan: RowPlan) -> Bool {
-    guard instruction.hasMemoryOperand, plan.isGeneral(.reg),
-      instruction.prefixes.isDisjoint(with: [.vex, .evex]),
-      instruction.modRMOffset == instruction.opcodeOffset &+ 2
-    else { return false }
-    return instruction.opcode & 0xe7 == 0xa3
+    instruction.hasMemoryOperand && plan.isGeneral(.reg) && instruction.legacyOpcodeSize == 2
+      && instruction.opcode & 0xe7 == 0xa3
   }
 
   // MARK: Registers that live in the CPU state
@@ -138,8 +142,7 @@ extension BlockTranslator {
   /// Whether the instruction uses what register `number` held before: by reading it through any field, or by writing only a
   /// part of it.
   private static func needsOldValue(_ instruction: Instruction, _ plan: RowPlan, _ number: UInt8) -> Bool {
-    // XOR and SUB of a register with itself; BSF and BSR leave theirs when the source is zero.
-    if instruction.operandSize == 16 || isBitScan(instruction) { return true }
+    if instruction.operandSize == 16 || RegisterEffects.isBitScan(instruction) { return true }
     if isZeroing(instruction) { return false }
     func uses(_ field: RowPlan.Field, _ encoded: UInt8) -> Bool {
       plan.isGeneral(field) && encoded & 15 == number && (plan.reads(field) || plan.isByte(field))
@@ -148,11 +151,7 @@ extension BlockTranslator {
       || uses(.vvvv, instruction.vvvv) || uses(.opcode, instruction.opcodeRegister)
   }
 
-  private static func isBitScan(_ instruction: Instruction) -> Bool {
-    instruction.modRMOffset == instruction.opcodeOffset &+ 2 && instruction.opcode & 0xfe == 0xbc
-      && instruction.prefixes.isDisjoint(with: [.vex, .evex])
-  }
-
+  /// XOR and SUB of a register with itself.
   private static func isZeroing(_ instruction: Instruction) -> Bool {
     (instruction.opcode & 0xfd == 0x31 || instruction.opcode & 0xfd == 0x29) && isOneByte(instruction)
       && instruction.rm == instruction.reg
@@ -160,8 +159,7 @@ extension BlockTranslator {
 
   /// One opcode byte, and ModRM names a register.
   private static func isOneByte(_ instruction: Instruction) -> Bool {
-    !instruction.hasMemoryOperand && instruction.modRMOffset == instruction.opcodeOffset &+ 1
-      && instruction.prefixes.isDisjoint(with: [.vex, .evex])
+    !instruction.hasMemoryOperand && instruction.legacyOpcodeSize == 1
   }
 
   /// MOV between registers of which one is in the CPU state: one load, or one store. False: nothing was done.
@@ -225,18 +223,9 @@ extension BlockTranslator {
   }
 
   mutating func wrote(_ number: UInt8, _ instruction: Instruction, _ plan: RowPlan) {
-    noteWrite(number, by: RegisterEffects.constantStep(instruction, plan))
-    guard number == GuestRegister.rsp else { return }
-    // ADD and SUB of a small constant (83, 81 /0 and /5).
-    let isSum = instruction.opcode == 0x83 || instruction.opcode == 0x81
-    let isSmall = isSum && (instruction.modRM & 0x38 == 0 || instruction.modRM & 0x38 == 0x28)
-    if isSmall && instruction.operandSize == 64 && !plan.isByte(.rm)
-      && instruction.immediate.magnitude <= 1 &<< 20
-    {
-      stackMoved()
-    } else {
-      guardStack()
-    }
+    let step = RegisterEffects.constantStep(instruction, plan)
+    noteWrite(number, by: step)
+    if number == GuestRegister.rsp { wroteStackPointer(by: step) }
   }
 
   /// Guest register `number` was written: `step` was added to it, or nil: anything.
@@ -279,14 +268,14 @@ extension BlockTranslator {
     if home == HostRegister.inState {
       assembler.storeState(destination, StateOffset.general(instruction.reg & 15))
     }
-    noteWrite(instruction.reg & 15, by: RegisterEffects.constantStep(instruction, plan))
+    let step = RegisterEffects.constantStep(instruction, plan)
+    noteWrite(instruction.reg & 15, by: step)
     if home == HostRegister.inState {
       assembler.held = HeldRegister(number: instruction.reg & 15, isNarrow: isNarrow)
     }
     guard instruction.reg & 15 == GuestRegister.rsp else { return }
     stackDelta = 0
-    let isSmall = instruction.base == GuestRegister.rsp && instruction.index == Instruction.none && !isNarrow
-    if isSmall && instruction.displacement.magnitude <= 1 &<< 20 { stackMoved() } else { guardStack() }
+    wroteStackPointer(by: step)
   }
 
   // MARK: Encoding

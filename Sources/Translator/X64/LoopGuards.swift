@@ -36,18 +36,16 @@ struct LoopGuards {
     isLoop = true
     covered = last &+ 1
     var iteration = RegisterEffects()
-    for index in 0...last { iteration.note(instructions[index], isCertain: index < first) }
-    if iteration.isHopeless { return }
     // What comes before the first backward branch is executed in every iteration.
-    var current = RegisterEffects()
-    for index in 0..<min(first, 64) {
+    for index in 0...last {
       let decoded = instructions[index]
-      if LoopGuards.isPlain(decoded.instruction, decoded.plan) {
-        iteration.noteAccess(decoded.instruction, decoded.plan, current)
+      if index < first, LoopGuards.isPlain(decoded.instruction, decoded.plan) {
+        iteration.noteAccess(decoded.instruction, decoded.plan)
       }
-      current.note(decoded, isCertain: true)
+      iteration.note(decoded, isCertain: index < first)
     }
-    current = RegisterEffects()
+    if iteration.isHopeless { return }
+    var current = RegisterEffects()
     for index in 0..<min(first, 64) {
       let decoded = instructions[index]
       if LoopGuards.isPlain(decoded.instruction, decoded.plan),
@@ -159,10 +157,10 @@ struct RegisterEffects {
     total &+= Int64(truncatingIfNeeded: min(size.magnitude, 1 &<< 32)) &* 16
   }
 
-  /// Of a whole iteration: notes what an instruction that every iteration executes accesses.
-  mutating func noteAccess(_ instruction: Instruction, _ plan: RowPlan, _ current: RegisterEffects) {
+  /// Notes what the next instruction accesses, which every iteration executes.
+  mutating func noteAccess(_ instruction: Instruction, _ plan: RowPlan) {
     guard !plan.mayNotTouch, instruction.base < 16, instruction.index >= 16 else { return }
-    let origin = current.origins[Int(instruction.base)]
+    let origin = origins[Int(instruction.base)]
     if origin < 16 { accessed |= 1 &<< UInt16(origin) }
   }
 
@@ -214,9 +212,7 @@ struct RegisterEffects {
       return isStep && instruction.addressSize == 64 ? instruction.displacement : nil
     }
     let operation = instruction.modRM &>> 3 & 7
-    guard instruction.prefixes.isDisjoint(with: [.vex, .evex]),
-      instruction.modRMOffset == instruction.opcodeOffset &+ 1
-    else { return nil }
+    guard instruction.legacyOpcodeSize == 1 else { return nil }
     switch instruction.opcode {
     case 0x81, 0x83:
       return operation == 0 ? instruction.immediate : operation == 5 ? 0 &- instruction.immediate : nil
@@ -227,18 +223,14 @@ struct RegisterEffects {
 
   /// MOV and LEA of another register, 64 bits, plus a constant.
   private static func copy(_ instruction: Instruction, _ plan: RowPlan) -> (source: UInt8, size: Int64)? {
-    guard instruction.operandSize == 64, instruction.prefixes.isDisjoint(with: [.vex, .evex]) else {
-      return nil
-    }
+    guard instruction.operandSize == 64 else { return nil }
     if plan.template == .effectiveAddress {
       guard instruction.base < 16, instruction.index == Instruction.none, instruction.addressSize == 64 else {
         return nil
       }
       return (instruction.base, instruction.displacement)
     }
-    guard !instruction.hasMemoryOperand, instruction.modRMOffset == instruction.opcodeOffset &+ 1 else {
-      return nil
-    }
+    guard !instruction.hasMemoryOperand, instruction.legacyOpcodeSize == 1 else { return nil }
     switch instruction.opcode {
     case 0x89: return (instruction.reg & 15, 0)
     case 0x8b: return (instruction.rm & 15, 0)
@@ -268,6 +260,11 @@ struct RegisterEffects {
     return fields.contains { plan.isByte($0) && plan.writes($0) }
   }
 
+  /// BSF and BSR: they leave their destination as it was when the source is zero.
+  static func isBitScan(_ instruction: Instruction) -> Bool {
+    instruction.legacyOpcodeSize == 2 && instruction.opcode & 0xfe == 0xbc
+  }
+
   /// Registers that are below 2^32 behind the instruction, and those that may be anything.
   static func narrowness(_ instruction: Instruction, _ plan: RowPlan) -> (narrow: UInt16, other: UInt16) {
     var other: UInt16 = plan.hasImplicitWrites ? 5 : 0
@@ -275,11 +272,9 @@ struct RegisterEffects {
     let mask = written(instruction, plan)
     if plan.hasImplicitWrites { return (0, other | mask) }
     if mask == 0 || isPartial(plan) || instruction.operandSize == 16 { return (0, other) }
-    let isLegacy = instruction.prefixes.isDisjoint(with: [.vex, .evex])
-    let isTwoBytes = isLegacy && instruction.modRMOffset == instruction.opcodeOffset &+ 2
-    // BSF and BSR of zero leave their destination as it was.
-    if isTwoBytes, instruction.opcode & 0xfe == 0xbc { return (0, other | mask) }
-    if isTwoBytes, instruction.opcode & 0xfe == 0xb6 { return (mask, other) }
+    if isBitScan(instruction) { return (0, other | mask) }
+    // MOVZX
+    if instruction.legacyOpcodeSize == 2, instruction.opcode & 0xfe == 0xb6 { return (mask, other) }
     return instruction.operandSize == 32 ? (mask & ~other, other) : (0, other | mask)
   }
 }

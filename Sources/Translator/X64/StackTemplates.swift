@@ -13,8 +13,10 @@ import CHost
 import X86
 
 extension BlockTranslator {
-  /// RSP moved by a small constant.
-  mutating func stackMoved() { isStackUnproven = true }
+  /// RSP was written: `step` was added to it, or nil: anything.
+  mutating func wroteStackPointer(by step: Int64?) {
+    if let step, step.magnitude <= 1 &<< 20 { isStackUnproven = true } else { guardStack() }
+  }
 
   /// RSP is not what its host register holds: whether the instruction uses it otherwise than as a plain base or by PUSH and
   /// POP.

@@ -37,19 +37,7 @@ struct OutputFile {
     descriptor = process.hide(Int32(truncatingIfNeeded: result))
   }
 
-  func write(_ bytes: [UInt8]) {
-    bytes.withUnsafeBytes { buffer in
-      var done = 0
-      while done < buffer.count {
-        let result = process.host.callUninterrupted(
-          1, UInt64(UInt32(bitPattern: descriptor)),
-          UInt64(UInt(bitPattern: buffer.baseAddress)) &+ UInt64(done),
-          UInt64(buffer.count &- done))
-        if result <= 0 { return }
-        done &+= Int(result)
-      }
-    }
-  }
+  func write(_ bytes: [UInt8]) { process.host.writeAll(bytes, to: descriptor) }
 }
 
 /// Names of guest addresses in the program that is loaded now.
