@@ -260,13 +260,14 @@ int vt_host_has_bmi2(void) {
   return ebx >> 8 & 1;
 }
 
-/// Two mappings of a memfd; for hosts that let nobody make memory executable later (systemd's MemoryDenyWriteExecute).
-static int64_t map_code_file(size_t size, void **writable, void *executable) {
+/// Puts two mappings of a memfd, which begins with the `used` bytes at `writable`, in the place of both; for hosts that let
+/// nobody make memory executable later (systemd's MemoryDenyWriteExecute).
+static int64_t map_code_file(size_t size, size_t used, void *writable, void *executable) {
   int file = memfd_create("vitrine-code", MFD_CLOEXEC);
   if (file < 0) return -errno;
   int64_t result = 0;
-  if (ftruncate(file, (off_t)size) != 0
-      || mmap(*writable, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED
+  if (ftruncate(file, (off_t)size) != 0 || write(file, writable, used) != (ssize_t)used
+      || mmap(writable, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED
       || mmap(executable, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED)
     result = -errno;
   close(file);
@@ -275,21 +276,35 @@ static int64_t map_code_file(size_t size, void **writable, void *executable) {
 
 /// Shared memory without a file: perf looks for the names of such code, unlike that of files, in /tmp/perf-PID.map.
 /// mremap(2) with the old size 0 maps shared memory a second time.
+static int64_t map_executable(size_t size, size_t used, void *writable, void *executable) {
+  if (mremap(writable, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, executable) == executable
+      && mprotect(executable, size, PROT_READ | PROT_EXEC) == 0)
+    return 0;
+  return map_code_file(size, used, writable, executable);
+}
+
 int64_t vt_map_code(size_t size, int low, void **writable, void **executable) {
   enum { RESERVED = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
-  void *first = mmap(*writable, size, PROT_READ | PROT_WRITE,
-                     MAP_SHARED | MAP_ANONYMOUS | (*writable != NULL ? MAP_FIXED : 0), -1, 0);
-  if (first == MAP_FAILED) return -errno;
-  void *second = *executable;
-  if (second == NULL && low) second = mmap(NULL, size, PROT_NONE, RESERVED | MAP_32BIT, -1, 0);
-  if (second == NULL || second == MAP_FAILED) second = mmap(NULL, size, PROT_NONE, RESERVED, -1, 0);
-  if (second == MAP_FAILED) return -errno;
-  *writable = first;
-  *executable = second;
-  if (mremap(first, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, second) == second
-      && mprotect(second, size, PROT_READ | PROT_EXEC) == 0)
-    return 0;
-  return map_code_file(size, writable, second);
+  *writable = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (*writable == MAP_FAILED) return -errno;
+  *executable = low ? mmap(NULL, size, PROT_NONE, RESERVED | MAP_32BIT, -1, 0) : MAP_FAILED;
+  if (*executable == MAP_FAILED) *executable = mmap(NULL, size, PROT_NONE, RESERVED, -1, 0);
+  if (*executable == MAP_FAILED) return -errno;
+  return map_executable(size, 0, *writable, *executable);
+}
+
+int64_t vt_separate_code(size_t size, size_t used, void *writable, void *executable, uint64_t sequence) {
+  enum { POPULATE_WRITE = 23 };
+  if (mmap(writable, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != writable)
+    return -errno;
+  // All page faults at once; kernels before 5.14 take them one by one.
+  madvise(writable, (used + 4095) & ~(size_t)4095, POPULATE_WRITE);
+  memcpy(writable, executable, used);
+  const uint64_t *word = (const uint64_t *)((const char *)executable + size - 8);
+  int isWhole = __atomic_load_n(word, __ATOMIC_ACQUIRE) == sequence;
+  int64_t result = map_executable(size, used, writable, executable);
+  vt_code_changes((uint64_t *)((char *)writable + size - 8), sequence);
+  return result < 0 ? result : isWhole;
 }
 
 uint32_t *vt_map_fork_marker(void) {

@@ -76,6 +76,8 @@ final class CodeCache {
   let entryCapacity: Int
   let siteCapacity: Int
   private let forkMarker: UnsafeMutablePointer<UInt32>
+  /// Number of changes of the code; also in the mapping's last word.
+  private var sequence: UInt64 = 0
   /// Open addressing: block index + 1 by guest address.
   private var table: UnsafeMutablePointer<UInt32>
   /// Small at first, for lookups touch it everywhere; a power of two.
@@ -104,7 +106,7 @@ final class CodeCache {
 
   /// Nil when the host refuses memory.
   init?(capacity wanted: Int, isLow: Bool = true) {
-    capacity = max(wanted, 2 &* CodeCache.blockRoom)
+    capacity = max(wanted, 2 &* CodeCache.blockRoom) &+ 4095 & ~4095
     var writable: UnsafeMutableRawPointer?
     var executable: UnsafeMutableRawPointer?
     var jumps: UnsafeMutableRawPointer?
@@ -129,17 +131,35 @@ final class CodeCache {
     )
   }
 
-  /// In a forked child the mapping is shared with the parent: replaces it by an empty one, where code is written anew by
-  /// `fill`. True when that happened.
-  func separateAfterFork(_ fill: (CodeCache) -> Void) -> Bool {
-    if forkMarker.pointee == 1 { return false }
+  /// What became of the code in a forked child.
+  enum Separation {
+    case notForked, copied
+    /// All blocks are forgotten, and common code has to be written anew.
+    case lost
+    /// No memory: the mapping is the parent's, in which nothing may be written.
+    case failed
+  }
+
+  /// In a forked child the mapping is shared with the parent: replaces it by a copy. The code is lost where the parent changed it
+  /// in the meantime, or somebody wants to be told of all code.
+  func separateAfterFork() -> Separation {
+    if forkMarker.pointee == 1 { return .notForked }
     forkMarker.pointee = 1
-    var first: UnsafeMutableRawPointer? = UnsafeMutableRawPointer(writable)
-    var second = UnsafeMutableRawPointer(bitPattern: UInt(executable))
-    _ = vt_map_code(capacity, 0, &first, &second)
+    let result = vt_separate_code(
+      capacity, observer == nil ? used : 0, writable, UnsafeMutableRawPointer(bitPattern: UInt(executable)),
+      sequence)
+    if result < 0 { return .failed }
+    if result == 1 && observer == nil { return .copied }
     flush()
-    fill(self)
-    return true
+    return .lost
+  }
+
+  /// To be called before the code changes: a forked child may be copying it.
+  func willChange() {
+    sequence &+= 1
+    UnsafeMutableRawPointer(writable + (capacity &- 8)).withMemoryRebound(to: UInt64.self, capacity: 1) {
+      vt_code_changes($0, sequence)
+    }
   }
 
   deinit {
@@ -178,7 +198,8 @@ final class CodeCache {
 
   /// Whether another block certainly fits.
   var hasRoom: Bool {
-    used &+ CodeCache.blockRoom <= capacity && blockCount < blockCapacity && entryCount &+ 256 < entryCapacity
+    used &+ CodeCache.blockRoom &+ 8 <= capacity && blockCount < blockCapacity
+      && entryCount &+ 256 < entryCapacity
       && siteCount &+ 256 < siteCapacity && blockCount &+ 1 < tableCapacity
   }
 
@@ -254,6 +275,7 @@ final class CodeCache {
 
   /// Writes the distance of a jump; the four bytes never cross a cache line, so another thread sees the old or the new.
   func patch(_ place: UInt32, to target: UInt32) {
+    willChange()
     UnsafeMutableRawPointer(writable + Int(place)).storeBytes(of: target &- place &- 4, as: UInt32.self)
   }
 
@@ -287,6 +309,7 @@ final class CodeCache {
   private func guestEnd(_ index: Int) -> UInt64 { blocks[index].guest &+ UInt64(blocks[index].guest_size) }
 
   private func kill(_ block: Int) {
+    willChange()
     records[block].isAlive = false
     statistics.invalidations &+= 1
     var number = records[block].incoming

@@ -32,6 +32,8 @@ public final class TranslatorEngine: GuestEngine {
   /// Bits of RFLAGS that the host must not have while translated code runs.
   private var keptFlags: UInt64 = 0
   private var isWide = false
+  /// False in a forked child for which there was no memory.
+  private var canTranslate = true
   private let hasAVX: Bool
   /// Counted only when the options ask for it; else 0.
   public private(set) var instructionCount: InstructionCount = 0
@@ -90,7 +92,14 @@ public final class TranslatorEngine: GuestEngine {
   // MARK: Running
 
   public func run(_ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount) -> Exit {
-    if cache.separateAfterFork({ cache in _ = CommonCode.write(cache) }) { shadowStack.reset() }
+    switch cache.separateAfterFork() {
+    case .notForked, .copied: break
+    case .lost:
+      _ = CommonCode.write(cache)
+      shadowStack.reset()
+    case .failed: canTranslate = false
+    }
+    if !canTranslate { return interpreter.run(cpu, budget: budget) }
     enterState(cpu)
     // The test at a block's entry is the guard's shift, which knows numbers below 2^60.
     let limit = min(budget, 1 &<< 59)

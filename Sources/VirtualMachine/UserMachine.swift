@@ -105,6 +105,8 @@ public final class UserMachine {
       let termination = runFirst(engine, process)
       watch?.end()
       if configuration.wantsStatistics { process.writeDiagnostic(StatisticsText.text(engine)) }
+      // Here, because the host's kernel takes the guest's memory back faster than AddressSpace and engine can.
+      configuration.ending?(termination)
       return termination
     }
   }

@@ -16,6 +16,10 @@ EXIT_0 = b"\x31\xff\xb8\x3c\0\0\0\x0f\x05"
 LOOP = b"\xb9" + struct.pack("<I", 600_000_000) + b"\xff\xc9\x75\xfc" + EXIT_0
 # fork(); wait4(-1, 0, 0, 0): the child gets ECHILD; exit(0)
 FORK = wild.call(57) + wild.call(61, -1, 0, 0) + EXIT_0
+# mov r12d, 8; again: fork(); test eax, eax; jz end; wait4(-1, 0, 0, 0); dec r12d; jnz again; end: exit(0)
+WAIT = wild.call(61, -1, 0, 0) + b"\x41\xff\xcc"
+ROUND = wild.call(57) + b"\x85\xc0\x74" + bytes([len(WAIT) + 2]) + WAIT
+FORKS = b"\x41\xbc" + struct.pack("<I", 8) + ROUND + b"\x75" + bytes([256 - len(ROUND) - 2]) + EXIT_0
 # mov r13, [rsp]; add qword [rbx + rcx*4 + 8], 1 in a data page; call over; exit(0); over: ret
 BLOCK = (b"\xbb" + struct.pack("<I", image.DATA) + b"\x31\xc9\x4c\x8b\x2c\x24\x48\x83\x44\x8b\x08\x01"
          + b"\xe8\x09\0\0\0" + EXIT_0 + b"\xc3")
@@ -24,6 +28,7 @@ CODE = image.BASE + image.PAGE
 GUESTS = {
     "loop-named": image.with_sections(LOOP)[0],
     "fork-named": image.with_sections(FORK)[0],
+    "forks-named": image.with_sections(FORKS)[0],
     "block-named": image.with_sections(BLOCK)[0],
     "block-stripped": image.with_code(BLOCK),
 }
@@ -189,6 +194,16 @@ def statistics(vitrine, folder):
     return None
 
 
+def code_survives_forks(vitrine, folder):
+    """Children go on with what the parent has translated. Where the parent translates at that moment they begin anew, which
+    happens at the first fork, if at all."""
+    process, _, errors = start([vitrine, "run", "--stats", "forks-named"], folder)
+    flushes = re.findall(r"^vitrine: flushes (\d+)$", errors, re.MULTILINE)
+    if process.returncode != 0 or len(flushes) != 9:
+        return errors[-300:]
+    return None if flushes.count("0") >= 6 else f"flushes: {flushes}"
+
+
 def interpreted(vitrine, folder):
     """CPUID has no host form."""
     path = os.path.join(folder, "cpuid")
@@ -242,7 +257,7 @@ def check(vitrine, folder):
         with open(path, "wb") as file:
             file.write(data)
         os.chmod(path, 0o755)
-    tests = [perf_map, stripped_map, perf_dump, forked_maps, listing, listing_by_address, listing_of_flushed, listing_after_fork,
+    tests = [perf_map, stripped_map, perf_dump, forked_maps, listing, listing_by_address, listing_of_flushed, listing_after_fork, code_survives_forks,
              statistics, interpreted]
     if can_sample(folder):
         tests += [perf_report_map, perf_report_dump]

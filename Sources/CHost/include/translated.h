@@ -75,9 +75,18 @@ int64_t vt_set_gs_base(uint64_t base);
 /// 1 when the host has BMI2 (SHRX, RORX).
 int vt_host_has_bmi2(void);
 
-/// Two mappings of the same `size` bytes: one writable, one executable, below 2 GiB where possible when `low` is not 0. When
-/// `*writable` and `*executable` are not NULL, new memory replaces what is mapped there. 0 or -errno.
+/// Two mappings of the same `size` bytes: one writable, one executable, below 2 GiB where possible when `low` is not 0. 0 or
+/// -errno.
 int64_t vt_map_code(size_t size, int low, void **writable, void **executable);
+/// Puts new memory with the same first `used` bytes in the place of both mappings, which a forked child shares with its parent.
+/// The parent may write at the same time: `sequence` is the child's own copy of the word at offset `size` - 8, which
+/// `vt_code_changes` changes before every change. 1 when the copy is whole, 0 when the parent was faster, or -errno.
+int64_t vt_separate_code(size_t size, size_t used, void *writable, void *executable, uint64_t sequence);
+/// Announces a change of the code: stores `sequence` at `word` before anything that follows.
+static inline void vt_code_changes(uint64_t *word, uint64_t sequence) {
+  __atomic_store_n(word, sequence, __ATOMIC_RELAXED);
+  __asm__ volatile("" : : : "memory");
+}
 /// A page that holds 1, and 0 in a forked child. NULL when there is no memory.
 uint32_t *vt_map_fork_marker(void);
 /// `size` bytes of zeros below 2 GiB. 0 or -errno.

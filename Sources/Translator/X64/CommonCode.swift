@@ -43,6 +43,7 @@ enum CommonCode {
   static func indirectEntry(_ block: Int, _ cache: CodeCache) -> UInt64? {
     if cache.records[block].indirectEntry == 0 {
       guard cache.hasRoom else { return nil }
+      cache.willChange()
       var assembler = Assembler(cache.writable + cache.used)
       cache.records[block].indirectEntry = UInt32(truncatingIfNeeded: cache.used)
       cache.records[block].indirectDistance = writeIndirectEntry(cache.blocks[block].guest, &assembler, cache)
