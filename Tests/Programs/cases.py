@@ -11,12 +11,20 @@
     cpu = ["avx2"]                      # optional: skipped where /proc/cpuinfo lacks a flag
     level = "v4"                        # optional: skipped where the engine refuses this --cpu
     seconds = 60                        # optional: time limit inside the engine
+    scale = "big"                       # optional: "small" runs in every stage, "big" in one, "long" on demand only
+    confined = true                     # optional: in namespaces with loopback of their own, for servers
+    needs = ["/usr/bin/node"]           # optional: skipped where one of these files is missing
 
 `[defaults]` gives keys for all cases of a file. `[[matrix]]` with a list `programs` and a `command` holding `{program}`
 stands for one case per program. In commands and files, `{guests}` is the folder of compiled guests, `{sources}` that of
-their sources."""
+their sources, `{vitrine}` the built product, `{rust}` and `{swift}` the folders of the compilers, `{postgres}` that of the
+database's programs; `samples.py` writes the files that every case finds."""
 
+import functools
+import glob
 import shlex
+import shutil
+import subprocess
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +56,8 @@ class Case:
     cpu: list = field(default_factory=list)
     level: str = ""
     seconds: float = 60.0
+    scale: str = "small"
+    confined: bool = False
     obstacle: str = ""  # why it cannot run here
 
     @property
@@ -62,9 +72,28 @@ def host_flags():
     return set()
 
 
+@functools.cache
+def places():
+    """What stands in braces in commands and files → a path; a path that does not exist where something is missing."""
+    missing = "/nonexistent"
+    rust = shutil.which("rustc")
+    if rust:  # what is in PATH may be rustup, which looks for the compiler
+        answer = subprocess.run([rust, "--print", "sysroot"], capture_output=True, text=True)
+        rust = answer.stdout.strip() + "/bin" if answer.returncode == 0 else missing
+    swift = shutil.which("swiftc")
+    servers = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+    return {
+        "{guests}": str(GUESTS), "{sources}": str(GUESTS.parent), "{vitrine}": str(ROOT / ".build/release/vitrine"),
+        "{rust}": rust or missing, "{swift}": str(Path(swift).resolve().parent) if swift else missing,
+        "{postgres}": servers[-1] if servers else missing}
+
+
 def located(text):
-    """Fills in where the compiled guests and their sources are."""
-    return text.replace("{guests}", str(GUESTS)).replace("{sources}", str(GUESTS.parent))
+    """Fills in where things are."""
+    for word, path in places().items():
+        if word in text:
+            text = text.replace(word, path)
+    return text
 
 
 def standard_input(table):
@@ -76,15 +105,20 @@ def standard_input(table):
 
 def make(group, table, programs, flags):
     words = shlex.split(table["command"])
-    program = programs.path(words[0])
+    program = programs.path(located(words[0]))
     words = [str(program)] + [located(word) for word in words[1:]]
     case = Case(
         name=f"{group}/{table['name']}", words=words, input=standard_input(table),
-        files={name: located(text) for name, text in table.get("files", {}).items()}, environment=table.get("environment", {}), keys=table.get("keys", []),
-        cpu=table.get("cpu", []), level=table.get("level", ""), seconds=table.get("seconds", 60.0))
+        files={name: located(text) for name, text in table.get("files", {}).items()},
+        environment={name: located(text) for name, text in table.get("environment", {}).items()},
+        keys=table.get("keys", []), cpu=table.get("cpu", []), level=table.get("level", ""),
+        seconds=table.get("seconds", 60.0), scale=table.get("scale", "small"), confined=table.get("confined", False))
+    absent = [path for path in map(located, table.get("needs", [])) if not Path(path).exists()]
     lacking = [flag for flag in case.cpu if flag not in flags]
     if lacking:
         case.obstacle = "this processor lacks " + " ".join(lacking)
+    elif absent:
+        case.obstacle = "missing: " + " ".join(absent)
     elif not program.exists():
         case.obstacle = f"{program.name} has not been built"
     return case

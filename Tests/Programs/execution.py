@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import confinement
 import samples
 import terminal
 
@@ -81,7 +82,7 @@ def run(case, prefix, programs, directory, limit, expected_screens=None):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     before = snapshot(directory)
-    command = prefix + case.words
+    command = (list(confinement.namespaces()) if case.confined else []) + prefix + case.words
     begin = time.monotonic()
     if case.keys:
         outcome = run_in_terminal(case, command, programs, directory, limit, expected_screens)

@@ -2,8 +2,9 @@
 """Runs real programs twice, natively and inside Vitrine, and demands that nobody can tell the difference: the same
 standard output, standard error, exit status, screens and files.
 
-    Tests/Programs/run.py                  all cases
-    Tests/Programs/run.py busybox/awk      cases whose name contains one of the words
+    Tests/Programs/run.py                  all cases but those marked big or long
+    Tests/Programs/run.py --scale long     really all; `--scale big` leaves out those that take minutes
+    Tests/Programs/run.py busybox/awk      cases whose name contains one of the words, of every scale
     Tests/Programs/run.py --options "--engine interpreter"
     VITRINE="qemu-x86_64 -cpu max" …       another engine instead of `.build/release/vitrine run`
 
@@ -25,6 +26,9 @@ from pathlib import Path
 
 import cases
 import execution
+
+
+SCALES = ("small", "big", "long")
 
 
 def lines_of(data):
@@ -95,9 +99,10 @@ class Runner:
     def check(self, case):
         """Runs `case` both ways in the same place. Returns the report and the two times."""
         directory = self.scratch / case.name.replace("/", "-")
-        native = execution.run(case, [], self.programs, directory, 60)
+        limit = max(60, case.seconds / 2)
+        native = execution.run(case, [], self.programs, directory, limit)
         if native.timed_out:  # a busy machine; once more
-            native = execution.run(case, [], self.programs, directory, 60)
+            native = execution.run(case, [], self.programs, directory, limit)
         if native.timed_out:
             return ["the native run timed out"], native, native
         engine = execution.run(case, self.prefix, self.programs, directory, case.seconds, native.screens)
@@ -108,6 +113,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", help="run only cases whose name contains one of these")
     parser.add_argument("--options", default="", help="options of `vitrine run`, such as '--engine interpreter'")
+    parser.add_argument("--scale", choices=SCALES, default="small", help="the largest cases that are run")
     parser.add_argument("--list", action="store_true", help="print the names and end")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--slowest", type=int, default=0, metavar="N", help="print the N slowest cases")
@@ -140,7 +146,8 @@ def main():
     runner = Runner(prefix, scratch)
     chosen = [
         case for case in cases.load(runner.programs)
-        if not options.words or any(word in case.name for word in options.words)]
+        if (any(word in case.name for word in options.words) if options.words
+            else SCALES.index(case.scale) <= SCALES.index(options.scale))]
     skip_unknown_levels(chosen, prefix)
     if options.list:
         print("\n".join(case.name for case in chosen))
