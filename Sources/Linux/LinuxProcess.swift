@@ -74,6 +74,8 @@ public final class LinuxProcess {
   var calls = SystemCallTable()
   var signals = SignalState()
   var descriptors = PrivateDescriptors()
+  /// The guest's own root, with `--root` or `--bind`; nil: its paths are the host's.
+  var root: GuestRoot?
   var traceSink: TraceSink?
   var reported: Set<UInt64> = []
   /// What descriptor 2 was at the start, where Vitrine's own words go.
@@ -149,12 +151,18 @@ public final class LinuxProcess {
     }
     tracer?.enter(call, calls.signature(call.number), arguments, memory)
     if memory.runsSharedFiles, call.traits.contains(.writesFile) { forgetCode(call, arguments) }
-    var result = call.handler?(self, arguments) ?? passThrough(call, arguments)
+    var result = answer(call, arguments)
     // The kernel grows the stack when a call is the first to touch it.
     if result == -Errno.EFAULT, outcome == nil, memory.growStack(to: registers[.rsp]) {
-      result = call.handler?(self, arguments) ?? passThrough(call, arguments)
+      result = answer(call, arguments)
     }
     return finish(call, arguments, result)
+  }
+
+  @inline(__always)  // PERF: two places, on every call's way.
+  private func answer(_ call: SystemCall, _ arguments: Arguments) -> Int64 {
+    if let root { return rootedCall(call, arguments, root) }
+    return call.handler?(self, arguments) ?? passThrough(call, arguments)
   }
 
   /// A file that is mapped may hold code that has been decoded; the call is about to change it.
@@ -260,7 +268,7 @@ public final class LinuxProcess {
     for (index, type) in signature.arguments.enumerated() where index < 6 {
       let value = arguments[index]
       switch type.kind {
-      case .descriptor:
+      case .descriptor, .directory:
         if descriptors.contains(int(value)) { return -Errno.EBADF }
       case .path:
         translated[index] = hostPath(value, buffer: index)
@@ -288,7 +296,7 @@ public final class LinuxProcess {
     return host.call(number, arguments.a, arguments.b, arguments.c, arguments.d, arguments.e, arguments.f)
   }
 
-  private func outputSize(_ type: ArgumentType, _ arguments: Arguments) -> UInt64 {
+  func outputSize(_ type: ArgumentType, _ arguments: Arguments) -> UInt64 {
     let count = type.count.map { arguments[$0] } ?? 1
     if type.kind == .buffer { return count }
     let (size, overflow) = Structures.size(type.name).multipliedReportingOverflow(by: count)

@@ -28,6 +28,10 @@ public struct UserMachineConfiguration: Sendable {
   /// Instructions to execute at most; nil: no limit.
   public var budget: Int64?
   public var randomizeAddresses = false
+  /// The file system that the guest is to see.
+  public var root = RootRequest()
+  /// Where a program without a slash in its name is looked for, when the guest has a root of its own.
+  public var searchPath: [UInt8] = []
   /// Show vector registers in a fault report.
   public var reportVectors = false
   /// Standard error is a terminal that wants colour.
@@ -153,10 +157,13 @@ public final class UserMachine {
     options.randomizesAddresses = configuration.randomizeAddresses
     let process = LinuxProcess(memory: memory, host: host, options: options)
     process.extendedState = FrameState.access
+    do { try process.enterRoot(configuration.root) } catch {
+      return .failure(Problem(message: error.description))
+    }
     let request = process.loadRequest(
-      path: configuration.program, arguments: configuration.arguments, environment: configuration.environment)
+      path: process.findProgram(configuration.program, searchPath: configuration.searchPath), arguments: configuration.arguments, environment: configuration.environment)
     do {
-      let executable = try Executable(request, limit: memory.limit, stackLimit: memory.stackLimit)
+      let executable = try process.executable(request)
       _ = try process.start(executable, cpu)
       return .success(process)
     } catch {

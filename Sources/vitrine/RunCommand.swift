@@ -1,5 +1,6 @@
 // `vitrine run`: from words to a machine's configuration, and from its termination to an exit code.
 import Glibc
+import Linux
 import VirtualMachine
 import X86
 
@@ -48,7 +49,12 @@ enum RunCommand {
     let operands = reader.operands()
     guard let program = operands.first, !program.isEmpty else { throw UsageError("no program to run") }
     try checkEngine(configuration)
-    configuration.program = locate(program, process)
+    if configuration.root.isWanted {
+      configuration.program = program
+      configuration.searchPath = searchPath(environment)
+    } else {
+      configuration.program = locate(program, process)
+    }
     configuration.arguments = [firstArgument ?? program] + operands.dropFirst()
     configuration.environment = environment
     configuration.useColour = Terminal.wantsColour(2, process)
@@ -86,6 +92,11 @@ enum RunCommand {
         throw UsageError("--budget needs a number of instructions, not \(shown(text))")
       }
       configuration.budget = Int64(number)
+    case "--root":
+      let directory = try reader.bytes(of: option)
+      guard !directory.isEmpty else { throw UsageError("--root needs a directory") }
+      configuration.root.directory = directory
+    case "--bind": configuration.root.binds.append(try bind(try reader.bytes(of: option)))
     case "--randomize":
       try reader.requireNoValue(option)
       configuration.randomizeAddresses = true
@@ -125,6 +136,36 @@ enum RunCommand {
     } else {
       environment.append(assignment)
     }
+  }
+
+  /// SRC:DST, perhaps with :ro or :rw. A backslash in front of a colon makes it part of a name.
+  private static func bind(_ words: [UInt8]) throws(UsageError) -> RootRequest.Bind {
+    var parts: [[UInt8]] = [[]]
+    var isEscaped = false
+    for byte in words {
+      if isEscaped || (byte != 58 && byte != 92) {
+        parts[parts.count - 1].append(byte)
+        isEscaped = false
+      } else if byte == 92 {
+        isEscaped = true
+      } else {
+        parts.append([])
+      }
+    }
+    let mode = parts.count == 3 ? String(decoding: parts[2], as: UTF8.self) : "rw"
+    guard parts.count == 2 || parts.count == 3, !parts[0].isEmpty, parts[1].first == 47,
+      mode == "ro" || mode == "rw"
+    else {
+      throw UsageError("--bind needs SRC:DST or SRC:DST:ro, where DST begins with a slash")
+    }
+    return RootRequest.Bind(source: parts[0], target: parts[1], isReadOnly: mode == "ro")
+  }
+
+  /// PATH of the program's environment; what Debian's shells have without one.
+  private static func searchPath(_ environment: [[UInt8]]) -> [UInt8] {
+    let name = Array("PATH=".utf8)
+    return environment.first { $0.starts(with: name) }.map { Array($0.dropFirst(name.count)) }
+      ?? Array("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".utf8)
   }
 
   private static func removeVariable(_ name: [UInt8], from environment: inout [[UInt8]]) {

@@ -82,7 +82,7 @@ extension LinuxProcess {
   }
 
   /// Puts a read-only descriptor of a memory file with `text` in the place of `descriptor`.
-  private func exchange(_ descriptor: UInt64, for text: [UInt8], _ flags: UInt64) -> Int64 {
+  func exchange(_ descriptor: UInt64, for text: [UInt8], _ flags: UInt64) -> Int64 {
     let closeOnExec: UInt64 = 0x80000
     let file = host.withPath("proc") { host.call(319, $0, 1) }
     if file < 0 { return Int64(descriptor) }
@@ -97,7 +97,7 @@ extension LinuxProcess {
 
   // MARK: Asking the host
 
-  private func isProcessFileSystem(_ descriptor: Int64) -> Bool {
+  func isProcessFileSystem(_ descriptor: Int64) -> Bool {
     let processFileSystem: UInt64 = 0x9fa0
     return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 15) { status -> Bool in
       host.call(138, UInt64(descriptor), address(of: status.baseAddress)) == 0

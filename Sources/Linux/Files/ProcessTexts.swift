@@ -48,6 +48,7 @@ extension LinuxProcess {
     line +=
       LinuxProcess.hex(major, width: 2) + ":" + LinuxProcess.hex(minor, width: 2) + " \(file?.inode ?? 0)"
     var name = file?.path ?? []
+    if let root { name = root.shownPath(name) }
     if region.flags.contains(.stack) { name = Array("[stack]".utf8) }
     if region.flags.contains(.heap) { name = Array("[heap]".utf8) }
     var text = Array(line.utf8)

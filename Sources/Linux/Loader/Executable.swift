@@ -20,6 +20,9 @@ public struct ProgramImage {
   }
 }
 
+/// Where the host finds the file that a guest's path names.
+public typealias ProgramLocator = (_ path: [UInt8]) throws(ExecutableFile.OpenError) -> [UInt8]
+
 /// A checked program, not yet in memory.
 public struct Executable {
   /// The request, with `arguments` rewritten by `#!` lines.
@@ -37,14 +40,16 @@ public struct Executable {
   private static let maximumScriptDepth = 5
 
   /// Opens and checks what `request` names. `limit` is the size of the guest's window (`AddressSpace.limit`);
-  /// `stackLimit` is RLIMIT_STACK in bytes, which bounds the arguments.
-  public init(_ request: LoadRequest, limit: UInt64, stackLimit: UInt64 = 8 << 20) throws(LoadError) {
+  /// `stackLimit` is RLIMIT_STACK in bytes, which bounds the arguments. `locate`: for guests whose paths are not the host's.
+  public init(
+    _ request: LoadRequest, limit: UInt64, stackLimit: UInt64 = 8 << 20, locate: ProgramLocator? = nil
+  ) throws(LoadError) {
     var current = request
     var path = request.location ?? request.path
     if current.arguments.isEmpty { current.arguments = [[]] }
     var depth = 0
     while true {
-      let opened = try Executable.open(path)
+      let opened = try Executable.open(path, locate)
       let head = opened.read(at: 0, count: ScriptLine.limit)
       if !ScriptLine.hasMagic(head) {
         image = try ProgramImage(opened, head: head, limit: limit)
@@ -60,12 +65,14 @@ public struct Executable {
       path = line.interpreter
     }
     self.request = current
-    interpreter = try Executable.interpreter(of: image, limit: limit)
+    interpreter = try Executable.interpreter(of: image, limit: limit, locate)
     try InitialStack.checkSize(of: current, stackLimit: stackLimit)
   }
 
   /// Opens and checks the file that PT_INTERP names. A relative name starts at the working directory, as in Linux.
-  private static func interpreter(of image: ProgramImage, limit: UInt64) throws(LoadError) -> ProgramImage? {
+  private static func interpreter(
+    of image: ProgramImage, limit: UInt64, _ locate: ProgramLocator?
+  ) throws(LoadError) -> ProgramImage? {
     guard let place = image.programHeaders.interpreter else { return nil }
     let name = image.file.read(at: place.offset, count: Int(truncatingIfNeeded: place.size))
     guard name.last == 0 else {
@@ -74,24 +81,26 @@ public struct Executable {
         problem: "the interpreter's path does not end with a zero byte (PT_INTERP)")
     }
     do {
-      let opened = try Executable.open(Array(name.prefix { $0 != 0 }))
+      let opened = try Executable.open(Array(name.prefix { $0 != 0 }), locate)
       return try ProgramImage(opened, head: opened.read(at: 0, count: ELFHeader.size), limit: limit)
     } catch {
       throw .interpreter(program: image.path, error)
     }
   }
 
-  private static func open(_ path: [UInt8]) throws(LoadError) -> ExecutableFile {
+  private static func open(_ path: [UInt8], _ locate: ProgramLocator?) throws(LoadError) -> ExecutableFile {
     let file: ExecutableFile
+    var place = path
     do {
-      file = try ExecutableFile(path: path)
+      if let locate { place = try locate(path) }
+      file = try ExecutableFile(path: path, at: place)
     } catch {
       switch error {
       case .host(let number): throw LoadError.file(path: path, number: number)
       case .notRegular(let isDirectory): throw LoadError.notRegular(path: path, isDirectory: isDirectory)
       }
     }
-    if !HostCall.mayExecute(path) { throw .notExecutable(path: path) }
+    if !HostCall.mayExecute(place) { throw .notExecutable(path: path) }
     return file
   }
 

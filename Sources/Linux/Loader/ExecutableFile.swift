@@ -25,10 +25,10 @@ public final class ExecutableFile {
   /// Device, inode and path, for the region table.
   public let identity: Backing
 
-  /// Opens `path` (bytes without a terminating zero).
-  public init(path: [UInt8]) throws(OpenError) {
+  /// Opens `path` (bytes without a terminating zero), which the host finds at `place`.
+  public init(path: [UInt8], at place: [UInt8]? = nil) throws(OpenError) {
     if path.contains(0) || path.isEmpty { throw .host(HostCall.noEntry) }
-    let opened = (path + [0]).withUnsafeBytes { HostCall.open($0.baseAddress) }
+    let opened = ((place ?? path) + [0]).withUnsafeBytes { HostCall.open($0.baseAddress) }
     if opened < 0 { throw .host(Int32(truncatingIfNeeded: 0 &- opened)) }
     descriptor = Int32(truncatingIfNeeded: opened)
     var status = HostCall.Status()

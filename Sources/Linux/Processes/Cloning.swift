@@ -131,6 +131,8 @@ extension LinuxProcess {
       reportOnce(1 << 35, "clone with CLONE_VM alone is not implemented (ENOSYS)")
       return -Errno.ENOSYS
     }
+    // Another process could exchange descriptors under a walk (Docs/root.md).
+    if root != nil, request.has(CloneFlags.sharedFiles) { return -Errno.EINVAL }
     // Handlers can only be shared together with memory.
     if request.has(CloneFlags.signalHandlers), !request.has(CloneFlags.vm) { return -Errno.EINVAL }
     let loan = request.has(CloneFlags.vfork) ? lendMemory() : nil

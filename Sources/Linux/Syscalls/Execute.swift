@@ -22,7 +22,7 @@ extension LinuxProcess {
     do {
       let name = try memory.cString(at: GuestAddress(path), limit: 4096)
       let place = try resolved(name, directory, flags)
-      let location = executableReference(path)
+      let location = root == nil ? executableReference(path) : nil
       try checkOpens(location ?? place)
       var request = loadRequest(
         path: place, arguments: try strings(at: arguments), environment: try strings(at: environment))
@@ -48,7 +48,11 @@ extension LinuxProcess {
 
   /// The kernel opens the program before it looks at the arguments: throws what opening gives.
   private func checkOpens(_ path: [UInt8]) throws(MemoryError) {
-    do { _ = try ExecutableFile(path: path) } catch {
+    let walks = ProgramWalks()
+    defer { walks.finish() }
+    do {
+      _ = try ExecutableFile(path: path, at: try programLocator(walks)?(path))
+    } catch {
       switch error {
       case .host(let number): throw MemoryError(number)
       case .notRegular: throw MemoryError(13)
@@ -62,7 +66,7 @@ extension LinuxProcess {
     guard let cpu else { return -Errno.ENOSYS }
     let executable: Executable
     do {
-      executable = try Executable(request, limit: memory.limit, stackLimit: memory.stackLimit)
+      executable = try self.executable(request)
     } catch {
       return -Int64(error.errno)
     }
@@ -112,7 +116,7 @@ extension LinuxProcess {
     memory.reset()
     // Its path is absolute: a report reads the file again, wherever the guest has gone by then.
     let program = try executable.load(into: memory)
-    options.executable = program.executablePath
+    options.executable = root?.shownPath(program.executablePath) ?? program.executablePath
     if self.program == nil {
       let variables = program.stackPointer &+ UInt64(executable.request.arguments.count &+ 2) &* 8
       tracer?.started(

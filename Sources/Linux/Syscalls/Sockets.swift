@@ -104,7 +104,66 @@ extension LinuxProcess {
     guard var bytes = memory.bytes(at: GuestAddress(header), count: MessageHeader.size) else {
       return -Errno.EFAULT
     }
+    if receive { return transfer(socket, &bytes, header: header, flags: flags, receive: true) }
+    guard let control = sentRights(bytes) else { return -Errno.EBADF }
+    return control.withUnsafeBytes { rights in
+      if !control.isEmpty { bytes.put(address(of: rights.baseAddress), at: MessageHeader.control) }
+      guard let root, let name = bytes.littleEndian(UInt64.self, at: MessageHeader.name), name != 0,
+        let length = bytes.littleEndian(UInt32.self, at: MessageHeader.nameLength), length <= 128,
+        let given = memory.bytes(at: GuestAddress(name), count: Int(length))
+      else {
+        return transfer(
+          socket, &bytes, header: header, flags: flags, receive: false, ownControl: !control.isEmpty)
+      }
+      return withHostAddress(given, root) { name in
+        name.withUnsafeBytes {
+          bytes.put(address(of: $0.baseAddress), at: MessageHeader.name)
+          bytes.put(UInt64($0.count), at: MessageHeader.nameLength)
+          return transfer(
+            socket, &bytes, header: header, flags: flags, receive: false, ownControl: !control.isEmpty,
+            ownName: true)
+        }
+      }
+    }
+  }
+
+  /// A copy of the control data that is to be sent, because it must stay what it is; empty when there is none or the host is to find out
+  /// what is wrong with it. Nil: it passes on one of Vitrine's own descriptors.
+  private func sentRights(_ header: [UInt8]) -> [UInt8]? {
+    let most: UInt64 = 65536
+    guard let place = header.littleEndian(UInt64.self, at: MessageHeader.control), place != 0,
+      let length = header.littleEndian(UInt64.self, at: MessageHeader.controlLength), length > 0,
+      length <= most, let control = memory.bytes(at: GuestAddress(place), count: Int(length))
+    else { return [] }
+    // struct cmsghdr: length, level, type; SOL_SOCKET, SCM_RIGHTS.
+    var offset = 0
+    while let size = control.littleEndian(UInt64.self, at: offset), size >= 16,
+      size <= UInt64(control.count - offset)
+    {
+      let isRights =
+        control.littleEndian(UInt32.self, at: offset + 8) == 1
+        && control.littleEndian(UInt32.self, at: offset + 12) == 1
+      if isRights {
+        for place in stride(from: offset + 16, to: offset + Int(size) - 3, by: 4) {
+          if let number = control.littleEndian(UInt32.self, at: place),
+            descriptors.contains(Int32(bitPattern: number))
+          {
+            return nil
+          }
+        }
+      }
+      offset += (Int(size) + 7) & ~7
+    }
+    return control
+  }
+
+  /// `ownControl`, `ownName`: these lie in Vitrine's memory already.
+  private func transfer(
+    _ socket: UInt64, _ bytes: inout [UInt8], header: UInt64, flags: UInt64, receive: Bool,
+    ownControl: Bool = false, ownName: Bool = false
+  ) -> Int64 {
     var failure: Int64 = 0
+    let guestName = bytes.littleEndian(UInt64.self, at: MessageHeader.name) ?? 0
     let vector = bytes.withUnsafeMutableBytes { raw -> [UInt64]? in
       let name = raw.load(fromByteOffset: MessageHeader.name, as: UInt64.self)
       let control = raw.load(fromByteOffset: MessageHeader.control, as: UInt64.self)
@@ -114,8 +173,13 @@ extension LinuxProcess {
         memory.prepareHostWrite(
           control, size: raw.load(fromByteOffset: MessageHeader.controlLength, as: UInt64.self))
       }
-      raw.storeBytes(of: memory.hostArgument(name), toByteOffset: MessageHeader.name, as: UInt64.self)
-      raw.storeBytes(of: memory.hostArgument(control), toByteOffset: MessageHeader.control, as: UInt64.self)
+      if !ownName {
+        raw.storeBytes(of: memory.hostArgument(name), toByteOffset: MessageHeader.name, as: UInt64.self)
+      }
+      if !ownControl {
+        raw.storeBytes(
+          of: memory.hostArgument(control), toByteOffset: MessageHeader.control, as: UInt64.self)
+      }
       return hostVector(
         raw.load(fromByteOffset: MessageHeader.vector, as: UInt64.self),
         count: raw.load(fromByteOffset: MessageHeader.vectorCount, as: UInt64.self), hostWrites: receive,
@@ -129,8 +193,24 @@ extension LinuxProcess {
         return host.callWaiting(receive ? 47 : 46, socket, address(of: raw.baseAddress), flags)
       }
     }
-    if result >= 0, receive, !returnHeader(bytes, to: header) { return -Errno.EFAULT }
+    if result >= 0, receive {
+      if let root, guestName != 0 { renameSender(&bytes, at: guestName, root) }
+      if !returnHeader(bytes, to: header) { return -Errno.EFAULT }
+    }
     return result
+  }
+
+  /// The address that a message came from, in the guest's words.
+  private func renameSender(_ header: inout [UInt8], at name: UInt64, _ root: GuestRoot) {
+    guard let length = header.littleEndian(UInt32.self, at: MessageHeader.nameLength), length <= 128,
+      let found = memory.bytes(at: GuestAddress(name), count: Int(length))
+    else { return }
+    let shown = guestAddress(found, root)
+    if shown == found { return }
+    _ = memory.copyOut(shown, to: GuestAddress(name))
+    header.replaceSubrange(
+      MessageHeader.nameLength..<MessageHeader.nameLength + 4,
+      with: withUnsafeBytes(of: UInt32(shown.count).littleEndian) { Array($0) })
   }
 
   /// What recvmsg changes in the guest's header: the lengths and the flags.
@@ -143,5 +223,12 @@ extension LinuxProcess {
         && memory.store(controlLength, at: header &+ UInt64(MessageHeader.controlLength))
         && memory.store(flags, at: header &+ UInt64(MessageHeader.flags))
     }
+  }
+}
+
+extension [UInt8] {
+  /// Writes eight bytes; the name's length in a message's header is followed by padding.
+  fileprivate mutating func put(_ value: UInt64, at offset: Int) {
+    replaceSubrange(offset..<offset + 8, with: Swift.withUnsafeBytes(of: value.littleEndian) { Array($0) })
   }
 }

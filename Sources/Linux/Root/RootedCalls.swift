@@ -1,0 +1,384 @@
+// The choke point of a guest with a root of its own: every system call comes here first. Paths are found in the signature of
+// the call's declaration, walked (PathWalk.swift), and replaced by names under /proc/thread-self/fd that lead exactly to what the walk has
+// found; then the host makes the call. A call with a path that this table does not know is refused.
+import CHost
+import GuestMemory
+import LinuxABI
+
+/// What a call does with a path.
+enum PathUse: Equatable {
+  /// It is about what the path leads to, or about a link at its end itself.
+  case follow, noFollow
+  /// A flag in an argument decides: follow unless it is set, or only if it is.
+  case followUnless(argument: Int, flag: UInt64)
+  case followIf(argument: Int, flag: UInt64)
+  /// It makes, removes or renames the name.
+  case entry
+  /// No path at all: what a symbolic link is to say.
+  case text
+  /// The handler for rooted guests looks at it.
+  case special
+}
+
+/// What is known of a call with paths.
+struct RootedCall {
+  var uses: [PathUse]
+  /// Changes something: EROFS in a read-only tree.
+  var changes = false
+  /// For a name that is a mount point; EBUSY or EEXIST.
+  var mountPointError = Errno.EBUSY
+
+  private static let noFollowFlag: UInt64 = 0x100
+  private static let followFlag: UInt64 = 0x400
+
+  static func of(_ number: Int) -> RootedCall? { reading(number) ?? changing(number) ?? naming(number) }
+
+  private static func reading(_ number: Int) -> RootedCall? {
+    switch number {
+    // stat, chdir, statfs, getxattr, listxattr, access, faccessat
+    case 4, 80, 137, 191, 194, 21, 269: return RootedCall(uses: [.follow])
+    // lstat, lgetxattr, llistxattr
+    case 6, 192, 195: return RootedCall(uses: [.noFollow])
+    // newfstatat, faccessat2, statx
+    case 262, 439: return RootedCall(uses: [.followUnless(argument: 3, flag: noFollowFlag)])
+    case 332: return RootedCall(uses: [.followUnless(argument: 2, flag: noFollowFlag)])
+    // name_to_handle_at, inotify_add_watch
+    case 303: return RootedCall(uses: [.followIf(argument: 4, flag: followFlag)])
+    case 254: return RootedCall(uses: [.followUnless(argument: 2, flag: 0x0200_0000)])
+    // open, creat, openat, openat2, readlink, readlinkat, chroot, execve, execveat
+    case 2, 85, 257, 437, 89, 267, 161, 59, 322: return RootedCall(uses: [.special])
+    default: return nil
+    }
+  }
+
+  private static func changing(_ number: Int) -> RootedCall? {
+    switch number {
+    // truncate, chmod, chown, utime, setxattr, removexattr, utimes, futimesat, fchmodat
+    case 76, 90, 92, 132, 188, 197, 235, 261, 268: return RootedCall(uses: [.follow], changes: true)
+    // lchown, lsetxattr, lremovexattr
+    case 94, 189, 198: return RootedCall(uses: [.noFollow], changes: true)
+    // fchownat, utimensat, fchmodat2
+    case 260: return RootedCall(uses: [.followUnless(argument: 4, flag: noFollowFlag)], changes: true)
+    case 280, 452: return RootedCall(uses: [.followUnless(argument: 3, flag: noFollowFlag)], changes: true)
+    default: return nil
+    }
+  }
+
+  private static func naming(_ number: Int) -> RootedCall? {
+    switch number {
+    // unlink, rmdir, unlinkat
+    case 87, 84, 263: return RootedCall(uses: [.entry], changes: true)
+    // mkdir, mknod, mkdirat, mknodat
+    case 83, 133, 258, 259:
+      return RootedCall(uses: [.entry], changes: true, mountPointError: Errno.EEXIST)
+    // symlink, symlinkat
+    case 88, 266: return RootedCall(uses: [.text, .entry], changes: true, mountPointError: Errno.EEXIST)
+    // rename, renameat, renameat2
+    case 82, 264, 316: return RootedCall(uses: [.entry, .entry], changes: true)
+    // link, linkat
+    case 86: return RootedCall(uses: [.noFollow, .entry], changes: true, mountPointError: Errno.EEXIST)
+    case 265:
+      return RootedCall(
+        uses: [.followIf(argument: 4, flag: followFlag), .entry], changes: true,
+        mountPointError: Errno.EEXIST)
+    default: return nil
+    }
+  }
+
+  /// The call that follows a link, of a pair that differ in that: lstat, lchown, lsetxattr, lgetxattr, llistxattr, lremovexattr.
+  static func following(_ number: Int) -> Int64 {
+    switch number {
+    case 6: 4
+    case 94: 92
+    case 189, 192, 195, 198: Int64(number - 1)
+    default: Int64(number)
+    }
+  }
+}
+
+/// A call's path on its way to the host.
+private struct RootedPath {
+  let argument: Int
+  let directory: Int?
+  let use: PathUse
+}
+
+extension LinuxProcess {
+  /// Answers a call of a guest with a root of its own.
+  func rootedCall(_ call: SystemCall, _ arguments: Arguments, _ root: GuestRoot) -> Int64 {
+    if let answer = rootedSpecial(call, arguments, root) { return answer }
+    let signature = calls.signature(call.number)
+    guard signature.arguments.contains(where: { $0.kind == .path }) else {
+      if root.hasReadOnly, changesByDescriptor(call.number), isReadOnly(descriptor: int(arguments.a)) {
+        return -Errno.EROFS
+      }
+      return call.handler?(self, arguments) ?? passThrough(call, arguments)
+    }
+    guard let rooted = RootedCall.of(call.number) else { return -Errno.EPERM }
+    let walks = (PathWalk(self, root), PathWalk(self, root))
+    defer {
+      walks.0.finish()
+      walks.1.finish()
+    }
+    return withPaths(call, arguments, rooted, rootedPaths(signature, rooted), root, walks)
+  }
+
+  private func rootedPaths(_ signature: Signature, _ rooted: RootedCall) -> [RootedPath] {
+    var result: [RootedPath] = []
+    for (index, type) in signature.arguments.enumerated() where type.kind == .path {
+      let directory = index > 0 && signature.arguments[index - 1].kind == .directory ? index - 1 : nil
+      let use = result.count < rooted.uses.count ? rooted.uses[result.count] : .special
+      // symlinkat(2): the text stands in front of the descriptor.
+      result.append(RootedPath(argument: index, directory: use == .text ? nil : directory, use: use))
+    }
+    return result
+  }
+
+  private func withPaths(
+    _ call: SystemCall, _ arguments: Arguments, _ rooted: RootedCall, _ paths: [RootedPath],
+    _ root: GuestRoot,
+    _ walks: (PathWalk, PathWalk)
+  ) -> Int64 {
+    var changed = arguments
+    var number = Int64(call.number)
+    var places: [Place] = []
+    for (order, path) in paths.enumerated() {
+      if let directory = path.directory, descriptors.contains(int(arguments[directory])) {
+        return -Errno.EBADF
+      }
+      if path.use == .text {
+        changed[path.argument] = memory.hostArgument(arguments[path.argument])
+        continue
+      }
+      // The C library asks about descriptors with an empty path, or none.
+      if isAboutDescriptor(call.number, arguments, path) {
+        if rooted.changes, path.directory.map({ isReadOnly(descriptor: int(arguments[$0])) }) ?? false {
+          return -Errno.EROFS
+        }
+        changed[path.argument] = memory.hostArgument(arguments[path.argument])
+        continue
+      }
+      do throws(MemoryError) {
+        let name = try memory.cString(at: GuestAddress(arguments[path.argument]), limit: 4096)
+        let start = path.directory.map { int(arguments[$0]) } ?? -100
+        let purpose = purpose(path.use, arguments)
+        let place = try (order == 0 ? walks.0 : walks.1).walk(start, name, purpose)
+        places.append(place)
+        let host = hostName(of: place, purpose)
+        if purpose == [], place.object.map({ !$0.status.isLink }) ?? false {
+          number = RootedCall.following(call.number)
+          dropNoFollow(path.use, &changed)
+        }
+        if let directory = path.directory { changed[directory] = host.directory }
+        if host.isEmptyPath { (number, changed) = emptyPathForm(number, changed) }
+        guard let buffer = pathBuffers.fill(path.argument, host.name) else { throw MemoryError(36) }
+        changed[path.argument] = address(of: buffer)
+      } catch {
+        return failed(call, arguments, paths, -Int64(error.number))
+      }
+    }
+    if let failure = refusal(call, arguments, rooted, places, root) { return failure }
+    if call.number == 86, let first = places.first?.object, !first.status.isLink {
+      // link(2) of the file that a name under /proc leads to.
+      changed = Arguments(PathWalk.word(-100), changed.a, PathWalk.word(-100), changed.b, 0x400)
+      return host.call(265, changed.a, changed.b, changed.c, changed.d, changed.e)
+    }
+    let result = hostCall(call, number, changed, paths)
+    return result == 0 && asksForWriting(call.number, arguments, places) ? -Errno.EROFS : result
+  }
+
+  /// access(2) for writing, of something in a read-only tree.
+  private func asksForWriting(_ number: Int, _ arguments: Arguments, _ places: [Place]) -> Bool {
+    let writing: UInt64 = 2
+    let mode = number == 21 ? arguments.b : number == 269 || number == 439 ? arguments.c : 0
+    guard mode & writing != 0, let object = places.first?.object else { return false }
+    let status = object.status
+    return (status.isRegular || status.isDirectory || status.isLink) && isReadOnly(object)
+  }
+
+  private func purpose(_ use: PathUse, _ arguments: Arguments) -> WalkPurpose {
+    switch use {
+    case .follow: [.follow]
+    case .entry: [.entry]
+    case .followUnless(let argument, let flag): arguments[argument] & flag == 0 ? [.follow] : []
+    case .followIf(let argument, let flag): arguments[argument] & flag != 0 ? [.follow] : []
+    case .noFollow, .text, .special: []
+    }
+  }
+
+  /// What was found is no link: the host is to follow the name that leads to it.
+  private func dropNoFollow(_ use: PathUse, _ arguments: inout Arguments) {
+    switch use {
+    case .followUnless(let argument, let flag): arguments[argument] &= ~flag
+    case .followIf(let argument, let flag): arguments[argument] |= flag
+    default: break
+    }
+  }
+
+  /// Whether AT_EMPTY_PATH, or a missing path, makes a call one about the descriptor.
+  private func isAboutDescriptor(_ number: Int, _ arguments: Arguments, _ path: RootedPath) -> Bool {
+    guard path.directory != nil else { return false }
+    let pointer = arguments[path.argument]
+    // utimensat(2) and futimesat(2) without a path.
+    if pointer == 0, number == 280 || number == 261 { return true }
+    let flags: UInt64
+    switch number {
+    case 262, 280, 439, 452: flags = arguments.d
+    case 332: flags = arguments.c
+    case 260, 265, 303: flags = arguments.e
+    default: return false
+    }
+    let emptyPath: UInt64 = 0x1000
+    if flags & emptyPath == 0 || (number == 265 && path.argument != 1) { return false }
+    return pointer == 0 || memory.load(UInt8.self, at: pointer) == 0
+  }
+
+  /// The host's name of a place.
+  func hostName(
+    of place: Place, _ purpose: WalkPurpose
+  ) -> (name: [UInt8], directory: UInt64, isEmptyPath: Bool) {
+    let here = PathWalk.word(-100)
+    // The root as a name to be made or removed: the kernel refuses without looking.
+    if purpose.contains(.entry), place.parent == nil { return ([47], here, false) }
+    if let object = place.object, !object.status.isLink || place.parent == nil {
+      return (Array(LinuxProcess.link(of: object.descriptor).utf8), here, false)
+    }
+    // A link that is bound: its own directory is not the guest's.
+    if let object = place.object, place.mount != nil { return ([], PathWalk.word(object.descriptor), true) }
+    guard let parent = place.parent else { return (LinuxProcess.missingPath, here, false) }
+    if parent.descriptor == -100 { return (place.name, here, false) }
+    return (Array((LinuxProcess.link(of: parent.descriptor) + "/").utf8) + place.name, here, false)
+  }
+
+  /// lstat, newfstatat, statx of a link that is bound: by its descriptor.
+  private func emptyPathForm(_ number: Int64, _ arguments: Arguments) -> (Int64, Arguments) {
+    var changed = arguments
+    let emptyPath: UInt64 = 0x1000
+    switch number {
+    case 262: changed.d |= emptyPath
+    case 332: changed.c |= emptyPath
+    default: break
+    }
+    return (number, changed)
+  }
+
+  // MARK: Refusals
+
+  /// Why the places forbid the call; nil: they do not.
+  private func refusal(
+    _ call: SystemCall, _ arguments: Arguments, _ rooted: RootedCall, _ places: [Place], _ root: GuestRoot
+  ) -> Int64? {
+    guard rooted.changes, let last = places.last else { return nil }
+    let isEntry = rooted.uses.last == .entry
+    if isEntry {
+      if places.count == 2 {
+        let source = mountNumber(places[0].parent ?? places[0].object)
+        if source != mountNumber(last.parent) { return -18 }  // EXDEV
+      }
+      for place in places where place.mount != nil && place.object == nil { return -rooted.mountPointError }
+      // mknod(2): devices come from --bind or /dev.
+      if call.number == 133 || call.number == 259 {
+        let type = (call.number == 133 ? arguments.b : arguments.c) & 0o170000
+        if type == 0o020000 || type == 0o060000 { return -Errno.EPERM }
+      }
+      let moves = call.number == 82 || call.number == 264 || call.number == 316
+      let removes = call.number == 84 || (call.number == 263 && arguments.c & 0x200 != 0)
+      if moves || removes, places.contains(where: { isAncestor($0, root) }) {
+        return moves ? -Errno.EBUSY : -39  // ENOTEMPTY
+      }
+    }
+    for place in places {
+      guard isReadOnly(isEntry ? place.parent : place.object) else { continue }
+      // What exists is told first.
+      if isEntry, rooted.mountPointError == Errno.EEXIST, exists(last) { return -Errno.EEXIST }
+      return -Errno.EROFS
+    }
+    return nil
+  }
+
+  /// A directory on the way to a mount.
+  private func isAncestor(_ place: Place, _ root: GuestRoot) -> Bool {
+    guard let parent = place.parent else { return false }
+    let noFollowFlag: UInt64 = 0x100
+    let status = (place.name + [0]).withUnsafeBytes {
+      fileStatus(parent.descriptor, address(of: $0.baseAddress), noFollowFlag)
+    }
+    guard let status, status.isDirectory else { return false }
+    return root.ancestors.contains(status.identity)
+      || root.mounts.contains { $0.status.identity == status.identity }
+  }
+
+  private func exists(_ place: Place) -> Bool {
+    guard let parent = place.parent else { return true }
+    return (place.name + [0]).withUnsafeBytes {
+      fileStatus(parent.descriptor, address(of: $0.baseAddress), 0x100) != nil
+    }
+  }
+
+  /// The tree of a file: known from the walk, or told by the host's path.
+  func mountNumber(_ step: WalkStep?) -> Int? {
+    guard let step else { return nil }
+    return step.mount ?? location(of: step.descriptor)?.mount
+  }
+
+  func isReadOnly(_ step: WalkStep?) -> Bool {
+    guard let root, root.hasReadOnly, let number = mountNumber(step) else { return false }
+    return root.mounts[number].isReadOnly
+  }
+
+  /// Whether an open descriptor is of a file in a read-only tree.
+  func isReadOnly(descriptor: Int32) -> Bool {
+    guard let root, root.hasReadOnly, let place = location(of: descriptor) else { return false }
+    return root.mounts[place.mount].isReadOnly
+  }
+
+  /// fchmod, fchown, fsetxattr, fremovexattr.
+  private func changesByDescriptor(_ number: Int) -> Bool {
+    number == 91 || number == 93 || number == 190 || number == 199
+  }
+
+  // MARK: The host's part
+
+  /// A path of which the host says ENOENT, whatever it is asked to do.
+  static let missingPath = Array("/proc/thread-self/fd/none/none".utf8)
+
+  /// A walk has failed. What the kernel would have found wrong before it looked at the path comes first.
+  private func failed(
+    _ call: SystemCall, _ arguments: Arguments, _ paths: [RootedPath], _ error: Int64
+  ) -> Int64 {
+    var changed = arguments
+    for path in paths {
+      if path.use == .text {
+        changed[path.argument] = memory.hostArgument(arguments[path.argument])
+      } else if let buffer = pathBuffers.fill(path.argument, LinuxProcess.missingPath) {
+        changed[path.argument] = address(of: buffer)
+      }
+      if let directory = path.directory { changed[directory] = PathWalk.word(-100) }
+    }
+    let first = hostCall(call, Int64(call.number), changed, paths)
+    return first < 0 && first != -Errno.ENOENT && first != Int64(VT_NOT_STARTED) ? first : error
+  }
+
+  /// Makes the call with paths that are the host's already.
+  private func hostCall(
+    _ call: SystemCall, _ number: Int64, _ arguments: Arguments, _ paths: [RootedPath]
+  ) -> Int64 {
+    var translated = arguments
+    for (index, type) in calls.signature(call.number).arguments.enumerated() where index < 6 {
+      let value = arguments[index]
+      switch type.kind {
+      case .string, .pointer: translated[index] = memory.hostArgument(value)
+      case .buffer, .structure:
+        translated[index] = memory.hostArgument(value)
+        if type.access == .write || type.access == .readWrite {
+          memory.prepareHostWrite(value, size: outputSize(type, arguments))
+        }
+      default: break
+      }
+    }
+    // name_to_handle_at(2): a header of two ints says how many bytes of handle follow.
+    if number == 303 { memory.prepareHostWrite(arguments.c, size: 136) }
+    return host.call(
+      number, translated.a, translated.b, translated.c, translated.d, translated.e, translated.f)
+  }
+}
