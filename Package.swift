@@ -40,8 +40,12 @@ let package = Package(
       name: "VirtualMachine",
       dependencies: ["Engine", "Translator", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost"],
       swiftSettings: core),
+    .target(
+      name: "Debugger",
+      dependencies: ["VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost"],
+      swiftSettings: core),
     .executableTarget(
-      name: "vitrine", dependencies: ["VirtualMachine", "Linux", "X86", "GuestMemory", "CHost"],
+      name: "vitrine", dependencies: ["Debugger", "VirtualMachine", "Linux", "X86", "GuestMemory", "CHost"],
       swiftSettings: [.unsafeFlags(["-static-executable"])], linkerSettings: staticExecutable),
 
     .executableTarget(name: "decodecheck", dependencies: ["X86"], path: "Tests/Tools/decodecheck"),

@@ -16,6 +16,8 @@ public enum Exit: Equatable, Sendable {
   case budget
   /// `vt_cpu_state.attention` was set by somebody.
   case attention
+  /// RIP is one of the engine's stop addresses; the instruction there has not been executed.
+  case stop
 }
 
 /// A precise guest fault.

@@ -11,6 +11,11 @@ public protocol GuestEngine: AnyObject {
   var executesVectors512: Bool { get }
   /// Runs `cpu` until it needs the outside world, at most `budget` instructions.
   func run(_ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount) -> Exit
+  /// Executes the one instruction at RIP, wherever stop addresses are: `.budget` when that is done.
+  func step(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit
+  /// Where `run` is to stop; nil: nowhere. The code at an address that joins or leaves the set has to be forgotten by the
+  /// engine (`AddressSpace.forgetCode`).
+  var stops: StopAddresses? { get set }
   /// Forgets everything derived from guest code; for whoever changes guest memory behind the address space's back.
   func flush()
   /// Whether `observer` is the engine's own.
@@ -19,4 +24,31 @@ public protocol GuestEngine: AnyObject {
 
 extension GuestEngine {
   public var executesVectors512: Bool { false }
+
+  public func step(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit { run(cpu, budget: 1) }
+
+  /// An engine that does not stop.
+  public var stops: StopAddresses? {
+    get { nil }
+    set {}
+  }
+}
+
+/// Guest addresses in front of which engines return `Exit.stop`. Shared by the engines of one address space, and changed under
+/// its lock. No block begins at such an address or runs across it, so guest memory stays as it is, and code elsewhere costs
+/// nothing.
+public final class StopAddresses {
+  public private(set) var addresses: Set<UInt64> = []
+
+  public init() {}
+
+  public var isEmpty: Bool { addresses.isEmpty }
+
+  public func contains(_ address: UInt64) -> Bool { addresses.contains(address) }
+
+  public func insert(_ address: UInt64) { addresses.insert(address) }
+
+  public func remove(_ address: UInt64) { addresses.remove(address) }
+
+  public func removeAll() { addresses = [] }
 }

@@ -65,6 +65,12 @@ extension AddressSpace {
     codeWillChange(from: start, to: rangeEnd(start, size) ?? limit)
   }
 
+  /// The observers forget what they have decoded from the page of `address`, and threads that run it come out of guest code. For
+  /// whoever wants it decoded differently from now on.
+  public func forgetCode(at address: UInt64) {
+    if address < limit { codeWillChange(from: address, to: address &+ 1) }
+  }
+
   /// A file's contents are about to change by a call like write(2). Call it when `runsSharedFiles`.
   public func fileWillChange(device: UInt64, inode: UInt64) {
     for region in table.regions(from: 0, to: limit) {

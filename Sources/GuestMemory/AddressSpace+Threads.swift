@@ -44,6 +44,12 @@ extension AddressSpace {
     observer.forget(pages)
   }
 
+  /// Brings all threads out of guest code; they cannot return before the caller has given up the lock.
+  public func evictAll() {
+    if !isThreaded { return }
+    for observer in observers { vt_presence_evict(observer.presence) }
+  }
+
   // MARK: The lock
 
   /// A second thread is about to start: from now on the lock counts, and the caller holds it.
@@ -69,6 +75,18 @@ extension AddressSpace {
   /// Gives the lock up, for a thread that ends or waits.
   public func release() {
     if isThreaded { vt_lock_release(lock) }
+  }
+
+  /// Lets others have the lock, if somebody waits for it. For a thread that works for long without giving it up.
+  public func yieldLock() {
+    if !isThreaded || lock.pointee.word != 2 { return }
+    vt_lock_release(lock)
+    // Who was woken needs some time; the lock is not to be taken from him.
+    for _ in 0..<20_000 {
+      if lock.pointee.word != 0 { break }
+      vt_pause()
+    }
+    vt_lock_acquire(lock)
   }
 
   /// Gives the lock up for guest code of `observer`'s engine. True when there was something to give up: `leaveGuest` follows.

@@ -65,6 +65,10 @@ public final class LinuxProcess {
   public internal(set) var options: ProcessOptions
   /// The program in memory, by `start` or the last execve(2); nil before the first `start`. For reports.
   public internal(set) var program: LoadedProgram?
+  /// Programs that have been started: grows with each execve(2).
+  public internal(set) var programCount = 0
+  /// Processes that this one has made.
+  public internal(set) var childCount = 0
   /// The engine's XSAVE; without it signal frames carry no extended state.
   public var extendedState: ExtendedStateAccess?
   /// True in a child of fork(2): a fatal signal must then end the host process by that signal (`endBySignal`), because
@@ -90,6 +94,8 @@ public final class LinuxProcess {
         _ prepare: (UnsafeMutablePointer<vt_cpu_state>) -> Void
       ) -> Int64
     )?
+  /// What a debugger wants to hear (Processes/Observation.swift).
+  var observation = Observation()
   /// Called in a forked child.
   public var forked: (() -> Void)?
   let threads: ThreadSwitch

@@ -14,6 +14,8 @@ final class BlockDecoder {
   /// The block ends with bytes that are no instruction, of this length.
   private(set) var endsInvalid = false
   private(set) var invalidLength = 0
+  /// Blocks end in front of these.
+  var stops: StopAddresses?
 
   init(memory: AddressSpace) {
     code = CodeReader(memory: memory)
@@ -32,6 +34,7 @@ final class BlockDecoder {
     var address = start
     let limit = min(options.longestBlock, TranslatorOptions.mostInstructions)
     while count < limit {
+      if count > 0, let stops, stops.contains(address) { break }
       let status = code.decode(address, into: &buffer[count].instruction)
       if status == .needsMoreBytes { break }
       if status != .valid {

@@ -92,6 +92,24 @@ public final class TranslatorEngine: GuestEngine {
   // MARK: Running
 
   public func run(_ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount) -> Exit {
+    prepareAfterFork()
+    if !canTranslate { return interpreter.run(cpu, budget: budget) }
+    enterState(cpu)
+    // The test at a block's entry is the guard's shift, which knows numbers below 2^60.
+    let limit = min(budget, 1 &<< 59)
+    cpu.pointee.translated.remaining = limit
+    var origin: Int?
+    var exit: Exit?
+    while exit == nil { exit = turn(cpu, &origin) }
+    leaveState(cpu)
+    if options.countsInstructions { instructionCount &+= limit &- cpu.pointee.translated.remaining }
+    return exit ?? .budget
+  }
+
+  /// In a forked child, the first time: makes the translations its own.
+  // PERF: one comparison each time that guest code is entered.
+  @inline(__always)
+  private func prepareAfterFork() {
     switch cache.separateAfterFork() {
     case .notForked, .copied: break
     case .lost:
@@ -99,42 +117,63 @@ public final class TranslatorEngine: GuestEngine {
       shadowStack.reset()
     case .failed: canTranslate = false
     }
-    if !canTranslate { return interpreter.run(cpu, budget: budget) }
-    enterState(cpu)
-    // The test at a block's entry is the guard's shift, which knows numbers below 2^60.
-    let limit = min(budget, 1 &<< 59)
-    cpu.pointee.translated.remaining = limit
-    let exit = loop(cpu)
-    leaveState(cpu)
-    if options.countsInstructions { instructionCount &+= limit &- cpu.pointee.translated.remaining }
+  }
+
+  /// Enters translated code at RIP, or has the interpreter execute one instruction, and handles what made that return. `origin` is
+  /// the site that was left through, to be linked to the block that comes next.
+  // PERF: the body of the run loop; a call of its own costs some nanoseconds each time that translated code is left.
+  @inline(__always)
+  private func turn(_ cpu: UnsafeMutablePointer<CPUState>, _ origin: inout Int?) -> Exit? {
+    if cpu.pointee.attention != 0 { return .attention }
+    if options.countsInstructions && cpu.pointee.translated.remaining <= 0 { return .budget }
+    guard let block = find(cpu, &origin) else { return isStop(cpu) ? .stop : interpret(cpu) }
+    cpu.pointee.translated.entry = cache.hostAddress(block)
+    cpu.pointee.translated.shadow_rsp = shadowStack.pointer
+    var translation = cache.translation
+    let isFree = memory.enterGuest(observer, CPUState.attention(cpu))
+    vt_translated_run(cpu, &translation)
+    if isFree { memory.leaveGuest(observer) }
+    shadowStack.pointer = cpu.pointee.translated.shadow_rsp
+    cache.statistics.exits &+= 1
+    let exit = handleExit(cpu, &origin)
+    if let block = untrackedBlock {
+      cache.remove(block)
+      (untrackedBlock, origin) = (nil, nil)
+    }
     return exit
   }
 
-  private func loop(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit {
-    /// The site that was left through, to be linked to the block that comes next.
-    var origin: Int?
-    while true {
-      if cpu.pointee.attention != 0 { return .attention }
-      if options.countsInstructions && cpu.pointee.translated.remaining <= 0 { return .budget }
-      guard let block = find(cpu, &origin) else {
-        if let exit = interpret(cpu) { return exit }
-        continue
-      }
-      cpu.pointee.translated.entry = cache.hostAddress(block)
-      cpu.pointee.translated.shadow_rsp = shadowStack.pointer
-      var translation = cache.translation
-      let isFree = memory.enterGuest(observer, CPUState.attention(cpu))
-      vt_translated_run(cpu, &translation)
-      if isFree { memory.leaveGuest(observer) }
-      shadowStack.pointer = cpu.pointee.translated.shadow_rsp
-      cache.statistics.exits &+= 1
-      let exit = handleExit(cpu, &origin)
-      if let block = untrackedBlock {
-        cache.remove(block)
-        (untrackedBlock, origin) = (nil, nil)
-      }
-      if let exit { return exit }
+  // MARK: Stopping
+
+  /// Where `run` stops. No block begins there, so only the search for one has to look.
+  public var stops: StopAddresses? {
+    get { code.stops }
+    set {
+      code.stops = newValue
+      interpreter.stops = newValue
     }
+  }
+
+  private func isStop(_ cpu: UnsafeMutablePointer<CPUState>) -> Bool {
+    code.stops?.contains(cpu.pointee.rip) ?? false
+  }
+
+  /// Executes one instruction: by the interpreter, or as a translated block of its own where only the host knows it.
+  public func step(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit {
+    prepareAfterFork()
+    if !canTranslate { return interpreter.run(cpu, budget: 1) }
+    enterState(cpu)
+    defer { leaveState(cpu) }
+    cpu.pointee.translated.remaining = 1 &<< 59
+    let start = cpu.pointee.rip
+    guard let decoded = decode(start), decoded.plan.isWide else { return interpret(cpu) ?? .budget }
+    // Turns that only prepare the next one leave RIP where it is.
+    for _ in 0..<4 where cpu.pointee.rip == start {
+      untracked = start
+      var origin: Int?
+      if let exit = turn(cpu, &origin) { return exit }
+    }
+    return .budget
   }
 
   /// The block at RIP; nil when the interpreter has to execute the next instruction.
@@ -150,6 +189,7 @@ public final class TranslatorEngine: GuestEngine {
       if let from, options.linksBlocks { cache.link(from, to: block) }
       return block
     }
+    if isStop(cpu) { return nil }
     let flushes = cache.statistics.flushes
     guard let block = translate(rip, cpu, indirectly: indirectly) else { return nil }
     if let from, cache.statistics.flushes == flushes, options.linksBlocks { cache.link(from, to: block) }

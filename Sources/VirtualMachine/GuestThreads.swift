@@ -20,7 +20,10 @@ extension UserMachine {
   /// Lets the guest have threads, unless instructions are counted: their sum would depend on chance.
   func allowThreads(_ engine: any GuestEngine, _ process: LinuxProcess) {
     process.thread.observes = { engine.observes($0) }
-    process.forked = { [unowned self] in idleEngines = [] }
+    process.forked = { [unowned self] in
+      idleEngines = []
+      controller?.forked()
+    }
     if configuration.budget != nil || configuration.translator.countsInstructions { return }
     process.startThread = { [unowned self, unowned process] thread, cpu, prepare in
       startThread(thread, cpu, process, prepare)

@@ -40,6 +40,8 @@ public struct UserMachineConfiguration: Sendable {
   public var window: IsolatedWindow?
   /// Ends the host process as a termination demands: called when that comes on another thread than the one that called `run`.
   public var ending: (@Sendable (Termination) -> Never)?
+  /// Steers the threads, for instance a debugger.
+  public var makeController: (@Sendable () -> any MachineController)?
 
   public init() {}
 }
@@ -61,11 +63,13 @@ public final class UserMachine {
   let configuration: UserMachineConfiguration
   // SAFETY: allocated in init, freed in deinit, reached only by this object's run loop.
   let cpu: UnsafeMutablePointer<CPUState>
+  let controller: (any MachineController)?
   /// Engines of threads that have ended, with what they have translated, for threads to come.
   var idleEngines: [any GuestEngine] = []
 
   public init(_ configuration: UserMachineConfiguration) {
     self.configuration = configuration
+    controller = configuration.makeController?()
     cpu = UserMachine.allocateCPU()
     CPUState.initialize(cpu)
   }
@@ -106,6 +110,7 @@ public final class UserMachine {
         watch = watching
       }
       allowThreads(engine, process)
+      if let problem = controller?.begin(process, cpu) { return .failed(problem) }
       let termination = runFirst(engine, process)
       watch?.end()
       if configuration.wantsStatistics { process.writeDiagnostic(StatisticsText.text(engine)) }
@@ -189,23 +194,30 @@ public final class UserMachine {
     var remaining: InstructionCount = configuration.budget ?? InstructionCount.max / 2
     while true {
       let before = engine.instructionCount
-      let exit = engine.run(cpu, budget: remaining)
+      let exit =
+        controller?.run(engine, cpu, budget: remaining) ?? engine.run(cpu, budget: remaining)
       if configuration.budget != nil { remaining &-= engine.instructionCount &- before }
       let outcome: Outcome
       switch exit {
-      case .systemCall: outcome = process.systemCall(cpu)
+      case .systemCall: outcome = controller?.systemCall(cpu) ?? process.systemCall(cpu)
       case .attention: outcome = process.deliverPendingSignals(cpu)
       case .fault(let fault): outcome = process.deliver(fault: GuestFault(fault, cpu), cpu)
       case .interrupt(let vector): outcome = deliverInterrupt(vector, process, cpu)
       case .budget:
         if configuration.budget != nil { return .budgetSpent }
         continue
+      case .stop: continue
       }
       switch outcome {
       case .resume: continue
-      case .exited(let code): return .exited(code)
-      case .threadEnded: return nil
+      case .exited(let code):
+        controller?.ends(.exited(code), cpu)
+        return .exited(code)
+      case .threadEnded:
+        controller?.threadEnds(cpu)
+        return nil
       case .killed(let signal, let fault):
+        controller?.ends(.killed(signal: signal), cpu)
         if process.isForkedChild { process.endBySignal(signal) }
         report(signal, fault, process, cpu)
         return .killed(signal: signal)

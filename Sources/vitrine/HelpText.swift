@@ -3,8 +3,9 @@
 enum HelpText {
   static let usage = """
     usage: vitrine run [OPTION]... [--] PROGRAM [ARGUMENT]...
+           vitrine debug --gdb WHERE [OPTION]... [--] PROGRAM [ARGUMENT]...
            vitrine disassemble [OPTION]... FILE
-           vitrine help [run | disassemble | exit-codes]
+           vitrine help [run | debug | disassemble | exit-codes]
            vitrine --version
 
     """
@@ -16,6 +17,7 @@ enum HelpText {
     switch topic {
     case "": return overview
     case "run": return run
+    case "debug": return debug
     case "disassemble": return disassemble
     case "exit-codes": return exitCodes
     default: return nil
@@ -28,6 +30,7 @@ enum HelpText {
     \(usage)
     commands:
       run           run a program
+      debug         run a program under gdb or lldb
       disassemble   print the machine code of a program
       help          explain a command
 

@@ -6,7 +6,7 @@ import X86
 
 enum RunCommand {
   static func run(_ words: [[UInt8]], _ process: ProcessArguments) -> Int32 {
-    var configuration: UserMachineConfiguration
+    let configuration: UserMachineConfiguration
     do {
       guard let parsed = try parse(words, process) else {
         Terminal.write(HelpText.run, to: 1)
@@ -18,14 +18,21 @@ enum RunCommand {
       Terminal.write(HelpText.runUsage + "Try: vitrine help run\n", to: 2)
       return ownFailureCode
     }
+    return run(configuration, process)
+  }
+
+  /// Runs a program; the exit code.
+  static func run(_ configuration: UserMachineConfiguration, _ process: ProcessArguments) -> Int32 {
+    var configuration = configuration
     configuration.window = process.window
     configuration.ending = { exitProcess(with: finish($0)) }
     return finish(UserMachine(configuration).run())
   }
 
-  /// The configuration that the words ask for; nil when they ask for help.
+  /// The configuration that the words ask for; nil when they ask for help. `further` may take options of another command.
   static func parse(
-    _ words: [[UInt8]], _ process: ProcessArguments
+    _ words: [[UInt8]], _ process: ProcessArguments,
+    further: (Option, inout WordReader) throws(UsageError) -> Bool = { (_, _) throws(UsageError) in false }
   ) throws(UsageError) -> UserMachineConfiguration? {
     var reader = WordReader(words)
     var configuration = UserMachineConfiguration()
@@ -41,7 +48,7 @@ enum RunCommand {
         environment = []
       case "--argv0": firstArgument = try reader.bytes(of: option)
       default:
-        if try !parseTranslationOption(option, &reader, &configuration) {
+        if try !further(option, &reader), try !parseTranslationOption(option, &reader, &configuration) {
           try parseMachineOption(option, &reader, &configuration)
         }
       }

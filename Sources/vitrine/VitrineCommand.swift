@@ -7,7 +7,7 @@ enum VitrineCommand {
 
   /// Lays out the process as the command needs it, runs the command, and leaves with its exit code.
   static func start() -> Never {
-    if ProcessArguments.firstIs("run") {
+    if ProcessArguments.firstIs("run") || ProcessArguments.firstIs("debug") {
       IsolatedWindow.evacuate { window in exitProcess(with: run(ProcessArguments.current(window))) }
     }
     exitProcess(with: run(ProcessArguments.current(nil)))
@@ -22,6 +22,7 @@ enum VitrineCommand {
     let rest = Array(process.arguments.dropFirst())
     switch String(decoding: first, as: UTF8.self) {
     case "run": return RunCommand.run(rest, process)
+    case "debug": return DebugCommand.run(rest, process)
     case "disassemble": return DisassembleCommand.run(rest)
     case "help", "--help", "-h": return help(rest)
     case "--version", "version", "-V":
@@ -38,7 +39,7 @@ enum VitrineCommand {
     let topic = words.first.map { String(decoding: $0, as: UTF8.self) } ?? ""
     guard let text = HelpText.text(for: topic) else {
       Terminal.complain("no help for: \(shown(topic))")
-      Terminal.write("Topics: run, disassemble, exit-codes\n", to: 2)
+      Terminal.write("Topics: run, debug, disassemble, exit-codes\n", to: 2)
       return ownFailureCode
     }
     Terminal.write(text, to: 1)

@@ -44,6 +44,12 @@ void vt_thread_finish(void);
 void vt_thread_interrupt(int32_t thread);
 /// Sleeps while `*word` is `value`, or a signal comes; wakes who does.
 void vt_wait(const volatile uint32_t *word, uint32_t value);
+/// Lets the processor rest for a moment, for somebody who spins.
+static inline void vt_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
 void vt_wake(const volatile uint32_t *word, uint32_t count);
 
 /// Replaces `*word` by `desired` if it is `*expected`, which receives what was there. 0: replaced; 1: not; 2: not accessible.

@@ -19,6 +19,8 @@ struct BlockBuilder {
   private let scratch: UnsafeMutablePointer<Operation>
   private let branches: UnsafeMutablePointer<PendingBranch>
   private let code: CodeReader
+  /// Blocks end in front of these.
+  var stops: StopAddresses?
 
   init(memory: AddressSpace, cache: BlockCache) {
     self.memory = memory
@@ -59,6 +61,10 @@ struct BlockBuilder {
     code.begin(writer.address)
     var instruction = Instruction()
     while !writer.isEnded {
+      if writer.instructions > 0, let stops, stops.contains(writer.address) {
+        writer.endHere()
+        return
+      }
       switch code.decode(writer.address, into: &instruction) {
       case .valid: writer.append(instruction)
       case .invalid: writer.appendTrap(.invalidOpcode, length: max(instruction.length, 1))

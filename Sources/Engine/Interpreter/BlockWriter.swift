@@ -347,6 +347,9 @@ struct BlockWriter {
     write(operation)
   }
 
+  /// Ends the block in front of the instruction that would come next.
+  mutating func endHere() { finishAt(address) }
+
   /// The instruction at `address` traps when it is reached.
   mutating func appendTrap(_ trap: Trap, length: UInt8 = 1) {
     var operation = Operation()

@@ -34,6 +34,11 @@ public final class InterpreterEngine: GuestEngine {
 
   public func observes(_ observer: CodeObserver) -> Bool { observer === self.observer }
 
+  public var stops: StopAddresses? {
+    get { builder.stops }
+    set { builder.stops = newValue }
+  }
+
   /// Counters for `--stats`.
   public var statistics: (blocks: Int, operations: Int, flushes: Int, invalidations: Int) {
     (cache.blocks.count, cache.used, cache.flushes, cache.invalidations)
@@ -65,6 +70,7 @@ public final class InterpreterEngine: GuestEngine {
   /// Enters the chain of handlers at RIP and handles one return from it.
   private func runBlocks(_ cpu: UnsafeMutablePointer<CPUState>, _ remaining: inout InstructionCount) -> Exit?
   {
+    if isStop(cpu.pointee.rip) { return .stop }
     let head = find(cpu.pointee.rip)
     cpu.pointee.remaining = remaining &- InterpreterEngine.reserve
     var fault = vt_fault()
@@ -130,6 +136,7 @@ public final class InterpreterEngine: GuestEngine {
 
   /// Links the branch operation at host address `branch` (0: none) to the block at `rip`.
   private func link(_ branch: UInt64, to rip: UInt64) {
+    if isStop(rip) { return }
     let flushes = cache.flushes
     let head = find(rip)
     guard branch != 0, cache.flushes == flushes,
@@ -152,6 +159,8 @@ public final class InterpreterEngine: GuestEngine {
     }
     return count
   }
+
+  private func isStop(_ rip: UInt64) -> Bool { stops?.contains(rip) ?? false }
 
   // MARK: Stepping
 

@@ -75,7 +75,7 @@ extension LinuxProcess {
   }
 
   /// The auxiliary vector as it is in memory.
-  func auxiliaryBytes() -> [UInt8] {
+  public func auxiliaryBytes() -> [UInt8] {
     guard let place = program?.auxiliaryVector else { return [] }
     return memory.bytes(at: GuestAddress(place.lowerBound), count: Int(place.upperBound &- place.lowerBound))
       ?? []

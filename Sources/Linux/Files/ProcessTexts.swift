@@ -30,7 +30,7 @@ extension LinuxProcess {
   // MARK: maps
 
   /// The text of /proc/self/maps for the guest's regions.
-  func mapsText() -> [UInt8] {
+  public func mapsText() -> [UInt8] {
     memory.regions().reduce(into: []) { $0 += mapsLine($1) }
   }
 

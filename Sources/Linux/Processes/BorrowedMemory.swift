@@ -35,7 +35,7 @@ extension LinuxProcess {
       guard host.call(293, address(of: ends.baseAddress), closeOnExec) == 0 else { return nil }
       var loan = MemoryLoan(
         reading: hide(ends[0], movesStandard: true), writing: hide(ends[1], movesStandard: true))
-      if memory.isThreaded, let cpu { loan.owner = (GuestRegisters(cpu)[.rsp], cpu.pointee.fs_base) }
+      if allThreads.count > 1, let cpu { loan.owner = (GuestRegisters(cpu)[.rsp], cpu.pointee.fs_base) }
       return loan
     }
   }

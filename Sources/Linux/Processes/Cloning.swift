@@ -146,6 +146,7 @@ extension LinuxProcess {
     if result > 0, request.has(CloneFlags.parentSetThread) {
       _ = memory.store(UInt32(truncatingIfNeeded: result), at: request.parentThread)
     }
+    if result > 0 { childCount += 1 }
     if let loan { takeBack(loan, child: result) }
     return result
   }

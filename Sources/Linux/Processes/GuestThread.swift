@@ -14,7 +14,9 @@ public final class GuestThread {
   /// Tells the observers that belong to the thread's engine from others, for a fork.
   public var observes: ((CodeObserver) -> Bool)?
   /// The thread is to end at the next opportunity: another one executes a program.
-  var mustEnd = false
+  public internal(set) var mustEnd = false
+  /// It is in a host call that may wait, and its registers stay as they are until that returns.
+  public internal(set) var isWaiting = false
 
   /// The blocked signals, and the mask to go back to after a call that replaced it (sigsuspend, ppoll …).
   var mask: UInt64 = 0
@@ -41,6 +43,8 @@ public final class GuestThread {
 final class ThreadSwitch {
   let memory: AddressSpace
   var current = GuestThread()
+  /// Called when the current thread has the lock again.
+  var returned: (() -> Void)?
 
   init(_ memory: AddressSpace) { self.memory = memory }
 
@@ -50,10 +54,13 @@ final class ThreadSwitch {
   func wait<Result>(_ body: () -> Result) -> Result {
     if !memory.isThreaded { return body() }
     let thread = current
+    thread.isWaiting = true
     memory.release()
     let result = body()
     memory.acquire()
+    thread.isWaiting = false
     current = thread
+    returned?()
     return result
   }
 }

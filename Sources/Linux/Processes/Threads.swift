@@ -26,12 +26,7 @@ extension LinuxProcess {
       reportOnce(1 << 34, "threads cannot be counted: no threads with --budget and --count (EAGAIN)")
       return -Errno.EAGAIN
     }
-    if !memory.isThreaded {
-      thread.number = vt_thread_number()
-      cpu.pointee.owner = Unmanaged.passUnretained(thread).toOpaque()
-      memory.beginThreads()
-      traceSink?.isThreaded = true
-    }
+    beginThreads(cpu)
     joinEnded()
     let new = GuestThread()
     new.mask = thread.mask
@@ -51,6 +46,16 @@ extension LinuxProcess {
     if request.has(CloneFlags.parentSetThread) { _ = memory.store(word, at: request.parentThread) }
     if request.has(CloneFlags.childSetThread) { _ = memory.store(word, at: request.childThread) }
     return number
+  }
+
+  /// From now on the address space's lock counts; the caller, who runs the only thread on `cpu`, holds it.
+  public func beginThreads(_ cpu: UnsafeMutablePointer<vt_cpu_state>) {
+    if memory.isThreaded { return }
+    attach(cpu)
+    thread.number = vt_thread_number()
+    cpu.pointee.owner = Unmanaged.passUnretained(thread).toOpaque()
+    memory.beginThreads()
+    traceSink?.isThreaded = true
   }
 
   /// The new CPU: a copy of its maker's, behind a call that has returned 0.

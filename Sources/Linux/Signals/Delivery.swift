@@ -40,6 +40,12 @@ extension LinuxProcess {
     if cause.trapNumber == 14 { thread.lastPageFault = cause.address }
     let information = SignalInformation(signal: cause.signal, code: cause.code, address: cause.address)
     tracer?.signal(information.words)
+    if let observer = observation.signal {
+      var (signal, seen) = (cause.signal, information)
+      observer(thread, &signal, &seen.words)
+      if signal == 0 { return .resume }
+      if signal != cause.signal { return deliver(signal, seen, cpu) ?? .resume }
+    }
     let action = self.action(cause.signal)
     let blocked = thread.mask >> UInt64(cause.signal - 1) & 1 != 0
     if blocked || action.handler <= KernelSignalAction.ignoreHandler {
@@ -55,16 +61,12 @@ extension LinuxProcess {
     if thread.mustEnd { return endForOthers() }
     while true {
       var information = SignalInformation()
-      let signal = information.words.withUnsafeMutableBytes { vt_signal_take(thread.mask, $0.baseAddress) }
+      var signal = information.words.withUnsafeMutableBytes { vt_signal_take(thread.mask, $0.baseAddress) }
       if signal == 0 { break }
-      let action = signals.actions[Int(signal)]
       tracer?.signal(information.words)
-      if action.handler == KernelSignalAction.ignoreHandler { continue }
-      if action.handler == KernelSignalAction.defaultHandler {
-        if isFatal(signal) { return killed(signal, nil) }
-        continue
-      }
-      if !pushFrame(cpu, signal, action, information) { return killed(Signal.segmentation, nil) }
+      if let observer = observation.signal { observer(thread, &signal, &information.words) }
+      if signal == 0 { continue }
+      if let outcome = deliver(signal, information, cpu) { return outcome }
     }
     if let saved = thread.savedMask {
       thread.savedMask = nil
@@ -73,6 +75,20 @@ extension LinuxProcess {
       updateAttention()
     }
     return .resume
+  }
+
+  /// One signal that is not blocked; what it ends the process with, or nil.
+  private func deliver(
+    _ signal: Int32, _ information: SignalInformation, _ cpu: UnsafeMutablePointer<vt_cpu_state>
+  ) -> Outcome? {
+    let action = signals.actions[Int(signal)]
+    if action.handler == KernelSignalAction.ignoreHandler { return nil }
+    if action.handler == KernelSignalAction.defaultHandler {
+      if isFatal(signal) { return killed(signal, nil) }
+      if Signal.defaultAction(signal) == .stop { stopForObserver() }
+      return nil
+    }
+    return pushFrame(cpu, signal, action, information) ? nil : killed(Signal.segmentation, nil)
   }
 
   func killed(_ signal: Int32, _ fault: GuestFault?) -> Outcome {

@@ -72,12 +72,13 @@ extension LinuxProcess {
   /// Makes the host treat `signal` as the guest's action says.
   func mirrorAction(_ signal: Int32) {
     let action = signals.actions[Int(signal)]
-    let disposition: Int32
+    var disposition: Int32
     switch action.handler {
     case KernelSignalAction.defaultHandler: disposition = Int32(VT_SIGNAL_DEFAULT)
     case KernelSignalAction.ignoreHandler: disposition = Int32(VT_SIGNAL_IGNORE)
     default: disposition = Int32(VT_SIGNAL_CATCH)
     }
+    if isCaughtForObserver(signal) { disposition = Int32(VT_SIGNAL_CATCH) }
     _ = vt_signal_set(signal, disposition, action.flags)
   }
 

@@ -124,6 +124,7 @@ extension LinuxProcess {
         environmentCount: executable.request.environment.count)
     }
     self.program = program
+    programCount += 1
     options.arguments = executable.request.arguments
     options.environment = executable.request.environment
     setName(executable.request.path)

@@ -1,0 +1,46 @@
+// One guest thread under the machine's control: what it was told to do, where it stands, why it stopped. Changed only under the
+// address space's lock.
+
+import CHost
+import Engine
+import Linux
+
+/// A guest thread as a debugger sees it.
+public final class ControlledThread {
+  /// gettid(2).
+  public let number: UInt64
+  public let cpu: UnsafeMutablePointer<CPUState>
+  let guest: GuestThread
+  /// What it does while the machine runs.
+  public internal(set) var action = ThreadAction.hold
+  /// Why it stopped, until somebody has been told.
+  var pending: StopReason?
+  /// It waits for the machine to run.
+  var isParked = false
+  /// Executes the instruction here even though it is a stop address, once.
+  var stepsOver: UInt64?
+  /// The step ended in a system call: what is left is to tell.
+  var isStepDone = false
+  /// RIP when a signal was handed over during a step: elsewhere the handler has begun, and the step is done.
+  var signalled: UInt64?
+  /// Number of the system call whose entry or return is being shown, -1 otherwise: the kernel's `orig_rax`.
+  public internal(set) var originalRAX: UInt64 = .max
+  /// The siginfo_t of the signal that is about to be delivered, or was last.
+  public var information = [UInt64](repeating: 0, count: 16)
+  /// The signal that it goes on with in place of the one it stopped for; nil: none.
+  var replacement: Int32?
+  /// A signal that passes without a stop: the debugger itself sent it.
+  var unseen: Int32 = 0
+  /// It stopped for a signal, and goes on with the delivery.
+  var isAtSignal = false
+
+  init(_ number: UInt64, _ cpu: UnsafeMutablePointer<CPUState>, _ guest: GuestThread) {
+    (self.number, self.cpu, self.guest) = (number, cpu, guest)
+  }
+
+  /// Its registers stay as they are until the machine runs again.
+  var isQuiet: Bool { isParked || guest.isWaiting }
+
+  /// It is in a host call that waits, at a system call that has not returned.
+  public var isInHostCall: Bool { guest.isWaiting }
+}

@@ -1,0 +1,77 @@
+// The list of shared objects that the dynamic loader keeps for debuggers (`r_debug` in <link.h>), as the document that gdb reads
+// instead of following it pointer by pointer. All of it is guest memory: every pointer may lead anywhere, and the list may be endless.
+
+import GuestMemory
+import Linux
+
+/// Reads the list of one process.
+struct SharedLibraries {
+  private let memory: AddressSpace
+  private let auxiliary: [UInt8]
+  private static let mostObjects = 4096
+
+  init(_ process: LinuxProcess) {
+    memory = process.memory
+    auxiliary = process.auxiliaryBytes()
+  }
+
+  private func auxiliaryValue(_ type: UInt64) -> UInt64? {
+    func word(_ place: Int) -> UInt64 {
+      (0..<8).reduce(0) { $0 | UInt64(auxiliary[place + $1]) << UInt64($1 * 8) }
+    }
+    for place in stride(from: 0, to: auxiliary.count - 15, by: 16) where word(place) == type {
+      return word(place + 8)
+    }
+    return nil
+  }
+
+  /// `r_debug`, by DT_DEBUG of the program's dynamic section.
+  private var debugStructure: UInt64? {
+    guard let headers = auxiliaryValue(3), let size = auxiliaryValue(4), let count = auxiliaryValue(5),
+      count < 1024
+    else { return nil }
+    var bias: UInt64 = 0
+    var dynamic: UInt64?
+    for index in 0..<count {
+      let place = headers &+ index &* size
+      guard let type = memory.load(UInt32.self, at: place),
+        let address = memory.load(UInt64.self, at: place &+ 16)
+      else { return nil }
+      if type == 6 { bias = headers &- address }  // PT_PHDR
+      if type == 2 { dynamic = address }  // PT_DYNAMIC
+    }
+    guard var entry = dynamic.map({ $0 &+ bias }) else { return nil }
+    for _ in 0..<1024 {
+      guard let tag = memory.load(UInt64.self, at: entry), tag != 0 else { return nil }
+      if tag == 21 { return memory.load(UInt64.self, at: entry &+ 8) }  // DT_DEBUG
+      entry = entry &+ 16
+    }
+    return nil
+  }
+
+  /// The document; without objects before the loader has begun.
+  var document: String {
+    guard let debug = debugStructure, debug != 0, let first = memory.load(UInt64.self, at: debug &+ 8),
+      first != 0
+    else { return "<library-list-svr4 version=\"1.0\"/>\n" }
+    var text = "<library-list-svr4 version=\"1.0\" main-lm=\"0x\(String(first, radix: 16))\">\n"
+    var object = memory.load(UInt64.self, at: first &+ 24) ?? 0
+    var count = 0
+    while object != 0, count < SharedLibraries.mostObjects {
+      guard let base = memory.load(UInt64.self, at: object),
+        let name = memory.load(UInt64.self, at: object &+ 8),
+        let dynamic = memory.load(UInt64.self, at: object &+ 16),
+        let next = memory.load(UInt64.self, at: object &+ 24)
+      else { break }
+      let path = (try? memory.cString(at: GuestAddress(name), limit: 4096)) ?? []
+      if !path.isEmpty {
+        text += "<library name=\"\(GDBServer.escaped(path))\" lm=\"0x\(String(object, radix: 16))\""
+        text +=
+          " l_addr=\"0x\(String(base, radix: 16))\" l_ld=\"0x\(String(dynamic, radix: 16))\" lmid=\"0x0\"/>\n"
+      }
+      object = next
+      count += 1
+    }
+    return text + "</library-list-svr4>\n"
+  }
+}

@@ -1,0 +1,172 @@
+// How a thread goes on: freely on its engine, which stops at breakpoints by itself, or instruction by instruction while it steps or
+// while something is watched; and what is looked at around system calls.
+
+import CHost
+import Engine
+import GuestMemory
+import Linux
+import VirtualMachine
+
+extension MachineControl {
+  private static let unlimited = InstructionCount.max / 2
+
+  /// Executes guest code for a thread that may run; what the machine has to see to, or nil to look again.
+  func advance(
+    _ thread: ControlledThread, _ engine: any GuestEngine, _ process: LinuxProcess
+  ) -> Exit? {
+    if thread.replacement != nil { takeReplacement(thread, process) }
+    if finishStep(thread) { return nil }
+    let isFree = thread.action == .run && watchpoints.isEmpty
+    if isFree, thread.stepsOver != thread.cpu.pointee.rip { return runFreely(thread, engine) }
+    return step(thread, engine, process)
+  }
+
+  private func runFreely(_ thread: ControlledThread, _ engine: any GuestEngine) -> Exit? {
+    thread.stepsOver = nil
+    let exit = engine.run(thread.cpu, budget: MachineControl.unlimited)
+    switch exit {
+    case .stop:
+      meetBreakpoint(thread)
+      return nil
+    case .budget: return nil
+    // Asked to stop rather than to look for a signal: the loop parks, and the word is still set afterwards.
+    case .attention: return state == .running ? exit : nil
+    default: return exit
+    }
+  }
+
+  /// A step that ended outside guest code: behind a system call, or at a signal handler's first instruction.
+  private func finishStep(_ thread: ControlledThread) -> Bool {
+    let before = thread.signalled
+    thread.signalled = nil
+    guard thread.action != .run else { return false }
+    let handlerBegins = before.map { $0 != thread.cpu.pointee.rip } ?? false
+    guard thread.isStepDone || handlerBegins else { return false }
+    thread.isStepDone = false
+    if !handlerBegins, isInRange(thread) { return false }
+    stop(thread, .step)
+    return true
+  }
+
+  private func isInRange(_ thread: ControlledThread) -> Bool {
+    if case .stepRange(let range) = thread.action { return range.contains(thread.cpu.pointee.rip) }
+    return false
+  }
+
+  private func meetBreakpoint(_ thread: ControlledThread) {
+    if decides?(thread) ?? true {
+      stop(thread, .breakpoint)
+    } else {
+      thread.stepsOver = thread.cpu.pointee.rip
+    }
+  }
+
+  /// One instruction after the other, until there is something to do besides.
+  private func step(_ thread: ControlledThread, _ engine: any GuestEngine, _ process: LinuxProcess) -> Exit? {
+    let cpu = thread.cpu
+    // A single step executes the instruction under a breakpoint; whoever continues meets it.
+    var meetsStops = thread.action == .run
+    while true {
+      let rip = cpu.pointee.rip
+      if meetsStops, stops.contains(rip), thread.stepsOver != rip {
+        meetBreakpoint(thread)
+        if thread.pending != nil { return nil }
+      }
+      meetsStops = true
+      let watched = watchpoints.isEmpty ? nil : beginWatching(cpu)
+      let exit = engine.step(cpu)
+      guard exit == .budget else {
+        if exit == .attention { return state == .running ? exit : nil }
+        thread.stepsOver = nil
+        // Faults leave the instruction undone.
+        if exit == .systemCall, thread.action != .run { thread.isStepDone = true }
+        return exit == .stop ? nil : exit
+      }
+      thread.stepsOver = nil
+      if let watched, let hit = endWatching(watched) {
+        stop(thread, .watchpoint(hit))
+        return nil
+      }
+      switch thread.action {
+      case .run: if watchpoints.isEmpty { return nil }
+      case .stepRange where isInRange(thread): break
+      default:
+        stop(thread, .step)
+        return nil
+      }
+      process.memory.yieldLock()
+      if state != .running || thread.action == .hold { return nil }
+    }
+  }
+
+  // MARK: System calls
+
+  public func systemCall(_ cpu: UnsafeMutablePointer<CPUState>) -> Outcome {
+    guard let process else { return .resume }
+    guard isActive else { return process.systemCall(cpu) }
+    let thread = thread(of: cpu, process)
+    var number = cpu.pointee.general.0
+    let isCaught = caughtCalls.map { $0.isEmpty || $0.contains(number) } ?? false
+    thread.originalRAX = number
+    if isCaught {
+      // What the kernel shows at a call's entry: -ENOSYS, and the number apart.
+      cpu.pointee.general.0 = UInt64(bitPattern: -38)
+      pause(thread, .systemCallEntry(number), process)
+      number = thread.originalRAX
+      cpu.pointee.general.0 = number
+    }
+    let programs = process.programCount
+    let children = process.childCount
+    let outcome = process.systemCall(cpu)
+    guard isActive, outcome == .resume else { return outcome }
+    if process.programCount != programs {
+      thread.originalRAX = .max
+      programBegins(thread, process)
+    } else if process.childCount != children, stopsAtForks {
+      pause(thread, .fork(child: cpu.pointee.general.0, isVfork: false), process)
+    }
+    if isCaught, caughtCalls.map({ $0.isEmpty || $0.contains(number) }) ?? false {
+      pause(thread, .systemCallReturn(number), process)
+    }
+    thread.originalRAX = .max
+    return outcome
+  }
+
+  private func programBegins(_ thread: ControlledThread, _ process: LinuxProcess) {
+    // The old program's breakpoints have no meaning in the new one.
+    clearStops()
+    programBegan?()
+    guard stopsAtExecutions else { return }
+    pause(thread, .execute(path: process.program?.executablePath ?? []), process)
+  }
+
+  /// Stops here, outside guest code, until the thread may go on.
+  private func pause(_ thread: ControlledThread, _ reason: StopReason, _ process: LinuxProcess) {
+    stop(thread, reason)
+    waitToGoOn(thread, process)
+  }
+
+  // MARK: Breakpoints and watchpoints
+
+  /// Stops in front of the instruction at `address`, from now on or no more.
+  public func setBreakpoint(_ address: UInt64, _ isSet: Bool) {
+    if stops.contains(address) == isSet { return }
+    if isSet { stops.insert(address) } else { stops.remove(address) }
+    memory?.forgetCode(at: address)
+  }
+
+  /// Stops behind instructions that access what is watched, from now on or no more.
+  public func setWatchpoint(_ watchpoint: Watchpoint, _ isSet: Bool) {
+    watchpoints.removeAll { $0 == watchpoint }
+    if isSet { watchpoints.append(watchpoint) }
+  }
+
+  public func hasBreakpoint(_ address: UInt64) -> Bool { stops.contains(address) }
+
+  func clearStops() {
+    let old = stops.addresses
+    stops.removeAll()
+    for address in old { memory?.forgetCode(at: address) }
+    watchpoints = []
+  }
+}

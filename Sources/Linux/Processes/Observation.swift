@@ -1,0 +1,67 @@
+// What a debugger needs of a process: to see every signal before it is delivered, to hold threads when they come back from
+// host calls, to list threads. The process decides nothing here; without an observer all of this costs a comparison.
+import CHost
+import LinuxABI
+
+/// Whoever watches a process. Closures are called by the thread concerned, under the address space's lock.
+struct Observation {
+  /// A signal is about to be delivered to `thread`; it may become another one, or 0: none. `information` is its siginfo_t.
+  var signal: ((_ thread: GuestThread, _ signal: inout Int32, _ information: inout [UInt64]) -> Void)?
+  /// Signals that are to be seen even where the guest leaves them to their default action or ignores them; bit n-1 = signal n.
+  var signals: UInt64 = 0
+}
+
+extension LinuxProcess {
+  /// Begins or changes the observation of signals; nil ends it. `signals` are those that are to be seen even where the guest does
+  /// not handle them.
+  public func observeSignals(
+    _ signals: UInt64,
+    _ body: ((_ thread: GuestThread, _ signal: inout Int32, _ information: inout [UInt64]) -> Void)?
+  ) {
+    observation.signal = body
+    observation.signals = body == nil ? 0 : signals & ~SignalState.unblockable
+    for signal in Int32(1)...64 {
+      // Asks the host for an inherited disposition before that is changed.
+      _ = action(signal)
+      mirrorAction(signal)
+    }
+  }
+
+  /// Calls `body` whenever a thread returns from a host call that may have waited, before it goes on.
+  public func observeReturns(_ body: (() -> Void)?) { threads.returned = body }
+
+  /// Whether the host has to hand over `signal` because somebody wants to see it.
+  func isCaughtForObserver(_ signal: Int32) -> Bool {
+    // Children of a parent that ignores SIGCHLD leave no zombies: that has to stay.
+    let isIgnored = signals.actions[Int(signal)].handler == KernelSignalAction.ignoreHandler
+    if signal == Signal.child, isIgnored { return false }
+    return observation.signals >> UInt64(signal - 1) & 1 != 0
+  }
+
+  /// The default action of a signal that the host would have stopped the process by, had it not been caught.
+  func stopForObserver() { _ = host.call(62, processNumber, UInt64(Signal.stop)) }
+
+  /// Sets the current CPU's attention word as waiting signals demand; whoever has set it for another reason undoes that.
+  public func refreshAttention() { updateAttention() }
+
+  /// getpid(2).
+  public var processNumber: UInt64 { UInt64(bitPattern: host.call(39)) }
+
+  /// All threads that live.
+  public var threadList: [GuestThread] { allThreads.isEmpty ? [leader] : Array(allThreads.values) }
+
+  /// The thread on whose behalf the caller holds the lock.
+  public var currentThread: GuestThread { thread }
+
+  /// Sends the current thread a signal as if by kill(2), past the host.
+  public func raiseSignal(_ signal: Int32) { _ = raise(signal, code: 0) }
+
+  /// Sleeps without the lock while `*word` is `value`, or until a signal comes.
+  public func sleep(_ word: UnsafeMutablePointer<UInt32>, while value: UInt32) {
+    let thread = thread
+    memory.release()
+    vt_wait(word, value)
+    memory.acquire()
+    self.thread = thread
+  }
+}

@@ -1,0 +1,25 @@
+// Who steers the threads of a machine: a debugger, later a recorder. The run loop asks it to run guest code and to answer system
+// calls in its stead, so that it can stop threads at exact instructions and look at everything in between. Without one
+// the run loop goes its usual way at the price of a comparison for each exit of the engine.
+
+import CHost
+import Engine
+import Linux
+
+/// Every call comes from the guest thread concerned, which holds the address space's lock; the callee may give it up to wait.
+public protocol MachineController: AnyObject {
+  /// The program is loaded, and its first thread is about to run on `cpu`. What is in the way, or nil.
+  func begin(_ process: LinuxProcess, _ cpu: UnsafeMutablePointer<CPUState>) -> String?
+  /// Runs guest code as the engine does.
+  func run(
+    _ engine: any GuestEngine, _ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount
+  ) -> Exit
+  /// Has the process answer a system call.
+  func systemCall(_ cpu: UnsafeMutablePointer<CPUState>) -> Outcome
+  /// The thread of `cpu` is no more.
+  func threadEnds(_ cpu: UnsafeMutablePointer<CPUState>)
+  /// The process is about to end.
+  func ends(_ termination: Termination, _ cpu: UnsafeMutablePointer<CPUState>)
+  /// This is a forked child, whose only thread is the caller.
+  func forked()
+}
