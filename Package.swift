@@ -69,6 +69,7 @@ let package = Package(
     .testTarget(
       name: "VirtualMachineTests",
       dependencies: ["VirtualMachine", "Engine", "Linux", "GuestMemory", "CHost"]),
+    .testTarget(name: "DebuggerTests", dependencies: ["Debugger", "Engine", "CHost"]),
     .testTarget(name: "LinuxTests", dependencies: ["Linux", "LinuxABI", "GuestMemory", "CHost"]),
   ]
 )

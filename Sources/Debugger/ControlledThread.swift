@@ -26,7 +26,7 @@ public final class ControlledThread {
   /// Number of the system call whose entry or return is being shown, -1 otherwise: the kernel's `orig_rax`.
   public internal(set) var originalRAX: UInt64 = .max
   /// The siginfo_t of the signal that is about to be delivered, or was last.
-  public var information = [UInt64](repeating: 0, count: 16)
+  public var information = ControlledThread.trap(0, 0)
   /// The signal that it goes on with in place of the one it stopped for; nil: none.
   var replacement: Int32?
   /// A signal that passes without a stop: the debugger itself sent it.
@@ -36,6 +36,13 @@ public final class ControlledThread {
 
   init(_ number: UInt64, _ cpu: UnsafeMutablePointer<CPUState>, _ guest: GuestThread) {
     (self.number, self.cpu, self.guest) = (number, cpu, guest)
+  }
+
+  /// A siginfo_t of SIGTRAP with this code (TRAP_TRACE …) and address, as ptrace(2) shows it.
+  static func trap(_ code: UInt64, _ address: UInt64) -> [UInt64] {
+    var result = [UInt64](repeating: 0, count: 16)
+    (result[0], result[1], result[2]) = (5, code, address)
+    return result
   }
 
   /// Its registers stay as they are until the machine runs again.

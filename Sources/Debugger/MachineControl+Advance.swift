@@ -116,14 +116,14 @@ extension MachineControl {
       cpu.pointee.general.0 = number
     }
     let programs = process.programCount
-    let children = process.childCount
     let outcome = process.systemCall(cpu)
     guard isActive, outcome == .resume else { return outcome }
     if process.programCount != programs {
       thread.originalRAX = .max
       programBegins(thread, process)
-    } else if process.childCount != children, stopsAtForks {
-      pause(thread, .fork(child: cpu.pointee.general.0, isVfork: false), process)
+    } else if hasBorrowingChild {
+      hasBorrowingChild = false
+      if stopsAtVforkEnds { pause(thread, .vforkDone, process) }
     }
     if isCaught, caughtCalls.map({ $0.isEmpty || $0.contains(number) }) ?? false {
       pause(thread, .systemCallReturn(number), process)
@@ -141,7 +141,7 @@ extension MachineControl {
   }
 
   /// Stops here, outside guest code, until the thread may go on.
-  private func pause(_ thread: ControlledThread, _ reason: StopReason, _ process: LinuxProcess) {
+  func pause(_ thread: ControlledThread, _ reason: StopReason, _ process: LinuxProcess) {
     stop(thread, reason)
     waitToGoOn(thread, process)
   }

@@ -26,7 +26,7 @@ public final class MachineControl: MachineController {
   public private(set) var state = State.stopped
   /// Someone is in control; otherwise threads run as if nobody ever had been.
   public private(set) var isActive = true
-  /// The threads that live, in the order of their birth.
+  /// The threads that live, by their numbers.
   public private(set) var threads: [ControlledThread] = []
   /// Known from `begin` on.
   public internal(set) var process: LinuxProcess?
@@ -55,6 +55,14 @@ public final class MachineControl: MachineController {
   private let wake: () -> Void
   private let start: (MachineControl) -> String?
   private let inForkedChild: (MachineControl) -> Void
+  /// Children that wait until somebody decides about them, and how to tell them.
+  var heldChildren: [UInt64: HeldChild] = [:]
+  /// The way to a child that is being made.
+  var nextChild: HeldChild?
+  /// The child of a vfork was shown; its end is to be.
+  var hasBorrowingChild = false
+  /// A forked child that was taken over: whoever steers it has to be started in its first thread.
+  var startsAgain = false
 
   /// SIGCHLD, SIGURG, SIGWINCH.
   public static let usuallyPassed: UInt64 = 1 << 16 | 1 << 22 | 1 << 27
@@ -82,9 +90,14 @@ public final class MachineControl: MachineController {
     self.process = process
     accesses = AccessReader(memory: process.memory)
     process.beginThreads(cpu)
-    process.observeReturns { [unowned self] in returned() }
-    observe()
+    attach(process)
     return start(self)
+  }
+
+  func attach(_ process: LinuxProcess) {
+    process.observeReturns { [unowned self] in returned() }
+    process.observeForks({ [unowned self] in forkBegins() }, { [unowned self] in forkEnds($0, isVfork: $1) })
+    observe()
   }
 
   public func run(
@@ -93,6 +106,7 @@ public final class MachineControl: MachineController {
     guard isActive, let process else { return engine.run(cpu, budget: budget) }
     let thread = thread(of: cpu, process)
     engine.stops = stops
+    if startsAgain { beginAgain(process, cpu) }
     while true {
       if mustPark(thread) {
         if thread.guest.mustEnd { return .attention }
@@ -119,12 +133,30 @@ public final class MachineControl: MachineController {
   }
 
   public func forked() {
+    let wasActive = isActive
     isActive = false
-    process?.observeReturns(nil)
-    process?.observeSignals(0, nil)
     clearStops()
     threads = []
+    // A child that is taken over keeps the debugger's connection.
+    if wasActive, let child = nextChild, child.waitForDecision() {
+      isActive = true
+      state = .stopped
+      startsAgain = true
+      (nextChild, heldChildren, hasBorrowingChild) = (nil, [:], false)
+      return
+    }
+    process?.observeReturns(nil)
+    process?.observeSignals(0, nil)
+    process?.observeForks(nil, nil)
     inForkedChild(self)
+  }
+
+  /// In a child that was taken over, when its only thread is about to run.
+  private func beginAgain(_ process: LinuxProcess, _ cpu: UnsafeMutablePointer<CPUState>) {
+    startsAgain = false
+    process.beginThreads(cpu)
+    attach(process)
+    _ = start(self)
   }
 
   /// The record of the thread that runs on `cpu`; made when it appears.
@@ -136,6 +168,7 @@ public final class MachineControl: MachineController {
     let new = ControlledThread(number, cpu, guest)
     new.action = threads.isEmpty && state == .stopped ? .hold : .run
     threads.append(new)
+    threads.sort { $0.number < $1.number }
     return new
   }
 
@@ -174,6 +207,13 @@ public final class MachineControl: MachineController {
   /// `thread` stops for `reason`, and with it all others.
   func stop(_ thread: ControlledThread, _ reason: StopReason) {
     thread.pending = reason
+    switch reason {
+    // SI_KERNEL, TRAP_TRACE, TRAP_HWBKPT.
+    case .breakpoint: thread.information = ControlledThread.trap(128, 0)
+    case .step: thread.information = ControlledThread.trap(2, thread.cpu.pointee.rip)
+    case .watchpoint(let point): thread.information = ControlledThread.trap(4, point.address)
+    default: break
+    }
     requestStop()
   }
 
@@ -226,6 +266,7 @@ public final class MachineControl: MachineController {
   /// Gives up control: the machine runs on as if nobody had ever stopped it.
   public func release() {
     clearStops()
+    for child in heldChildren.keys { decide(about: child, isTakenOver: false) }
     caughtCalls = nil
     (stopsAtForks, stopsAtVforkEnds, stopsAtExecutions) = (false, false, false)
     decides = nil

@@ -67,8 +67,6 @@ public final class LinuxProcess {
   public internal(set) var program: LoadedProgram?
   /// Programs that have been started: grows with each execve(2).
   public internal(set) var programCount = 0
-  /// Processes that this one has made.
-  public internal(set) var childCount = 0
   /// The engine's XSAVE; without it signal frames carry no extended state.
   public var extendedState: ExtendedStateAccess?
   /// True in a child of fork(2): a fatal signal must then end the host process by that signal (`endBySignal`), because

@@ -62,6 +62,10 @@ extension GDBServer {
     var number: UInt64 = 0
     if case .one(let own) = name {
       number = own
+      if control?.holds(child: own) ?? false {
+        session.general = own
+        return GDBServer.success
+      }
       if control.flatMap({ thread(own, $0) }) == nil { return GDBServer.failure }
     }
     switch kind {
@@ -73,7 +77,9 @@ extension GDBServer {
   }
 
   private func isAlive(_ text: ArraySlice<UInt8>, _ control: MachineControl) -> [UInt8] {
-    guard case .one(let number)? = threadName(text), thread(number, control) != nil else {
+    guard case .one(let number)? = threadName(text),
+      thread(number, control) != nil || control.holds(child: number)
+    else {
       return GDBServer.failure
     }
     return GDBServer.success
@@ -82,12 +88,17 @@ extension GDBServer {
   // MARK: Leaving
 
   private func detach(_ text: ArraySlice<UInt8>, _ control: MachineControl) -> [UInt8]? {
-    if let process = text.split(separator: UInt8(ascii: ";")).first.flatMap({ Hex.number($0) }),
-      process != control.process?.processNumber
-    {
-      return GDBServer.failure
+    let named = text.split(separator: UInt8(ascii: ";")).first.flatMap { Hex.number($0) }
+    if let child = named, control.holds(child: child) {
+      control.decide(about: child, isTakenOver: false)
+      return GDBServer.success
     }
+    if let named, named != control.process?.processNumber { return GDBServer.failure }
     send(GDBServer.success)
+    // With a child at hand, leaving the parent means going over.
+    if named != nil, let child = control.heldChildren.keys.first {
+      control.decide(about: child, isTakenOver: true)
+    }
     leave(control)
     return nil
   }

@@ -78,6 +78,8 @@ extension GDBServer {
   /// `Z` or `z` type, address, kind; then conditions and commands.
   func changeBreakpoint(_ data: [UInt8], _ control: MachineControl) -> [UInt8] {
     let isSet = data[0] == UInt8(ascii: "Z")
+    // A child that waits has no breakpoints.
+    if control.holds(child: session.general) { return GDBServer.success }
     let sections = data.dropFirst().split(separator: UInt8(ascii: ";"), omittingEmptySubsequences: false)
     let words = (sections.first ?? []).split(separator: UInt8(ascii: ","))
     guard words.count == 3, let type = Hex.number(words[0]), let address = Hex.number(words[1]),

@@ -35,10 +35,13 @@ extension GDBServer {
     session.isMultiprocess = asks("multiprocess")
     session.knowsSoftwareBreakpoints = asks("swbreak")
     session.knowsHardwareBreakpoints = asks("hwbreak")
-    if asks("exec-events") { control?.stopsAtExecutions = true }
+    control?.stopsAtExecutions = asks("exec-events")
+    control?.stopsAtForks = asks("fork-events") && session.isMultiprocess
+    control?.stopsAtVforkEnds = asks("vfork-events")
     var words = ["PacketSize=\(String(GDBServer.packetSize, radix: 16))"]
     words += [
-      "QStartNoAckMode+", "multiprocess+", "swbreak+", "hwbreak+", "vContSupported+", "exec-events+",
+      "QStartNoAckMode+", "multiprocess+", "swbreak+", "hwbreak+", "vContSupported+",
+      "fork-events+", "vfork-events+", "exec-events+",
       "QPassSignals+", "QProgramSignals+", "QCatchSyscalls+", "ConditionalBreakpoints+", "binary-upload+",
     ]
     words += ["features", "auxv", "exec-file", "libraries-svr4", "threads", "siginfo"].map {

@@ -36,7 +36,10 @@ extension GDBServer {
   }
 
   /// The thread of `Hg`.
-  func generalThread(_ control: MachineControl) -> ControlledThread? { thread(session.general, control) }
+  func generalThread(_ control: MachineControl) -> ControlledThread? {
+    // A child that waits is a copy of the thread that made it.
+    thread(control.holds(child: session.general) ? session.resumed : session.general, control)
+  }
 
   // MARK: Resuming
 

@@ -81,11 +81,12 @@ public final class GDBServer {
 
   private func start(_ control: MachineControl) -> String? {
     guard let process = control.process else { return "there is no process to debug" }
+    let isTakenOver = input >= 0
     event = Connection.call(Connection.Call.event, 0, 0x80800)
     guard event >= 0 else { return "cannot make an event descriptor" }
     event = Int64(process.hide(Int32(truncatingIfNeeded: event)))
+    if isTakenOver { beginInChild() } else if let problem = open(process) { return problem }
     if let cpu = control.process?.currentThread.cpu { registers = RegisterFile(components: cpu.pointee.xcr0) }
-    if let problem = open(process) { return problem }
     control.decides = { [unowned self] in stops($0) }
     control.programBegan = { [unowned self] in breakpoints = [:] }
     let context = Unmanaged.passUnretained(self).toOpaque()
@@ -95,6 +96,16 @@ public final class GDBServer {
         Unmanaged<GDBServer>.fromOpaque(context).takeUnretainedValue().serve()
       }, context, 1 << 20, &handle)
     return result < 0 ? "cannot start the debugger's thread" : nil
+  }
+
+  /// In a forked child that was taken over: the connection goes on, the parent's breakpoints and listener do not.
+  private func beginInChild() {
+    breakpoints = [:]
+    session.isRunning = false
+    session.lastStop = []
+    (session.general, session.resumed) = (0, 0)
+    if listener >= 0 { _ = Connection.call(Connection.Call.close, listener) }
+    listener = -1
   }
 
   private func open(_ process: LinuxProcess) -> String? {
@@ -248,11 +259,8 @@ public final class GDBServer {
     files.closeAll()
     control.release()
     session = Session()
-    if address == .standardStreams {
-      (input, listener) = (-1, -1)
-      return
-    }
     _ = Connection.call(Connection.Call.close, input)
+    if output != input { _ = Connection.call(Connection.Call.close, output) }
     (input, output) = (-1, -1)
   }
 

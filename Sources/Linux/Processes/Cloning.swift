@@ -138,6 +138,7 @@ extension LinuxProcess {
     let loan = request.has(CloneFlags.vfork) ? lendMemory() : nil
     if request.has(CloneFlags.vfork), loan == nil { return -Errno.ENOMEM }
     joinEnded()
+    observation.forkBegins?()
     let result = forkHost(request)
     if result == 0 {
       becomeChild(request, loan)
@@ -146,7 +147,7 @@ extension LinuxProcess {
     if result > 0, request.has(CloneFlags.parentSetThread) {
       _ = memory.store(UInt32(truncatingIfNeeded: result), at: request.parentThread)
     }
-    if result > 0 { childCount += 1 }
+    observation.forkEnds?(result, request.has(CloneFlags.vfork))
     if let loan { takeBack(loan, child: result) }
     return result
   }

@@ -9,6 +9,10 @@ struct Observation {
   var signal: ((_ thread: GuestThread, _ signal: inout Int32, _ information: inout [UInt64]) -> Void)?
   /// Signals that are to be seen even where the guest leaves them to their default action or ignores them; bit n-1 = signal n.
   var signals: UInt64 = 0
+  /// A child process is about to be made, and has been made: its number or -errno. A child of vfork(2) has not executed yet. In the
+  /// child `LinuxProcess.forked` is called instead.
+  var forkBegins: (() -> Void)?
+  var forkEnds: ((_ result: Int64, _ isVfork: Bool) -> Void)?
 }
 
 extension LinuxProcess {
@@ -29,6 +33,12 @@ extension LinuxProcess {
 
   /// Calls `body` whenever a thread returns from a host call that may have waited, before it goes on.
   public func observeReturns(_ body: (() -> Void)?) { threads.returned = body }
+
+  /// Calls `begins` and `ends` around each fork, in the parent; nil ends that.
+  public func observeForks(_ begins: (() -> Void)?, _ ends: ((_ result: Int64, _ isVfork: Bool) -> Void)?) {
+    observation.forkBegins = begins
+    observation.forkEnds = ends
+  }
 
   /// Whether the host has to hand over `signal` because somebody wants to see it.
   func isCaughtForObserver(_ signal: Int32) -> Bool {
