@@ -10,6 +10,10 @@ public final class ControlledThread {
   /// gettid(2).
   public let number: UInt64
   public let cpu: UnsafeMutablePointer<CPUState>
+  /// Registers that were changed while the thread is in a host call that waits: a copy of all of them, which counts when the call
+  /// has been given up.
+  // SAFETY: allocated by `beginChanging`, freed by `endChanging` or with the thread; reached under the lock.
+  private(set) var changed: UnsafeMutablePointer<CPUState>?
   let guest: GuestThread
   /// What it does while the machine runs.
   public internal(set) var action = ThreadAction.hold
@@ -36,6 +40,43 @@ public final class ControlledThread {
 
   init(_ number: UInt64, _ cpu: UnsafeMutablePointer<CPUState>, _ guest: GuestThread) {
     (self.number, self.cpu, self.guest) = (number, cpu, guest)
+  }
+
+  deinit { changed.map { UnsafeMutableRawPointer($0).deallocate() } }
+
+  /// The registers as a debugger sees them.
+  public var visible: UnsafeMutablePointer<CPUState> { changed ?? cpu }
+
+  /// Registers are about to be changed.
+  func beginChanging() {
+    guard guest.isWaiting, changed == nil else { return }
+    let raw = UnsafeMutableRawPointer.allocate(
+      byteCount: CPUState.allocationSize, alignment: CPUState.allocationAlignment)
+    raw.copyMemory(from: cpu, byteCount: CPUState.allocationSize)
+    let copy = raw.bindMemory(to: CPUState.self, capacity: 1)
+    copy.pointee.general.0 = ControlledThread.interruptedCall
+    changed = copy
+  }
+
+  /// The host call is over: the changed registers count. False when nothing was changed.
+  func endChanging() -> Bool {
+    guard let copy = changed else { return false }
+    changed = nil
+    UnsafeMutableRawPointer(cpu).copyMemory(from: copy, byteCount: CPUState.allocationSize)
+    UnsafeMutableRawPointer(copy).deallocate()
+    return true
+  }
+
+  /// -ERESTARTSYS: what the kernel shows as the result of a call that has been interrupted and will begin again.
+  static let interruptedCall = UInt64(bitPattern: -512)
+
+  /// What the kernel does when such a thread goes on: the call begins again, unless a debugger has cleared `orig_rax`.
+  func restartCall() {
+    defer { originalRAX = .max }
+    let isInterrupted = cpu.pointee.general.0 &+ 516 < 5 && cpu.pointee.general.0 != .max &- 514
+    guard originalRAX < 1 << 32, isInterrupted else { return }
+    cpu.pointee.rip &-= 2
+    cpu.pointee.general.0 = originalRAX
   }
 
   /// A siginfo_t of SIGTRAP with this code (TRAP_TRACE …) and address, as ptrace(2) shows it.

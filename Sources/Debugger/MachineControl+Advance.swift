@@ -15,6 +15,7 @@ extension MachineControl {
     _ thread: ControlledThread, _ engine: any GuestEngine, _ process: LinuxProcess
   ) -> Exit? {
     if thread.replacement != nil { takeReplacement(thread, process) }
+    if thread.originalRAX != .max { thread.restartCall() }
     if finishStep(thread) { return nil }
     let isFree = thread.action == .run && watchpoints.isEmpty
     if isFree, thread.stepsOver != thread.cpu.pointee.rip { return runFreely(thread, engine) }
@@ -117,6 +118,10 @@ extension MachineControl {
     }
     let programs = process.programCount
     let outcome = process.systemCall(cpu)
+    if thread.endChanging() {
+      process.refreshAttention()
+      return outcome
+    }
     guard isActive, outcome == .resume else { return outcome }
     if process.programCount != programs {
       thread.originalRAX = .max

@@ -26,19 +26,16 @@ struct HeldChild {
     writing = process.hide(ends[1], movesStandard: true)
   }
 
-  func closeReading() { _ = Connection.call(Connection.Call.close, Int64(reading)) }
-  func closeWriting() { _ = Connection.call(Connection.Call.close, Int64(writing)) }
-
   /// In the child: true when it is to be taken over. The end of the pipe sets it free.
-  func waitForDecision() -> Bool {
-    closeWriting()
-    defer { closeReading() }
+  func waitForDecision(_ process: LinuxProcess) -> Bool {
+    process.closeHidden(writing)
+    defer { process.closeHidden(reading) }
     return Connection.receive(Int64(reading)).first == HeldChild.takeOver
   }
 
-  func decide(isTakenOver: Bool) {
+  func decide(isTakenOver: Bool, _ process: LinuxProcess) {
     if isTakenOver { _ = Connection.send([HeldChild.takeOver], to: Int64(writing)) }
-    closeWriting()
+    process.closeHidden(writing)
   }
 }
 
@@ -52,8 +49,8 @@ extension MachineControl {
   func forkEnds(_ result: Int64, isVfork: Bool) {
     guard let child = nextChild, let process else { return }
     nextChild = nil
-    child.closeReading()
-    guard result > 0, let cpu = process.currentThread.cpu else { return child.closeWriting() }
+    process.closeHidden(child.reading)
+    guard result > 0, let cpu = process.currentThread.cpu else { return process.closeHidden(child.writing) }
     let number = UInt64(bitPattern: result)
     heldChildren[number] = child
     hasBorrowingChild = isVfork
@@ -64,7 +61,8 @@ extension MachineControl {
 
   /// Lets a child go on: freely, or under whoever steers this process so far.
   public func decide(about child: UInt64, isTakenOver: Bool) {
-    heldChildren.removeValue(forKey: child)?.decide(isTakenOver: isTakenOver)
+    guard let process else { return }
+    heldChildren.removeValue(forKey: child)?.decide(isTakenOver: isTakenOver, process)
   }
 
   public func holds(child: UInt64) -> Bool { heldChildren[child] != nil }

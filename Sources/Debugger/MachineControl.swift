@@ -138,7 +138,7 @@ public final class MachineControl: MachineController {
     clearStops()
     threads = []
     // A child that is taken over keeps the debugger's connection.
-    if wasActive, let child = nextChild, child.waitForDecision() {
+    if wasActive, let process, let child = nextChild, child.waitForDecision(process) {
       isActive = true
       state = .stopped
       startsAgain = true
@@ -252,9 +252,19 @@ public final class MachineControl: MachineController {
     }
     if threads.contains(where: { $0.pending != nil && $0.action != .hold }) { return true }
     state = .running
-    for thread in threads { thread.isStepDone = false }
+    for thread in threads {
+      thread.isStepDone = false
+      if thread.changed != nil, thread.action != .hold { interrupt(thread) }
+    }
     announce()
     return false
+  }
+
+  /// Makes a thread's host call return, so that its changed registers can count.
+  private func interrupt(_ thread: ControlledThread) {
+    guard thread.guest.isWaiting else { return }
+    CPUState.attention(thread.cpu).pointee = 1
+    vt_thread_interrupt(Int32(truncatingIfNeeded: thread.number))
   }
 
   /// Everybody looks again whether there is something to do.

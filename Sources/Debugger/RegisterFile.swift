@@ -132,7 +132,7 @@ public struct RegisterFile: Sendable {
 /// Reading and writing the registers of one thread that stands still.
 public struct RegisterAccess {
   let thread: ControlledThread
-  private var cpu: UnsafeMutablePointer<CPUState> { thread.cpu }
+  private var cpu: UnsafeMutablePointer<CPUState> { thread.visible }
 
   public init(_ thread: ControlledThread) { self.thread = thread }
 
@@ -173,9 +173,8 @@ public struct RegisterAccess {
   private func word(_ place: RegisterDescription.Place) -> UInt64 {
     let state = UnsafeRawPointer(cpu)
     switch place {
-    case .general(0) where thread.isInHostCall:
-      // As the kernel shows a call that waits: -ERESTARTSYS.
-      return UInt64(bitPattern: -512)
+    case .general(0) where thread.isInHostCall && thread.changed == nil:
+      return ControlledThread.interruptedCall
     case .general(let number): return state.load(fromByteOffset: number * 8, as: UInt64.self)
     case .instructionPointer: return cpu.pointee.rip
     case .flags: return cpu.pointee.lazyFlags.rflags
@@ -196,6 +195,8 @@ public struct RegisterAccess {
   public func write(_ register: RegisterDescription, _ bytes: [UInt8]) -> Bool {
     guard bytes.count >= register.size else { return false }
     let bytes = Array(bytes.prefix(register.size))
+    if read(register) == bytes { return true }
+    thread.beginChanging()
     switch register.place {
     case .x87(let index):
       var image = legacyImage()
@@ -220,7 +221,6 @@ public struct RegisterAccess {
   private func setWord(_ place: RegisterDescription.Place, _ value: UInt64) -> Bool {
     let state = UnsafeMutableRawPointer(cpu)
     switch place {
-    case .general(0) where thread.isInHostCall: return value == UInt64(bitPattern: -512)
     case .general(let number): state.storeBytes(of: value, toByteOffset: number * 8, as: UInt64.self)
     case .instructionPointer: cpu.pointee.rip = value
     case .flags:

@@ -54,7 +54,7 @@ extension LinuxProcess {
   }
 
   /// Closes one of Vitrine's own descriptors.
-  func closeHidden(_ descriptor: Int32) {
+  public func closeHidden(_ descriptor: Int32) {
     _ = host.call(3, UInt64(UInt32(bitPattern: descriptor)))
     descriptors.remove(descriptor)
   }

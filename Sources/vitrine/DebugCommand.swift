@@ -1,5 +1,6 @@
 // `vitrine debug`: a program under a debugger. So far that is one that speaks gdb's remote protocol.
 import Debugger
+import Glibc
 import VirtualMachine
 
 enum DebugCommand {
@@ -9,7 +10,7 @@ enum DebugCommand {
         Terminal.write(HelpText.debug, to: 1)
         return 0
       }
-      return run(configuration, address, process)
+      return run(configuration, address, words, process)
     } catch {
       Terminal.complain(error.message)
       Terminal.write(HelpText.debugUsage + "Try: vitrine help debug\n", to: 2)
@@ -44,13 +45,54 @@ enum DebugCommand {
   }
 
   private static func run(
-    _ configuration: UserMachineConfiguration, _ address: DebuggerAddress, _ process: ProcessArguments
+    _ configuration: UserMachineConfiguration, _ address: DebuggerAddress, _ words: [[UInt8]],
+    _ process: ProcessArguments
   ) -> Int32 {
     var configuration = configuration
-    let server = GDBServer(address: address) { Terminal.complain($0) }
+    let environment = process.environment
+    let server = GDBServer(
+      address: address, say: { Terminal.complain($0) },
+      relaunch: { gdb, program, arguments in
+        execute(newWords(words, gdb, program, arguments), environment)
+      })
     // SAFETY: the closure is called once, by the machine, before any thread of the guest begins.
     nonisolated(unsafe) let shared = server
     configuration.makeController = { shared.makeController() }
     return RunCommand.run(configuration, process)
+  }
+
+  /// The words of a new run: the same options with another `--gdb`, and another program or other arguments where they are not nil.
+  private static func newWords(
+    _ words: [[UInt8]], _ gdb: String, _ program: [UInt8]?, _ arguments: [[UInt8]]?
+  ) -> [[UInt8]] {
+    var result = [Array("vitrine".utf8), Array("debug".utf8), Array("--gdb".utf8), Array(gdb.utf8)]
+    var rest = words[...]
+    // Options with a value of their own take the next word along, as `parse` did.
+    let alone: Set<String> = [
+      "--clear-env", "--trace", "--stats", "--randomize", "--vectors", "--unguarded", "--no-links",
+      "--perf-map",
+      "--perf-dump",
+    ]
+    while let word = rest.first, word.first == 45, word.count > 1 {
+      rest.removeFirst()
+      if word == [45, 45] { break }
+      let takesValue = !word.contains(61) && !alone.contains(String(decoding: word, as: UTF8.self))
+      let value = takesValue ? rest.popFirst() : nil
+      if word.starts(with: "--gdb".utf8) { continue }
+      result += [word] + (value.map { [$0] } ?? [])
+    }
+    result.append([45, 45])
+    result += [program ?? rest.first ?? []] + (arguments ?? Array(rest.dropFirst()))
+    return result
+  }
+
+  /// execve(2) of Vitrine itself; returns when that fails.
+  private static func execute(_ words: [[UInt8]], _ environment: [[UInt8]]) {
+    func strings(_ list: [[UInt8]]) -> [UnsafeMutablePointer<CChar>?] {
+      list.map { ($0 + [0]).withUnsafeBytes { $0.bindMemory(to: CChar.self).baseAddress.map { strdup($0) } } }
+        + [nil]
+    }
+    // SAFETY: the strings live on: this process ends here, or has lost a few hundred bytes.
+    _ = execve("/proc/self/exe", strings(words), strings(environment))
   }
 }

@@ -250,6 +250,33 @@ SESSIONS = [
         continue
         signal SIGTERM
         p $_exitsignal"""),
+    ("fork-child", "debug-signals", BOTH, "", """
+        handle SIGUSR1 nostop noprint pass
+        handle SIGUSR2 nostop noprint pass
+        handle SIGSEGV nostop noprint pass
+        set follow-fork-mode child
+        catch fork
+        continue
+        break marker if faults > 0
+        continue
+        print hits
+        next
+        print $_inferior
+        delete
+        continue"""),
+    ("fork-parent", "debug-signals", BOTH, "", """
+        handle SIGUSR1 nostop noprint pass
+        handle SIGUSR2 nostop noprint pass
+        handle SIGSEGV nostop noprint pass
+        catch fork
+        continue
+        break marker
+        continue
+        print status
+        up
+        print status
+        delete
+        continue"""),
     ("executions", "debug-signals", ("static",), "exec", """
         handle SIGUSR1 nostop noprint pass
         handle SIGUSR2 nostop noprint pass

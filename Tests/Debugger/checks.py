@@ -43,7 +43,10 @@ class Client:
         checksum = self.byte() + self.byte()
         assert int(checksum, 16) == total % 256, "checksum"
         if self.acknowledges:
-            self.socket.sendall(b"+")
+            try:
+                self.socket.sendall(b"+")
+            except BrokenPipeError:
+                pass  # The other side has said its last word.
         return data
 
     @staticmethod
@@ -260,7 +263,50 @@ def check_unlimited_watchpoints(vitrine, out):
         assert b"watch:%x" % (table & ~0x7ff) in answer, answer
 
 
-CHECKS = [check_interrupt, check_detach, check_kill, check_acknowledgements, check_memory_unchanged, check_transfers,
+def check_waiting_call(vitrine, out):
+    """A thread that waits in a call shows it as the kernel does, goes on waiting, and can be sent elsewhere."""
+    program = out / "debug-endless-static"
+    with Machine(vitrine, program, "sleep") as machine:
+        client = machine.connect()
+        client.ask("?")
+        for _ in range(2):
+            client.socket.sendall(client.framed("c"))
+            time.sleep(0.3)
+            client.socket.sendall(b"\x03")
+            assert client.packet().startswith(b"T02")
+            assert client.ask("p0") == b"00feffffffffffff"
+            assert client.ask("p39") == b"2200000000000000"
+        # To main, as if without arguments: rdi, rip, and no call to begin again.
+        assert client.ask("P5=0100000000000000") == b"OK"
+        assert client.ask(f"P10={symbol(program, 'main').to_bytes(8, 'little').hex()}") == b"OK"
+        assert client.ask("P39=ffffffffffffffff") == b"OK"
+        client.socket.sendall(client.framed("c"))
+        time.sleep(0.3)
+        client.socket.sendall(b"\x03")
+        assert client.packet().startswith(b"T02")
+        rounds = bytes.fromhex(client.ask(f"m{symbol(program, 'rounds'):x},8").decode())
+        assert int.from_bytes(rounds, "little") > 1000, rounds
+
+
+def check_running_anew(vitrine, out):
+    """In extended mode a program runs again, with other arguments, and after it was killed."""
+    with Machine(vitrine, out / "debug-basics-static") as machine:
+        client = machine.connect()
+        assert client.ask("!") == b"OK"
+        assert client.ask("c").startswith(b"W05")
+        assert client.ask("vRun;;" + b"one".hex()).startswith(b"T05")
+        assert client.ask("c").startswith(b"W00")
+        assert client.ask("QStartNoAckMode") == b"OK"
+        client.acknowledges = False
+        assert client.ask("vRun;" + str(out / "debug-signals-static").encode().hex()).startswith(b"T05")
+        assert client.ask("vKill;1") == b"OK"
+        assert client.ask("vRun;" + str(out / "debug-basics-static").encode().hex()).startswith(b"T05")
+        assert client.ask("c").startswith(b"W05")
+        client.close()
+        assert machine.process.wait(10) == 5
+
+
+CHECKS = [check_waiting_call, check_running_anew, check_interrupt, check_detach, check_kill, check_acknowledgements, check_memory_unchanged, check_transfers,
           check_garbage, check_long_packet, check_unlimited_watchpoints]
 
 

@@ -9,11 +9,18 @@ public enum DebuggerAddress: Equatable, Sendable {
   /// IPv4 in network order, or IPv6's sixteen bytes.
   case tcp(host: [UInt8], port: UInt16)
   case unix([UInt8])
+  /// A connection that a former run of Vitrine has left open, and what was agreed on there (`Inheritance`).
+  case inherited(Inheritance)
 
   /// From `HOST:PORT`, `:PORT`, `unix:PATH`, `STDIO`. Names other than `localhost` and numbers are not looked up.
   public init?(_ text: [UInt8]) {
     if text.elementsEqual("STDIO".utf8) || text.elementsEqual("stdio".utf8) || text == [45] {
       self = .standardStreams
+      return
+    }
+    if text.starts(with: "inherited:".utf8) {
+      guard let inheritance = Inheritance(text.dropFirst(10)) else { return nil }
+      self = .inherited(inheritance)
       return
     }
     if text.starts(with: "unix:".utf8) {
@@ -44,7 +51,7 @@ public enum DebuggerAddress: Equatable, Sendable {
   /// `struct sockaddr` of the address.
   var socketAddress: [UInt8] {
     switch self {
-    case .standardStreams: return []
+    case .standardStreams, .inherited: return []
     case .unix(let path): return [1, 0] + path + [0]
     case .tcp(let host, let port):
       let place = [UInt8(truncatingIfNeeded: port >> 8), UInt8(truncatingIfNeeded: port)]

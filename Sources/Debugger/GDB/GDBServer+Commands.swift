@@ -28,7 +28,12 @@ extension GDBServer {
     case UInt8(ascii: "H"): return chooseThread(rest)
     case UInt8(ascii: "T"): return isAlive(rest, control)
     case UInt8(ascii: "D"): return detach(rest, control)
-    case UInt8(ascii: "k"): exitProcess(control, signal: 9)
+    case UInt8(ascii: "k"):
+      kill(control)
+      return nil
+    case UInt8(ascii: "R"):
+      if session.isExtended { runAnew(nil, nil, replies: false, control) }
+      return nil
     case UInt8(ascii: "v"): return replyToVerbose(data, control)
     case UInt8(ascii: "q"): return replyToQuery(data, control)
     case UInt8(ascii: "Q"): return replyToSetting(data, control)
@@ -46,11 +51,13 @@ extension GDBServer {
   private func replyToVerbose(_ data: [UInt8], _ control: MachineControl) -> [UInt8]? {
     if data.elementsEqual("vCont?".utf8) { return Array("vCont;c;C;s;S;t;r".utf8) }
     if let text = tail(data, "vCont;") { return continueThreads(text, control) }
-    if let text = tail(data, "vFile:") { return files.reply(Array(text)) }
+    if let text = tail(data, "vFile:") { return files.reply(Array(text), control.process) }
     if tail(data, "vKill;") != nil {
-      send(GDBServer.success)
-      exitProcess(control, signal: 9)
+      if !session.isExtended { send(GDBServer.success) }
+      kill(control)
+      return GDBServer.success
     }
+    if let text = tail(data, "vRun;") { return runProgram(text, control) }
     return []
   }
 
@@ -101,6 +108,13 @@ extension GDBServer {
     }
     leave(control)
     return nil
+  }
+
+  /// The end; in extended mode the debugger stays, and may ask for another run.
+  private func kill(_ control: MachineControl) {
+    if !session.isExtended { exitProcess(control, signal: 9) }
+    session.isKilled = true
+    ending = .killed(signal: 9)
   }
 
   // MARK: Settings

@@ -94,7 +94,7 @@ extension GDBServer {
       parts.removeFirst()
       if let chosen { control.setSignal(signal, for: chosen) }
     }
-    if let place = parts.first, let address = Hex.number(place) { chosen?.cpu.pointee.rip = address }
+    if let place = parts.first, let address = Hex.number(place) { chosen?.visible.pointee.rip = address }
     return resume(control) { $0 === chosen && isStep ? .step : .run }
   }
 

@@ -19,10 +19,10 @@ public final class GDBServer {
   /// Says something to people on standard error.
   let say: @Sendable (String) -> Void
   private(set) var control: MachineControl?
-  private var listener: Int64 = -1
+  private(set) var listener: Int64 = -1
   /// -1: nobody is connected. With standard streams: where to read and where to write.
-  private var input: Int64 = -1
-  private var output: Int64 = -1
+  private(set) var input: Int64 = -1
+  private(set) var output: Int64 = -1
   private var event: Int64 = -1
   private var reader = PacketReader(limit: GDBServer.packetSize)
   private var last: [UInt8] = []
@@ -35,6 +35,8 @@ public final class GDBServer {
   var ending: Termination?
   /// Connections so far.
   private(set) var connections = 0
+  /// Executes Vitrine anew with this value of `--gdb`, and another program or other arguments where they are not nil.
+  let relaunch: (@Sendable (_ gdb: String, _ program: [UInt8]?, _ arguments: [[UInt8]]?) -> Void)?
   private var handle: UInt64 = 0
 
   /// What is agreed on with one debugger.
@@ -47,6 +49,8 @@ public final class GDBServer {
     /// A command has resumed the machine, and its reply is due.
     var isRunning = false
     var isInterrupted = false
+    /// The program was killed, and another run may be asked for.
+    var isKilled = false
     /// The threads of `Hg` and `Hc`; 0: any.
     var general: UInt64 = 0
     var resumed: UInt64 = 0
@@ -63,9 +67,13 @@ public final class GDBServer {
     var conditions: [AgentExpression] = []
   }
 
-  public init(address: DebuggerAddress, say: @escaping @Sendable (String) -> Void) {
+  public init(
+    address: DebuggerAddress, say: @escaping @Sendable (String) -> Void,
+    relaunch: (@Sendable (_ gdb: String, _ program: [UInt8]?, _ arguments: [[UInt8]]?) -> Void)? = nil
+  ) {
     self.address = address
     self.say = say
+    self.relaunch = relaunch
   }
 
   /// What steers a machine for this server.
@@ -119,6 +127,16 @@ public final class GDBServer {
       connections = 1
       return nil
     }
+    if case .inherited(let inheritance) = address {
+      input = Int64(process.hide(Int32(truncatingIfNeeded: inheritance.input)))
+      let isOne = inheritance.output == inheritance.input
+      output = isOne ? input : Int64(process.hide(Int32(truncatingIfNeeded: inheritance.output)))
+      if inheritance.listener >= 0 {
+        listener = Int64(process.hide(Int32(truncatingIfNeeded: inheritance.listener)))
+      }
+      connections = 1
+      return nil
+    }
     let result = Connection.listen(address)
     if result < 0 { return "cannot listen for a debugger (errno \(-result))" }
     listener = Int64(process.hide(Int32(truncatingIfNeeded: result)))
@@ -128,7 +146,7 @@ public final class GDBServer {
 
   private func announce() {
     switch address {
-    case .standardStreams: break
+    case .standardStreams, .inherited: break
     case .unix(let path):
       say("waiting for a debugger: target remote \(String(decoding: path, as: UTF8.self))")
     case .tcp(let host, _):
@@ -139,8 +157,8 @@ public final class GDBServer {
 
   /// In a forked child nobody serves.
   private func forget() {
-    for descriptor in [listener, input, output, event] where descriptor >= 0 {
-      _ = Connection.call(Connection.Call.close, descriptor)
+    for descriptor in Set([listener, input, output, event]) where descriptor >= 0 {
+      control?.process?.closeHidden(Int32(truncatingIfNeeded: descriptor))
     }
     (listener, input, output, event) = (-1, -1, -1, -1)
   }
@@ -160,6 +178,12 @@ public final class GDBServer {
     _ = mask.withUnsafeBytes { Connection.call(14, 2, Connection.pointer($0), 0, 8) }
     guard let control, let memory = control.memory else { return }
     memory.acquire()
+    if case .inherited(let inheritance) = address, connections == 1 {
+      inherit(inheritance, control)
+      reader.checksChecksum = session.acknowledges
+      waitUntilStopped(control)
+      if inheritance.agreements & Inheritance.stopIsDue != 0 { send(currentStop(control)) }
+    }
     while true {
       let ready = wait(memory)
       if ready.event { eventHappened(control) }
@@ -244,8 +268,8 @@ public final class GDBServer {
 
   /// The debugger is gone; the program stays where it is until the next one comes.
   func disconnect(_ control: MachineControl) {
-    if address == .standardStreams { exitProcess(control, signal: 9) }
-    _ = Connection.call(Connection.Call.close, input)
+    if listener < 0 || session.isKilled { exitProcess(control, signal: 9) }
+    control.process?.closeHidden(Int32(truncatingIfNeeded: input))
     (input, output) = (-1, -1)
     files.closeAll()
     if ending != nil { return control.releaseEnd() }
@@ -259,8 +283,8 @@ public final class GDBServer {
     files.closeAll()
     control.release()
     session = Session()
-    _ = Connection.call(Connection.Call.close, input)
-    if output != input { _ = Connection.call(Connection.Call.close, output) }
+    control.process?.closeHidden(Int32(truncatingIfNeeded: input))
+    if output != input { control.process?.closeHidden(Int32(truncatingIfNeeded: output)) }
     (input, output) = (-1, -1)
   }
 

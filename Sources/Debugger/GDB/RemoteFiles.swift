@@ -1,7 +1,9 @@
 // Host I/O (gdb manual, appendix E.7): the debugger reads the program and its libraries through the server, so that it needs none of
-// them itself. Paths mean what they mean to Vitrine; the debugger acts with the rights of whoever started Vitrine.
+// them itself. Paths mean what they mean to the guest; the debugger acts with the rights of whoever started Vitrine. In a root of the
+// guest's own it can read only.
 
 import CHost
+import Linux
 
 /// The files that one debugger has open.
 struct RemoteFiles {
@@ -11,7 +13,7 @@ struct RemoteFiles {
   private static let mostBytes = GDBServer.packetSize / 2
 
   /// The reply to `vFile:` and `text`.
-  mutating func reply(_ text: [UInt8]) -> [UInt8] {
+  mutating func reply(_ text: [UInt8], _ process: LinuxProcess?) -> [UInt8] {
     guard let colon = text.firstIndex(of: UInt8(ascii: ":")) else { return [] }
     let operation = String(decoding: text[..<colon], as: UTF8.self)
     let rest = text[(colon + 1)...]
@@ -19,13 +21,14 @@ struct RemoteFiles {
     switch operation {
     // There is one file system.
     case "setfs": return RemoteFiles.result(0)
-    case "open": return openFile(words)
+    case "open": return openFile(words, process)
     case "close": return closeFile(words)
     case "pread": return read(words)
     case "pwrite": return write(rest)
     case "fstat": return status(words)
-    case "unlink": return unlink(words)
-    case "readlink": return readLink(words)
+    case "unlink", "readlink":
+      if process?.hasOwnRoot ?? true { return RemoteFiles.result(-1) }
+      return operation == "unlink" ? unlink(words) : readLink(words)
     default: return []
     }
   }
@@ -57,7 +60,7 @@ struct RemoteFiles {
     return path + [0]
   }
 
-  private mutating func openFile(_ words: [ArraySlice<UInt8>]) -> [UInt8] {
+  private mutating func openFile(_ words: [ArraySlice<UInt8>], _ process: LinuxProcess?) -> [UInt8] {
     guard words.count == 3, let path = RemoteFiles.path(words.first), let flags = Hex.number(words[1]),
       let mode = Hex.number(words[2]), open.count < RemoteFiles.mostOpen
     else { return RemoteFiles.result(RemoteFiles.invalid) }
@@ -67,9 +70,8 @@ struct RemoteFiles {
     if flags & 0x200 != 0 { own |= 0o100 }
     if flags & 0x400 != 0 { own |= 0o1000 }
     if flags & 0x800 != 0 { own |= 0o200 }
-    let descriptor = path.withUnsafeBytes {
-      Connection.call(Connection.Call.open, Connection.pointer($0), Int64(own), Int64(mode & 0o7777))
-    }
+    let descriptor =
+      process?.openForObserver(Array(path.dropLast()), flags: own, mode: mode & 0o7777) ?? RemoteFiles.invalid
     if descriptor < 0 { return RemoteFiles.result(descriptor) }
     // Out of the way of the guest's numbers: F_DUPFD_CLOEXEC.
     let moved = Connection.call(72, descriptor, 1030, 1000)

@@ -54,6 +54,21 @@ extension LinuxProcess {
   /// Sets the current CPU's attention word as waiting signals demand; whoever has set it for another reason undoes that.
   public func refreshAttention() { updateAttention() }
 
+  /// The guest's paths are not the host's.
+  public var hasOwnRoot: Bool { root != nil }
+
+  /// Opens what `path`, absolute, names for the guest: a host descriptor or -errno. In a root of the guest's own for reading only.
+  public func openForObserver(_ path: [UInt8], flags: UInt64, mode: UInt64) -> Int64 {
+    let walks = ProgramWalks()
+    defer { walks.finish() }
+    var place = path
+    if let locate = programLocator(walks) {
+      if flags & 3 != 0 { return -Errno.EROFS }
+      do { place = try locate(path) } catch { return -Errno.ENOENT }
+    }
+    return (place + [0]).withUnsafeBytes { host.call(2, address(of: $0.baseAddress), flags, mode) }
+  }
+
   /// getpid(2).
   public var processNumber: UInt64 { UInt64(bitPattern: host.call(39)) }
 
