@@ -166,7 +166,8 @@ public final class UserMachine {
       return .failure(Problem(message: error.description))
     }
     let request = process.loadRequest(
-      path: process.findProgram(configuration.program, searchPath: configuration.searchPath), arguments: configuration.arguments, environment: configuration.environment)
+      path: process.findProgram(configuration.program, searchPath: configuration.searchPath),
+      arguments: configuration.arguments, environment: configuration.environment)
     do {
       let executable = try process.executable(request)
       _ = try process.start(executable, cpu)

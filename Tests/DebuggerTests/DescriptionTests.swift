@@ -10,7 +10,9 @@ import Testing
   private let all = RegisterFile(components: 0xe7)
 
   @Test func registersAreWhereGDBLooks() {
-    for (name, number) in [("rax", 0), ("rsp", 7), ("rip", 16), ("eflags", 17), ("gs", 23), ("st0", 24), ("fop", 39)]
+    for (name, number) in [
+      ("rax", 0), ("rsp", 7), ("rip", 16), ("eflags", 17), ("gs", 23), ("st0", 24), ("fop", 39),
+    ]
       + [("xmm0", 40), ("mxcsr", 56), ("orig_rax", 57), ("fs_base", 58), ("gs_base", 59), ("ymm0h", 60)]
     {
       #expect(all.number(of: name) == number, "\(name)")
