@@ -17,8 +17,13 @@ extension MachineControl {
     if thread.replacement != nil { takeReplacement(thread, process) }
     if thread.originalRAX != .max { thread.restartCall() }
     if finishStep(thread) { return nil }
-    let isFree = thread.action == .run && watchpoints.isEmpty
-    if isFree, thread.stepsOver != thread.cpu.pointee.rip { return runFreely(thread, engine) }
+    if isTouched, let changed = takeTouch(process) {
+      stop(thread, .watchpoint(changed))
+      return nil
+    }
+    if thread.action == .run, !looksClosely, thread.stepsOver != thread.cpu.pointee.rip {
+      return runFreely(thread, engine)
+    }
     return step(thread, engine, process)
   }
 
@@ -31,7 +36,7 @@ extension MachineControl {
       return nil
     case .budget: return nil
     // Asked to stop rather than to look for a signal: the loop parks, and the word is still set afterwards.
-    case .attention: return state == .running ? exit : nil
+    case .attention: return state == .running && !isTouched ? exit : nil
     default: return exit
     }
   }
@@ -74,22 +79,22 @@ extension MachineControl {
         if thread.pending != nil { return nil }
       }
       meetsStops = true
-      let watched = watchpoints.isEmpty ? nil : beginWatching(cpu)
+      let accessed = watchpoints.isEmpty ? nil : accessedWatchpoint(cpu)
       let exit = engine.step(cpu)
       guard exit == .budget else {
-        if exit == .attention { return state == .running ? exit : nil }
+        if exit == .attention { return state == .running && !isTouched ? exit : nil }
         thread.stepsOver = nil
         // Faults leave the instruction undone.
         if exit == .systemCall, thread.action != .run { thread.isStepDone = true }
         return exit == .stop ? nil : exit
       }
       thread.stepsOver = nil
-      if let watched, let hit = endWatching(watched) {
+      if !watchpoints.isEmpty, let hit = endWatching(accessed, process) {
         stop(thread, .watchpoint(hit))
         return nil
       }
       switch thread.action {
-      case .run: if watchpoints.isEmpty { return nil }
+      case .run: if !looksClosely { return nil }
       case .stepRange where isInRange(thread): break
       default:
         stop(thread, .step)
@@ -122,10 +127,15 @@ extension MachineControl {
       process.refreshAttention()
       return outcome
     }
-    guard isActive, outcome == .resume else { return outcome }
-    if process.programCount != programs {
+    if isActive, process.programCount != programs {
       thread.originalRAX = .max
-      programBegins(thread, process)
+      programBegins(process)
+      // Threads that are not the first end with execve(2), and the first one goes on.
+      isProgramNew = true
+    }
+    guard isActive, outcome == .resume else { return outcome }
+    if isProgramNew {
+      showProgram(thread, process)
     } else if hasBorrowingChild {
       hasBorrowingChild = false
       if stopsAtVforkEnds { pause(thread, .vforkDone, process) }
@@ -137,10 +147,15 @@ extension MachineControl {
     return outcome
   }
 
-  private func programBegins(_ thread: ControlledThread, _ process: LinuxProcess) {
+  private func programBegins(_ process: LinuxProcess) {
     // The old program's breakpoints have no meaning in the new one.
     clearStops()
     programBegan?()
+  }
+
+  /// Stops at the new program's first instruction.
+  func showProgram(_ thread: ControlledThread, _ process: LinuxProcess) {
+    isProgramNew = false
     guard stopsAtExecutions else { return }
     pause(thread, .execute(path: process.program?.executablePath ?? []), process)
   }
@@ -160,12 +175,6 @@ extension MachineControl {
     memory?.forgetCode(at: address)
   }
 
-  /// Stops behind instructions that access what is watched, from now on or no more.
-  public func setWatchpoint(_ watchpoint: Watchpoint, _ isSet: Bool) {
-    watchpoints.removeAll { $0 == watchpoint }
-    if isSet { watchpoints.append(watchpoint) }
-  }
-
   public func hasBreakpoint(_ address: UInt64) -> Bool { stops.contains(address) }
 
   func clearStops() {
@@ -173,5 +182,6 @@ extension MachineControl {
     stops.removeAll()
     for address in old { memory?.forgetCode(at: address) }
     watchpoints = []
+    isTouched = false
   }
 }

@@ -47,6 +47,16 @@ public final class MachineControl: MachineController {
   /// The end has been told, and the process may go.
   private var isEndReleased = false
   var accesses: AccessReader?
+  /// The watched bytes as they were, in the order of the watchpoints.
+  var contents: [[UInt8]] = []
+  /// Hears of changes of watched pages.
+  var watchObserver: CodeObserver?
+  /// A watched page has been opened for a change that has to be looked at.
+  var isTouched = false
+  /// Changes in quick succession, when the last one was, and how many instructions are to be looked at one by one.
+  var touches = 0
+  var lastTouch: UInt64 = 0
+  var hotCount = 0
 
   /// Changes when threads may have something to do.
   // SAFETY: freed in deinit; the kernel reads it while a thread is parked.
@@ -61,6 +71,8 @@ public final class MachineControl: MachineController {
   var nextChild: HeldChild?
   /// The child of a vfork was shown; its end is to be.
   var hasBorrowingChild = false
+  /// execve(2) has happened, and nobody has been told.
+  var isProgramNew = false
   /// A forked child that was taken over: whoever steers it has to be started in its first thread.
   var startsAgain = false
 
@@ -107,6 +119,7 @@ public final class MachineControl: MachineController {
     let thread = thread(of: cpu, process)
     engine.stops = stops
     if startsAgain { beginAgain(process, cpu) }
+    if isProgramNew { showProgram(thread, process) }
     while true {
       if mustPark(thread) {
         if thread.guest.mustEnd { return .attention }
@@ -121,7 +134,10 @@ public final class MachineControl: MachineController {
 
   public func threadEnds(_ cpu: UnsafeMutablePointer<CPUState>) {
     threads.removeAll { $0.cpu == cpu }
-    if isActive, state == .stopping { wake() }
+    guard isActive else { return }
+    if state == .stopping { wake() }
+    // Nobody is left who was told to run.
+    if state == .running, !threads.isEmpty, threads.allSatisfy({ $0.action == .hold }) { requestStop() }
   }
 
   public func ends(_ termination: Termination, _ cpu: UnsafeMutablePointer<CPUState>) {
@@ -136,7 +152,7 @@ public final class MachineControl: MachineController {
     let wasActive = isActive
     isActive = false
     clearStops()
-    threads = []
+    (threads, watchObserver) = ([], nil)
     // A child that is taken over keeps the debugger's connection.
     if wasActive, let process, let child = nextChild, child.waitForDecision(process) {
       isActive = true

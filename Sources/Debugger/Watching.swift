@@ -1,47 +1,130 @@
-// Watchpoints: which bytes an instruction is going to read and write is worked out from its operands before it is executed; what it
-// has written in spite of that (an instruction of unusual kind) is found by comparing.
+// Watchpoints. For writes alone the pages are closed to stores, as pages with code are (GuestMemory/AddressSpace+Code.swift): the program runs freely,
+// and behind each store into such a page the watched bytes are compared. For reads, and while a page is stored into again and again, each instruction
+// is executed by itself: what it is going to access is worked out from its operands, and the bytes are compared as well, for
+// instructions of unusual kinds.
 
 import CHost
 import Engine
 import GuestMemory
+import Linux
 import X86
 
-/// What has to be remembered from before an instruction to after it.
-struct WatchedInstruction {
-  /// The watchpoint that its operands meet.
-  var hit: Watchpoint?
-  /// The watched bytes, one array for each watchpoint for writes.
-  var before: [[UInt8]]
-}
-
 extension MachineControl {
-  func beginWatching(_ cpu: UnsafeMutablePointer<CPUState>) -> WatchedInstruction {
-    var result = WatchedInstruction(hit: nil, before: [])
-    result.before.reserveCapacity(watchpoints.count)
-    for watchpoint in watchpoints where watchpoint.kinds.contains(.write) {
-      result.before.append(content(of: watchpoint))
+  /// At most this many bytes of a watchpoint are compared; operands are looked at for all.
+  private static let mostCompared: UInt64 = 64
+  /// So many stores into watched pages in quick succession, and it is cheaper to look at each instruction: for so many of them.
+  private static let hotTouches = 64
+  private static let hotInstructions = 4096
+  /// Quick: cycles of the time-stamp counter between two of them.
+  private static let quickly: UInt64 = 100_000
+
+  /// Stops behind instructions that access what is watched, from now on or no more.
+  public func setWatchpoint(_ watchpoint: Watchpoint, _ isSet: Bool) {
+    watchpoints.removeAll { $0 == watchpoint }
+    if isSet { watchpoints.append(watchpoint) }
+    beginWatching()
+  }
+
+  /// Every access of every instruction has to be looked at: reads leave no trace.
+  var looksAtAccesses: Bool {
+    watchpoints.contains { $0.kinds.contains(.read) || $0.size > MachineControl.mostCompared }
+  }
+
+  /// Stores into watched pages are noticed by themselves.
+  private var closesPages: Bool { !looksAtAccesses && hotCount == 0 }
+
+  /// Whether instructions have to be executed one by one.
+  var looksClosely: Bool { !watchpoints.isEmpty && !closesPages }
+
+  /// Remembers what is watched as it is now, and has stores into its pages noticed.
+  func beginWatching() {
+    isTouched = false
+    contents = watchpoints.map { content(of: $0) }
+    guard !watchpoints.isEmpty, let memory else { return }
+    if watchObserver == nil {
+      let observer = CodeObserver(
+        hasCode: { [unowned self] in watchesPages($0) }, forget: { [unowned self] in touch($0) })
+      memory.add(observer)
+      watchObserver = observer
     }
+    if !closesPages { return }
+    for watchpoint in watchpoints {
+      memory.markCode(from: watchpoint.address, to: watchpoint.address &+ watchpoint.size)
+    }
+  }
+
+  private func watchesPages(_ pages: Range<UInt64>) -> Bool {
+    watchpoints.contains {
+      $0.address &>> Page.shift < pages.upperBound
+        && ($0.address &+ ($0.size &- 1)) &>> Page.shift >= pages.lowerBound
+    }
+  }
+
+  /// A watched page is about to change: by the instruction that the current thread executes next, or by the host call it makes.
+  private func touch(_ pages: Range<UInt64>) {
+    guard isActive, !watchpoints.isEmpty, watchesPages(pages), let process else { return }
+    isTouched = true
+    // Alone: the page is open until the change has been looked at.
+    process.memory.evictAll()
+    if let cpu = process.currentThread.cpu { CPUState.attention(cpu).pointee = 1 }
+    let now = vt_host_time_stamp()
+    touches = now &- lastTouch < MachineControl.quickly ? touches + 1 : 0
+    lastTouch = now
+    if touches >= MachineControl.hotTouches { hotCount = MachineControl.hotInstructions }
+  }
+
+  /// Looks at what was touched; the watchpoint whose bytes have changed. The pages are closed again.
+  func takeTouch(_ process: LinuxProcess) -> Watchpoint? {
+    process.refreshAttention()
+    let changed = changedWatchpoint()
+    beginWatching()
+    return changed
+  }
+
+  /// Behind an instruction that was executed by itself: the watchpoint that it has met. `accessed` is what its operands say.
+  func endWatching(_ accessed: Watchpoint?, _ process: LinuxProcess) -> Watchpoint? {
+    var hit = accessed
+    if isTouched {
+      hit = takeTouch(process) ?? accessed
+    } else if !closesPages {
+      hit = changedWatchpoint() ?? accessed
+    }
+    if hotCount > 0 {
+      hotCount -= 1
+      if hotCount == 0 { beginWatching() }
+    }
+    if hit != nil { beginWatching() }
+    return hit
+  }
+
+  func changedWatchpoint() -> Watchpoint? {
+    guard let memory else { return nil }
+    for (index, watchpoint) in watchpoints.enumerated() where watchpoint.kinds.contains(.write) {
+      guard index < contents.count else { break }
+      let old = contents[index]
+      let isEqual = withUnsafeTemporaryAllocation(byteCount: Int(MachineControl.mostCompared), alignment: 8) {
+        now in
+        let part = UnsafeMutableRawBufferPointer(rebasing: now[..<old.count])
+        // What cannot be read any more has not been written.
+        guard memory.copyIn(part, from: GuestAddress(watchpoint.address)) else { return true }
+        return part.elementsEqual(old)
+      }
+      if !isEqual { return watchpoint }
+    }
+    return nil
+  }
+
+  /// The watchpoint that the operands of the instruction at RIP meet.
+  func accessedWatchpoint(_ cpu: UnsafeMutablePointer<CPUState>) -> Watchpoint? {
+    var result: Watchpoint?
     accesses?.forEach(cpu) { access in
-      if result.hit != nil { return }
-      result.hit = watchpoints.first {
+      if result != nil { return }
+      result = watchpoints.first {
         !$0.kinds.isDisjoint(with: access.kinds) && $0.overlaps(access.address, access.size)
       }
     }
     return result
   }
-
-  func endWatching(_ watched: WatchedInstruction) -> Watchpoint? {
-    var index = 0
-    for watchpoint in watchpoints where watchpoint.kinds.contains(.write) {
-      guard index < watched.before.count else { break }
-      if content(of: watchpoint) != watched.before[index] { return watchpoint }
-      index += 1
-    }
-    return watched.hit
-  }
-
-  /// At most this many bytes are compared; operands are looked at for all.
-  private static let mostCompared: UInt64 = 64
 
   private func content(of watchpoint: Watchpoint) -> [UInt8] {
     let count = Int(min(watchpoint.size, MachineControl.mostCompared))

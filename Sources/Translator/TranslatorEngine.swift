@@ -106,6 +106,15 @@ public final class TranslatorEngine: GuestEngine {
     return exit ?? .budget
   }
 
+  /// Whether VEX or EVEX may introduce the instruction, behind prefixes for segment and address size.
+  private func mayBeWide(_ address: UInt64) -> Bool {
+    guard let first = memory.load(UInt32.self, at: address) else { return true }
+    return (0..<3).contains { position in
+      let byte = first &>> (position &* 8) & 0xff
+      return byte == 0x62 || byte == 0xc4 || byte == 0xc5
+    }
+  }
+
   /// In a forked child, the first time: makes the translations its own.
   // PERF: one comparison each time that guest code is entered.
   @inline(__always)
@@ -166,7 +175,9 @@ public final class TranslatorEngine: GuestEngine {
     defer { leaveState(cpu) }
     cpu.pointee.translated.remaining = 1 &<< 59
     let start = cpu.pointee.rip
-    guard let decoded = decode(start), decoded.plan.isWide else { return interpret(cpu) ?? .budget }
+    guard mayBeWide(start), let decoded = decode(start), decoded.plan.isWide else {
+      return interpret(cpu) ?? .budget
+    }
     // Turns that only prepare the next one leave RIP where it is.
     for _ in 0..<4 where cpu.pointee.rip == start {
       untracked = start

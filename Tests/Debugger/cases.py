@@ -53,6 +53,16 @@ SESSIONS = [
         p $eflags
         set $st1 = 7.25
         p $st1
+        set $ymm3.v4_int64 = {1, -2, 3, -4}
+        set $zmm4.v8_int64 = {1, 2, 3, 4, 5, 6, 7, -8}
+        set $xmm17.v2_int64 = {9, -9}
+        set $k3 = 0x123456789abc
+        set $fs_base = $fs_base
+        stepi
+        p $ymm3.v4_int64
+        p $zmm4.v8_int64
+        p $xmm17.v2_int64
+        p $k3
         delete
         continue"""),
     ("stepping", "debug-basics", BOTH, "", """

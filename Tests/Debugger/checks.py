@@ -246,6 +246,36 @@ def check_long_packet(vitrine, out):
         assert client.ask("qC").startswith(b"QC")
 
 
+def gdb(vitrine, program, *commands, arguments=""):
+    words = ["gdb", "-nx", "-q", "--batch", "-ex", "set debuginfod enabled off", "-ex", "set confirm off"]
+    for command in (f"target remote | exec {vitrine} debug --gdb STDIO {program} {arguments} 2>/dev/null", *commands):
+        words += ["-ex", command]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL).stdout
+
+
+def check_no_local_files(vitrine, out):
+    """gdb that is given neither the program nor a sysroot finds functions, lines and libraries through the server."""
+    text = gdb(vitrine, out / "debug-basics-dynamic", "break locate", "continue", "info sharedlibrary", "backtrace", "continue")
+    for word in ("locate (p=0x", "target:", "libc.so.6", "main (argc=1", "exited with code 05"):
+        assert word in text, f"{word!r} is missing in {text}"
+
+
+def check_busy_page(vitrine, out):
+    """Watching a variable beside one that changes all the time costs no more than executing instructions one by one."""
+    program = out / "debug-endless-static"
+    with Machine(vitrine, program) as machine:
+        client = machine.connect()
+        client.ask("qSupported:swbreak+")
+        rounds = symbol(program, "rounds")
+        assert client.ask(f"Z2,{symbol(program, 'stop'):x},4") == b"OK"
+        client.socket.sendall(client.framed("c"))
+        time.sleep(1)
+        client.socket.sendall(b"\x03")
+        assert client.packet().startswith(b"T02")
+        count = int.from_bytes(bytes.fromhex(client.ask(f"m{rounds:x},8").decode()), "little")
+        assert count > 20_000, count
+
+
 def check_unlimited_watchpoints(vitrine, out):
     """Forty watchpoints, one of them half a page large, stop at the right instruction."""
     program = out / "debug-basics-static"
@@ -307,7 +337,7 @@ def check_running_anew(vitrine, out):
 
 
 CHECKS = [check_waiting_call, check_running_anew, check_interrupt, check_detach, check_kill, check_acknowledgements, check_memory_unchanged, check_transfers,
-          check_garbage, check_long_packet, check_unlimited_watchpoints]
+          check_garbage, check_long_packet, check_no_local_files, check_busy_page, check_unlimited_watchpoints]
 
 
 def run(vitrine, out, words):

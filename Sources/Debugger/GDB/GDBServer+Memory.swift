@@ -70,7 +70,10 @@ extension GDBServer {
     guard let (address, count, rest) = range(text), let memory = control.memory,
       let bytes = isBinary ? Array(rest) : Hex.decoded(rest), bytes.count == count
     else { return GDBServer.failure }
-    return memory.poke(bytes, at: address) ? GDBServer.success : GDBServer.badAddress
+    let isWritten = memory.poke(bytes, at: address)
+    // That was not the program.
+    control.beginWatching()
+    return isWritten ? GDBServer.success : GDBServer.badAddress
   }
 
   // MARK: Breakpoints

@@ -127,6 +127,9 @@ extension GDBServer {
       (session.general, session.resumed) = (thread.number, thread.number)
       session.lastStop = stopReply(thread, .signal(Signal.interrupt))
       send(session.lastStop)
+    } else if control.threads.allSatisfy({ $0.action == .hold }) {
+      session.isRunning = false
+      send([UInt8(ascii: "N")])
     } else {
       // A thread has ended at the moment when everything stood still: nobody has to know.
       _ = control.resume { $0.action }
