@@ -240,6 +240,9 @@ int vt_translated_install(void) {
   memset(&action, 0, sizeof action);
   action.sa_sigaction = on_trap;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  // A signal that arrives together with the step's trap would be handled first, find itself in this handler, and end the
+  // stepping that the trap belongs to.
+  sigfillset(&action.sa_mask);
   return sigaction(SIGTRAP, &action, NULL) == 0 ? 0 : -errno;
 }
 
