@@ -1,6 +1,6 @@
 #!/bin/sh
-# The stage `badinput`: the command line from outside, then broken files, guests that run wild, and a bounded number of
-# mutations, on both engines. Prints `N passed, M failed` for all together. For a long run: make fuzz.
+# The stage `badinput`: the command line from outside, then broken files, guests that run wild, a bounded number of
+# mutations, and formats besides ELF, on both engines. Prints `N passed, M failed` for all together. For a long run: make fuzz.
 cd "$(dirname "$0")" || exit 1
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
@@ -9,6 +9,7 @@ for engine in translator interpreter; do
   echo "engine: $engine"
   CommandLine/check --engine "$engine" || status=1
   BadInput/check --options "--engine $engine" || status=1
+  Formats/check --options "--engine $engine" || status=1
 done >"$log"
 cat "$log"
 awk '/^[0-9]+ passed, [0-9]+ failed/ { passed += $1; failed += $3 }

@@ -1,6 +1,7 @@
 // Kernels of integer arithmetic and control flow.
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include "kernels.h"
 
@@ -158,4 +159,14 @@ uint64_t k_getpid(uint64_t size) {
   uint64_t same = 0;
   for (uint64_t i = 0; i < size; i++) same += syscall(SYS_getpid) == own;
   return same;
+}
+
+uint64_t k_clock(uint64_t size) {
+  struct timespec last = {0}, now;
+  uint64_t forward = 0;
+  for (uint64_t i = 0; i < size; i++, last = now) {
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    forward += now.tv_sec > last.tv_sec || (now.tv_sec == last.tv_sec && now.tv_nsec >= last.tv_nsec);
+  }
+  return forward;
 }

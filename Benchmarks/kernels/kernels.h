@@ -16,7 +16,7 @@ static inline uint64_t next_number(uint64_t *state) {
 }
 #define SEED 88172645463325252u
 
-kernel k_null, k_calls, k_sieve, k_mixing, k_insertion, k_quicksort, k_bytecode, k_sha256, k_getpid;
+kernel k_null, k_calls, k_sieve, k_mixing, k_insertion, k_quicksort, k_bytecode, k_sha256, k_getpid, k_clock;
 kernel k_hash, k_chase, k_memcpy, k_strlen, k_movs, k_malloc;
 kernel k_matrix, k_libm, k_x87, k_sse, k_avx2;
 #endif

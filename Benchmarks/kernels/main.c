@@ -9,7 +9,8 @@ static const struct {
   kernel *run;
 } table[] = {
     {"null", k_null},         {"calls", k_calls},     {"sieve", k_sieve},   {"mixing", k_mixing}, {"insertion", k_insertion},
-    {"quicksort", k_quicksort}, {"bytecode", k_bytecode}, {"sha256", k_sha256}, {"getpid", k_getpid}, {"hash", k_hash},
+    {"quicksort", k_quicksort}, {"bytecode", k_bytecode}, {"sha256", k_sha256}, {"getpid", k_getpid}, {"clock", k_clock},
+    {"hash", k_hash},
     {"chase", k_chase},       {"memcpy", k_memcpy},   {"strlen", k_strlen}, {"movs", k_movs},     {"malloc", k_malloc},
     {"matrix", k_matrix},     {"libm", k_libm},       {"x87", k_x87},       {"sse", k_sse},       {"avx2", k_avx2},
 };

@@ -12,6 +12,7 @@ extension AddressSpace {
     guard !pages.isEmpty, pages.upperBound <= limit >> Page.shift else { return }
     for region in table.regions(from: pages.lowerBound << Page.shift, to: pages.upperBound << Page.shift) {
       if isTracked(region) { continue }
+      let region = whole(region)
       tracked.insert(region.start >> Page.shift..<region.end >> Page.shift)
       if region.permissions.contains(.write) { protectFromWrites(region) }
       if region.flags.contains(.shared), region.backing != 0 { runsSharedFiles = true }
@@ -83,7 +84,7 @@ extension AddressSpace {
   func codeWillChange(from start: UInt64, to end: UInt64) {
     if tracked.isEmpty || start >= end { return }
     let pages = start >> Page.shift..<(Page.up(end) ?? limit) >> Page.shift
-    for run in tracked.intersection(pages) { drop(run, followAliases: true) }
+    for run in tracked.intersection(pages) { drop(whole(run), followAliases: true) }
   }
 
   private func drop(_ run: Range<UInt64>, followAliases: Bool) {

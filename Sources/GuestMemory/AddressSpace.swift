@@ -45,6 +45,8 @@ public final class AddressSpace {
   /// Code has been decoded from a shared mapping of a file: writes to files can change it.
   public internal(set) var runsSharedFiles = false
   private var backings: [Backing] = []
+  /// How the kernel lays out the vdso, once that is known (AddressSpace+VDSO.swift).
+  var vdsoParts: [VDSOPart] = []
   /// How many pieces of anonymous shared memory have been given an identity.
   var anonymousIdentities: UInt64 = 0
 

@@ -16,6 +16,8 @@ public struct RegionFlags: OptionSet, Sendable, Hashable, BitwiseCopyable {
   public static var heap: RegionFlags { RegionFlags(rawValue: 8) }
   /// Absent from a forked child (MADV_DONTFORK).
   public static var dontFork: RegionFlags { RegionFlags(rawValue: 16) }
+  /// The host kernel changes it as a whole or not at all (parts of the vdso).
+  public static var indivisible: RegionFlags { RegionFlags(rawValue: 64) }
   /// Mapped with MAP_NORESERVE.
   public static var noReserve: RegionFlags { RegionFlags(rawValue: 32) }
 }

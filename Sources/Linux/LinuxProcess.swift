@@ -49,6 +49,8 @@ public struct ProcessOptions {
   public var hardwareCapabilities2: UInt32 = 0
   /// What /proc/cpuinfo says of the guest's processor: lines that replace the host's of the same name. Asked when needed.
   public var describeProcessor: (() -> [(name: String, value: String)])?
+  /// Give programs the kernel's vdso, whose clocks are read without system calls.
+  public var mapsVDSO = false
   /// Place programs, their stacks and their mappings differently each time.
   public var randomizesAddresses = false
 

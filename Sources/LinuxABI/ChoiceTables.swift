@@ -180,6 +180,9 @@ extension FlagNames {
     0x1004 ARCH_GET_GS
     0x1011 ARCH_GET_CPUID
     0x1012 ARCH_SET_CPUID
+    0x2001 ARCH_MAP_VDSO_X32
+    0x2002 ARCH_MAP_VDSO_32
+    0x2003 ARCH_MAP_VDSO_64
     """
 
   static let prctlNames: StaticString = """

@@ -13,6 +13,8 @@ public struct UserMachineConfiguration: Sendable {
   public enum Trace: Sendable { case none, standardError, file([UInt8]) }
 
   public var program: [UInt8] = []
+  /// The program as a descriptor, when the kernel has opened it (`LoadRequest.descriptor`).
+  public var programDescriptor: Int32?
   public var arguments: [[UInt8]] = []
   public var environment: [[UInt8]] = []
   /// What executes the guest: the translator where the host has what it needs, else the interpreter.
@@ -32,6 +34,8 @@ public struct UserMachineConfiguration: Sendable {
   public var root = RootRequest()
   /// Where a program without a slash in its name is looked for, when the guest has a root of its own.
   public var searchPath: [UInt8] = []
+  /// The guest finds the kernel's vdso and reads clocks without system calls.
+  public var hasVDSO = true
   /// Show vector registers in a fault report.
   public var reportVectors = false
   /// Standard error is a terminal that wants colour.
@@ -160,14 +164,16 @@ public final class UserMachine {
     options.hardwareCapabilities2 = extended.ebx & 1 != 0 ? 2 : 0
     options.describeProcessor = { ProcessorText.lines(level) }
     options.randomizesAddresses = configuration.randomizeAddresses
+    options.mapsVDSO = configuration.hasVDSO && hostNumbersProcessors()
     let process = LinuxProcess(memory: memory, host: host, options: options)
     process.extendedState = FrameState.access
     do { try process.enterRoot(configuration.root) } catch {
       return .failure(Problem(message: error.description))
     }
-    let request = process.loadRequest(
-      path: process.findProgram(configuration.program, searchPath: configuration.searchPath),
-      arguments: configuration.arguments, environment: configuration.environment)
+    let program = process.findProgram(configuration.program, searchPath: configuration.searchPath)
+    var request = process.loadRequest(
+      path: program, arguments: configuration.arguments, environment: configuration.environment)
+    request.descriptor = configuration.programDescriptor
     do {
       let executable = try process.executable(request)
       _ = try process.start(executable, cpu)
@@ -175,6 +181,14 @@ public final class UserMachine {
     } catch {
       return .failure(Problem(message: error.description))
     }
+  }
+
+  /// RDPID (CPUID.7:ECX[22]): the host's vdso uses it for getcpu(2), and LSL, which guests do not have, where it is missing.
+  private func hostNumbersProcessors() -> Bool {
+    var registers: [UInt32] = [0, 0, 0, 0]
+    // SAFETY: the function fills four words.
+    registers.withUnsafeMutableBufferPointer { vt_host_identify(7, 0, $0.baseAddress) }
+    return registers[2] & 1 << 22 != 0
   }
 
   private func openTrace(_ path: [UInt8], _ host: Host) -> Int32? {
@@ -235,6 +249,7 @@ public final class UserMachine {
     case 1: return process.deliver(fault: GuestFault(.debug), cpu)
     case 4: return process.deliver(fault: GuestFault(.overflow), cpu)
     default:
+      if vector == 0x80 { process.reportOldSystemCall() }
       cpu.pointee.rip &-= 2
       return process.deliver(fault: GuestFault(.generalProtection), cpu)
     }

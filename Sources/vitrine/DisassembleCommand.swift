@@ -62,8 +62,7 @@ struct DisassembleCommand {
     let sections: ELFSections
     do {
       let file = try ExecutableFile(path: path)
-      let header = try ELFHeader(file.read(at: 0, count: ELFHeader.size), path: path, fileSize: file.size)
-      sections = ELFSections(header, in: file)
+      sections = ELFSections(try ELFHeader(of: file), in: file)
     } catch let error as LoadError {
       return error.description
     } catch {

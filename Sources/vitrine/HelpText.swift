@@ -45,8 +45,9 @@ enum HelpText {
     vitrine run - run an x86-64 Linux program
 
     \(runUsage)
-    PROGRAM is an ELF file, dynamically linked or static, or a script whose #!
-    line names one. A name without a slash is looked for in PATH, then in the
+    PROGRAM is an ELF file, dynamically linked or static, a portable executable
+    (APE), flat code in a file named *.bin, or a script whose #! line names one
+    of these. A name without a slash is looked for in PATH, then in the
     current directory. Everything after PROGRAM belongs to the program. The program gets
     Vitrine's environment and its standard streams.
 
@@ -66,6 +67,8 @@ enum HelpText {
       --budget NUMBER     stop after this many instructions; exit code 125
       --randomize         randomise addresses as Linux does; without it every run
                           has the same layout
+      --no-vdso           give the program no vdso: it reads clocks by system calls,
+                          which --trace shows
       --vectors           show vector registers too when the program is killed by
                           a fault
       --help              this text
@@ -98,6 +101,7 @@ enum HelpText {
       vitrine run /usr/bin/busybox ls -l /
       vitrine run --env LANG=C --cpu v2 ./program one two
       vitrine run --trace=calls.txt ./program
+      vitrine run --trace --no-vdso date
       vitrine run --stats -- ./program --stats-of-its-own
       vitrine run --engine interpreter --budget 1000000 ./program
       vitrine run --dump-translation main,0x401000 --syntax att ./program

@@ -34,6 +34,38 @@ struct ProcessArguments {
     return strlen(first) == size && memcmp(first, word.utf8Start, size) == 0
   }
 
+  /// The name under which the kernel's binfmt_misc starts this program; see `RunCommand.interpret`.
+  static let interpreterName: StaticString = "vitrine-binfmt"
+
+  /// Whether the command's own name, without its folders, is `interpreterName`. Allocates nothing.
+  static func isInterpreter() -> Bool {
+    var block = vt_kernel_block()
+    guard vt_kernel_block_find(&block) == 0, block.count > 0, let name = block.arguments?[0] else {
+      return false
+    }
+    let size = interpreterName.utf8CodeUnitCount
+    let length = strlen(name)
+    // SAFETY: the tail that is compared lies in the string.
+    guard length >= size, memcmp(name + (length - size), interpreterName.utf8Start, size) == 0 else {
+      return false
+    }
+    return length == size || name[length - size - 1] == 47
+  }
+
+  /// An entry of the auxiliary vector, which lies behind the environment (getauxval(3)); 0 when there is none.
+  static func auxiliaryValue(_ key: UInt) -> UInt {
+    var block = vt_kernel_block()
+    guard vt_kernel_block_find(&block) == 0, var last = block.environment else { return 0 }
+    while last.pointee != nil { last += 1 }
+    // SAFETY: the kernel's vector ends with AT_NULL, whose key is 0.
+    var entry = UnsafeRawPointer(last + 1).assumingMemoryBound(to: UInt.self)
+    while entry[0] != 0 {
+      if entry[0] == key { return entry[1] }
+      entry += 2
+    }
+    return 0
+  }
+
   /// The strings of a list that ends with a null pointer.
   private static func strings(_ list: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> [[UInt8]] {
     var result: [[UInt8]] = []

@@ -29,6 +29,25 @@ enum RunCommand {
     return finish(UserMachine(configuration).run())
   }
 
+  /// Runs what the kernel's binfmt_misc hands over to its interpreter: the program's path, its argument 0 when the format
+  /// was registered with the flag P, the other arguments. The kernel tells by AT_FLAGS whether P was given and by AT_EXECFD
+  /// which descriptor is the opened program (flag O). Every word is the program's; there are no options.
+  static func interpret(_ process: ProcessArguments) -> Int32 {
+    guard let program = process.arguments.first else {
+      Terminal.complain("\(ProcessArguments.interpreterName) is for binfmt_misc, which names a program")
+      return ownFailureCode
+    }
+    var configuration = UserMachineConfiguration()
+    configuration.program = program
+    let keepsName = ProcessArguments.auxiliaryValue(8) & 1 != 0  // AT_FLAGS
+    configuration.arguments = keepsName ? Array(process.arguments.dropFirst()) : process.arguments
+    configuration.environment = process.environment
+    configuration.useColour = Terminal.wantsColour(2, process)
+    let opened = ProcessArguments.auxiliaryValue(2)  // AT_EXECFD
+    if opened > 2, opened <= UInt(Int32.max) { configuration.programDescriptor = Int32(opened) }
+    return run(configuration, process)
+  }
+
   /// The configuration that the words ask for; nil when they ask for help. `further` may take options of another command.
   static func parse(
     _ words: [[UInt8]], _ process: ProcessArguments,
@@ -107,6 +126,9 @@ enum RunCommand {
     case "--randomize":
       try reader.requireNoValue(option)
       configuration.randomizeAddresses = true
+    case "--no-vdso":
+      try reader.requireNoValue(option)
+      configuration.hasVDSO = false
     case "--vectors":
       try reader.requireNoValue(option)
       configuration.reportVectors = true

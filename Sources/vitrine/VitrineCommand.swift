@@ -7,6 +7,11 @@ enum VitrineCommand {
 
   /// Lays out the process as the command needs it, runs the command, and leaves with its exit code.
   static func start() -> Never {
+    if ProcessArguments.isInterpreter() {
+      IsolatedWindow.evacuate { window in
+        exitProcess(with: RunCommand.interpret(ProcessArguments.current(window)))
+      }
+    }
     if ProcessArguments.firstIs("run") || ProcessArguments.firstIs("debug") {
       IsolatedWindow.evacuate { window in exitProcess(with: run(ProcessArguments.current(window))) }
     }

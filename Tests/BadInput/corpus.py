@@ -2,16 +2,19 @@
 
 `error`   Vitrine refuses the file: exit code 125, one line on standard error that holds `text`
 `any`     refused, run or killed, whatever the host kernel does (compared with it when the host is x86-64 Linux)
+`exit 42` runs; for formats that the kernel does not know, and that are not compared
 """
 
 import struct
 
 import image
+import portable
 
 
 class Case:
-    def __init__(self, name, data, expected="any", text="", mode=0o755):
+    def __init__(self, name, data, expected="any", text="", mode=0o755, native=True):
         self.name, self.data, self.expected, self.text, self.mode = name, data, expected, text, mode
+        self.native = native
 
 
 def truncations(whole):
@@ -110,5 +113,7 @@ def cases():
     yield from layouts(whole)
     yield from many_segments()
     yield from not_elf()
+    for name, data, expected, text in portable.cases():
+        yield Case(name, data, expected, text, native=False)
     yield from fields(whole, "exec")
     yield from fields(image.well_formed(position_independent=True), "pie")

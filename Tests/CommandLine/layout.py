@@ -1,5 +1,5 @@
 """Where things lie in a process that runs a guest (Docs/memory.md), seen from outside: above the guest's window and its
-lower guard nothing of Vitrine's, no stack, no vdso, no hole where the kernel could put something, and in Vitrine's memory
+lower guard nothing of Vitrine's, no stack, no vdso but the guest's, no hole where the kernel could put something, and in Vitrine's memory
 no address of the places that were left."""
 
 import ctypes
@@ -16,6 +16,9 @@ GUARD = 1 << 36
 PR_SET_MM, PR_SET_MM_MAP_SIZE = 35, 15
 ADDR_NO_RANDOMIZE = 0x0040000
 TOP = (1 << 47) - 4096
+
+# The kernel's mappings that a guest has in its window.
+GUESTS_VDSO = ["[vvar]", "[vvar_vclock]", "[vdso]"]
 
 # Maps 64 MiB, says so, waits for a byte, maps 64 MiB more, says so, waits again, and leaves.
 MAP = wild.move(wild.RDI, 0) + wild.move(wild.RSI, 64 << 20) + wild.move(wild.RDX, 3) \
@@ -81,7 +84,9 @@ def geometry(process, bits, guest):
         inside = base <= start and end <= limit
         if permissions != "---p" and not inside:
             return f"{start:x}-{end:x} {permissions} {name} outside the window"
-        if name and not (inside and name == guest):
+        if inside and "x" in permissions:
+            return f"{start:x}-{end:x} {permissions} {name}: executable for the host"
+        if name and not (inside and (name == guest or name in GUESTS_VDSO)):
             return f"{name} at {start:x}, above {lowest:x}"
     if reached != TOP:
         return f"free room from {reached:x}"

@@ -6,6 +6,8 @@
 
 /// The time-stamp counter: TSC on x86-64, the virtual counter on arm64.
 uint64_t vt_host_time_stamp(void);
+/// The number of the processor that the caller runs on, and its node times 4096: what the kernel keeps for RDPID.
+uint32_t vt_host_processor_number(void);
 /// 64 random bits from the kernel.
 uint64_t vt_host_random(void);
 /// What the host's CPUID says: EAX EBX ECX EDX; zeros on hosts that are not x86-64, and for leaves beyond the last.

@@ -63,7 +63,7 @@ extension Interpreter {
   }
 
   public func timeStamp() -> UInt64 { vt_host_time_stamp() }
-  public func processorNumber() -> UInt64 { UInt64(cpu.pointee.tsc_aux) }
+  public func processorNumber() -> UInt64 { UInt64(vt_host_processor_number()) }
   public func randomNumber() -> UInt64 { vt_host_random() }
 
   /// XCR0, and with 1 the components of XCR0 that are in use.

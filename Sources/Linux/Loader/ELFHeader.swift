@@ -22,20 +22,46 @@ public struct ELFHeader: Equatable, Sendable {
   /// File offset of the section headers and their number; not needed for running, not checked here.
   public let sectionHeaderOffset: UInt64
   public let sectionHeaderCount: Int
+  /// Number of the section that holds the sections' names; unchecked.
+  public let sectionNamesIndex: Int
 
   /// True for a file that starts with the ELF magic number.
   public static func hasMagic(_ bytes: [UInt8]) -> Bool {
     bytes.count >= 4 && bytes[0] == 0x7f && bytes[1] == 0x45 && bytes[2] == 0x4c && bytes[3] == 0x46
   }
 
-  /// Checks the first bytes of a file of `fileSize` bytes.
-  public init(_ bytes: [UInt8], path: [UInt8], fileSize: UInt64) throws(LoadError) {
+  /// The checked header of a file: at its start, or embedded in a portable executable.
+  public init(of file: ExecutableFile) throws(LoadError) {
+    let path = file.identity.path
+    let head = file.read(at: 0, count: ELFHeader.size)
+    if PortableExecutable.hasMagic(head) {
+      self = try PortableExecutable.header(
+        in: file.read(at: 0, count: PortableExecutable.window), path: path, fileSize: file.size)
+    } else {
+      self = try ELFHeader(head, path: path, fileSize: file.size)
+    }
+  }
+
+  /// For a program without a header, which starts at `entry`.
+  init(flatEntry entry: UInt64) {
+    self.entry = entry
+    isPositionIndependent = false
+    programHeaderOffset = 0
+    programHeaderCount = 0
+    sectionHeaderOffset = 0
+    sectionHeaderCount = 0
+    sectionNamesIndex = 0
+  }
+
+  /// Checks the first bytes of a file of `fileSize` bytes. `isPortable`: these bytes come from a portable executable, which
+  /// names the one system whose kernel looks (EI_OSABI 9, FreeBSD), whatever it runs on.
+  init(_ bytes: [UInt8], path: [UInt8], fileSize: UInt64, isPortable: Bool = false) throws(LoadError) {
     guard ELFHeader.hasMagic(bytes) else { throw .unknownFormat(path: path) }
     guard bytes.count >= ELFHeader.size else {
       throw .truncated(path: path, what: "the ELF header", needed: UInt64(ELFHeader.size), size: fileSize)
     }
     let fields = Fields(bytes: bytes, path: path)
-    try fields.checkIdentification()
+    try fields.checkIdentification(isPortable)
     try fields.checkMachine()
     let type = fields.half(16)
     isPositionIndependent = type == 3
@@ -54,6 +80,7 @@ public struct ELFHeader: Equatable, Sendable {
       "more than the 1170 that Linux loads")
     programHeaderCount = Int(truncatingIfNeeded: count)
     sectionHeaderCount = Int(truncatingIfNeeded: fields.half(60))
+    sectionNamesIndex = Int(truncatingIfNeeded: fields.half(62))
     let tableSize = count &* UInt64(ELFHeader.programHeaderSize)
     let (tableEnd, overflow) = programHeaderOffset.addingReportingOverflow(tableSize)
     try fields.require(!overflow, "e_phoff", programHeaderOffset, "the program headers wrap round 2^64")
@@ -81,7 +108,7 @@ public struct ELFHeader: Equatable, Sendable {
       if !condition { throw .field(path: path, name: name, segment: nil, value: value, problem: problem) }
     }
 
-    func checkIdentification() throws(LoadError) {
+    func checkIdentification(_ isPortable: Bool) throws(LoadError) {
       let fileClass = byte(4)
       let machine = half(18)
       if fileClass == 1, machine == 62 {
@@ -94,6 +121,8 @@ public struct ELFHeader: Equatable, Sendable {
       try require(byte(6) == 1, "EI_VERSION", byte(6), "must be 1 (EV_CURRENT)")
       switch byte(7) {
       case 0, 3, 255: break  // System V, GNU/Linux, stand-alone
+      // What a portable executable has become that has unpacked itself is marked so, too.
+      case 9 where isPortable || half(16) == 2: break
       case 2: throw .foreign(path: path, what: "a NetBSD program (EI_OSABI = 2)")
       case 6: throw .foreign(path: path, what: "a Solaris program (EI_OSABI = 6)")
       case 9: throw .foreign(path: path, what: "a FreeBSD program (EI_OSABI = 9)")

@@ -4,7 +4,7 @@
 // image, checked and placed by the same code.
 import GuestMemory
 
-/// One checked ELF file.
+/// One checked file: ELF, a portable executable, or flat code.
 public struct ProgramImage {
   public let file: ExecutableFile
   public let header: ELFHeader
@@ -17,6 +17,26 @@ public struct ProgramImage {
     self.file = file
     header = try ELFHeader(head, path: file.identity.path, fileSize: file.size)
     programHeaders = try ProgramHeaders(of: header, in: file, limit: limit)
+  }
+
+  /// Checks a program, which can have any of the formats; `path` is the name that it was asked for by.
+  init(program file: ExecutableFile, head: [UInt8], path: [UInt8], limit: UInt64) throws(LoadError) {
+    if PortableExecutable.hasDebugMagic(head) {
+      throw .foreign(path: path, what: "a portable executable that asks for a shell (APEDBG)")
+    }
+    let isPortable = PortableExecutable.hasMagic(head)
+    if !isPortable, head.starts(with: [0x4d, 0x5a]) {
+      throw .foreign(path: path, what: "a DOS or Windows program (MZ)")
+    }
+    self.file = file
+    if !isPortable, !ELFHeader.hasMagic(head), FlatProgram.hasName(path) {
+      let segment = try FlatProgram.segment(size: file.size, limit: limit, path: path)
+      header = ELFHeader(flatEntry: segment.address)
+      programHeaders = ProgramHeaders(flat: segment)
+    } else {
+      header = try ELFHeader(of: file)
+      programHeaders = try ProgramHeaders(of: header, in: file, limit: limit)
+    }
   }
 }
 
@@ -48,11 +68,19 @@ public struct Executable {
     var path = request.location ?? request.path
     if current.arguments.isEmpty { current.arguments = [[]] }
     var depth = 0
+    // The kernel may have opened it for us, and checked that it may be executed.
+    var given = request.descriptor
     while true {
-      let opened = try Executable.open(path, locate)
+      let opened: ExecutableFile
+      if let descriptor = given {
+        opened = ExecutableFile(adopting: descriptor, path: path)
+        given = nil
+      } else {
+        opened = try Executable.open(path, locate)
+      }
       let head = opened.read(at: 0, count: ScriptLine.limit)
       if !ScriptLine.hasMagic(head) {
-        image = try ProgramImage(opened, head: head, limit: limit)
+        image = try ProgramImage(program: opened, head: head, path: path, limit: limit)
         break
       }
       guard let line = ScriptLine(head) else { throw .badScript(path: path) }
@@ -121,8 +149,10 @@ public struct Executable {
       }
       entry = interpreter.header.entry &+ base
     }
+    // Without one, C libraries make system calls.
+    let vdso = request.wantsVDSO ? try? space.mapVDSO().image : nil
     let stack = InitialStack(
-      request: request, entry: header.entry &+ bias,
+      request: request, vdso: vdso ?? 0, entry: header.entry &+ bias,
       programHeaderAddress: placement.programHeaderAddress &+ bias,
       programHeaderCount: header.programHeaderCount, interpreterBase: base,
       isExecutable: programHeaders.wantsExecutableStack)

@@ -44,6 +44,17 @@ public final class ExecutableFile {
     }
   }
 
+  /// Takes over a descriptor of a regular file that has been opened as `path`.
+  init(adopting descriptor: Int32, path: [UInt8]) {
+    self.descriptor = descriptor
+    var status = HostCall.Status()
+    _ = HostCall.status(of: descriptor, into: &status)
+    size = status.size
+    mode = status.mode
+    owner = (status.user, status.group)
+    identity = Backing(device: status.device, inode: status.inode, path: path)
+  }
+
   deinit { HostCall.close(descriptor) }
 
   /// The identity with the path that the host has for the file, absolute and without symbolic links, as /proc/PID/maps

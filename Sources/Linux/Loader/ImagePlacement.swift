@@ -17,6 +17,7 @@ struct ImagePlacement {
   /// AT_PHDR before the bias is added: where the program headers are in memory, 0 when no segment contains
   /// them.
   var programHeaderAddress: UInt64 {
+    if image.header.programHeaderCount == 0 { return 0 }
     let offset = image.header.programHeaderOffset
     for segment in headers.segments where offset >= segment.fileOffset {
       if offset &- segment.fileOffset < segment.fileSize {

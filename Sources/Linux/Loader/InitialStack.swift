@@ -8,13 +8,12 @@
 //           environment pointers, 0
 //           argument pointers, 0
 //     rsp → argc                                          16-byte aligned
-//
-// There is no vDSO (AT_SYSINFO_EHDR): C libraries fall back to system calls, which is where time is observed
-// and recorded; Docs/loader.md gives the reasons.
 import GuestMemory
 
 struct InitialStack {
   let request: LoadRequest
+  /// AT_SYSINFO_EHDR; 0: there is no vdso.
+  let vdso: UInt64
   let entry: UInt64
   let programHeaderAddress: UInt64
   let programHeaderCount: Int
@@ -88,6 +87,7 @@ struct InitialStack {
   private func auxiliaryVector(path: UInt64, platform: UInt64, random: UInt64) -> [UInt64] {
     var pairs: [UInt64] = []
     func add(_ key: UInt64, _ value: UInt64) { pairs += [key, value] }
+    if vdso != 0 { add(33, vdso) }  // AT_SYSINFO_EHDR
     add(51, request.minimumSignalStack)  // AT_MINSIGSTKSZ
     add(16, UInt64(request.hardwareCapabilities))  // AT_HWCAP
     add(6, Page.size)  // AT_PAGESZ

@@ -9,13 +9,15 @@ public enum LoadError: Error, Equatable, Sendable {
   case notRegular(path: [UInt8], isDirectory: Bool)
   /// The execute permission is missing.
   case notExecutable(path: [UInt8])
-  /// Neither ELF nor a script.
+  /// Neither ELF nor a script nor anything else that can be recognised.
   case unknownFormat(path: [UInt8])
   /// The file ends inside a structure that it needs.
   case truncated(path: [UInt8], what: StaticText, needed: UInt64, size: UInt64)
   /// A field of the ELF header (`segment` nil) or of program header number `segment` holds `value`, which
   /// cannot be.
   case field(path: [UInt8], name: StaticText, segment: Int?, value: UInt64, problem: StaticText)
+  /// A portable executable whose embedded ELF header cannot be found or read.
+  case portable(path: [UInt8], problem: StaticText)
   /// A well-formed program for a machine or system that Vitrine is not.
   case foreign(path: [UInt8], what: StaticText)
   /// The dynamic loader that `program` names (PT_INTERP) cannot be loaded.
@@ -84,6 +86,8 @@ extension LoadError: CustomStringConvertible {
     switch self {
     case .foreign(let path, let what):
       return "\(LoadError.name(path)): \(what); Vitrine runs x86-64 Linux programs"
+    case .portable(let path, let problem):
+      return "\(LoadError.name(path)): malformed portable executable: \(problem)"
     case .interpreter(let program, let reason):
       return "\(LoadError.name(program)): its interpreter (PT_INTERP) \(reason.description)"
     case .overlap(let path, let first, let second, let address):

@@ -7,6 +7,8 @@ public struct LoadRequest: Sendable {
   public var path: [UInt8]
   /// Where the host finds it, if not at `path`: a path that names the guest's program through /proc.
   public var location: [UInt8]?
+  /// The open program, when the host's kernel has opened it for Vitrine (binfmt_misc with the flag O). The loader closes it.
+  public var descriptor: Int32?
   /// `argv`; an empty list becomes one empty string, as Linux does.
   public var arguments: [[UInt8]]
   /// `envp`, each `NAME=VALUE`.
@@ -22,6 +24,8 @@ public struct LoadRequest: Sendable {
   public var effectiveUser: UInt32 = 0
   public var group: UInt32 = 0
   public var effectiveGroup: UInt32 = 0
+  /// Whether the program is to find the kernel's vdso in its memory, where the host can give it.
+  public var wantsVDSO = false
   /// AT_RANDOM: 16 bytes as two numbers.
   public var random: (UInt64, UInt64) = (0, 0)
   /// Pages by which the stack and the area of mappings are moved down and a position-independent program up; 0

@@ -36,6 +36,14 @@ public struct ProgramHeaders: Equatable, Sendable {
     left.segments == right.segments
   }
 
+  /// For a program without headers, which is one segment. Its stack is executable: nothing says otherwise.
+  init(flat segment: LoadSegment) {
+    segments = [segment]
+    lowest = segment.address
+    highest = segment.end
+    wantsExecutableStack = true
+  }
+
   /// Reads and checks the program headers of `file`. `limit` is the size of the guest's window in bytes.
   public init(of header: ELFHeader, in file: ExecutableFile, limit: UInt64) throws(LoadError) {
     let path = file.identity.path

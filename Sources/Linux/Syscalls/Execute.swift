@@ -91,6 +91,7 @@ extension LinuxProcess {
   public func loadRequest(path: [UInt8], arguments: [[UInt8]], environment: [[UInt8]]) -> LoadRequest {
     var request = LoadRequest(path: path, arguments: arguments, environment: environment)
     request.hardwareCapabilities = options.hardwareCapabilities
+    request.wantsVDSO = options.mapsVDSO
     request.hardwareCapabilities2 = options.hardwareCapabilities2
     request.user = UInt32(truncatingIfNeeded: host.call(102))
     request.group = UInt32(truncatingIfNeeded: host.call(104))

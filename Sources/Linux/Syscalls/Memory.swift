@@ -50,7 +50,7 @@ private enum MapFlags {
 
 extension LinuxProcess {
   /// The result of an operation on memory: what it returns, or the error it throws.
-  private func result(_ body: () throws(MemoryError) -> UInt64) -> Int64 {
+  func result(_ body: () throws(MemoryError) -> UInt64) -> Int64 {
     do { return Int64(bitPattern: try body()) } catch { return -Int64(error.number) }
   }
 

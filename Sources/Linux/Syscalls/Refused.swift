@@ -98,6 +98,14 @@ extension SystemCallTable {
 }
 
 extension LinuxProcess {
+  /// INT 80h, the way into the kernel of 32-bit programs: says once why it ends in a fault, as it does in kernels without
+  /// CONFIG_IA32_EMULATION.
+  public func reportOldSystemCall() {
+    let key: UInt64 = 1 << 63 | 0x80
+    guard reported.insert(key).inserted else { return }
+    writeDiagnostic("vitrine: int 0x80: system calls of 32-bit programs are not supported\n")
+  }
+
   static func notPermitted(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EPERM }
   static func notImplemented(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.ENOSYS }
   static func notSupported(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EOPNOTSUPP }

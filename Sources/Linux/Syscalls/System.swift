@@ -43,6 +43,9 @@ extension LinuxProcess {
     case 0x1004: return process.memory.store(cpu.pointee.gs_base, at: arguments.b) ? 0 : -Errno.EFAULT
     case 0x1011: return 1
     case 0x1012: return arguments.b == 0 ? -Errno.ENODEV : 0
+    case 0x2003:  // ARCH_MAP_VDSO_64
+      if !process.options.mapsVDSO { return -Errno.EINVAL }
+      return process.result { () throws(MemoryError) in try process.memory.mapVDSO(at: arguments.b).size }
     default: return -Errno.EINVAL
     }
     return 0

@@ -53,9 +53,8 @@ public struct ELFSections {
 
   /// The section that holds the names is the one that holds `.shstrtab` at its own name offset.
   private mutating func nameSections(_ header: ELFHeader, _ offsets: [Int]) {
-    let raw = file.read(at: 62, count: 2)
-    guard let index = raw.littleEndian(UInt16.self, at: 0), Int(index) < all.count else { return }
-    let names = bytes(of: all[Int(index)])
+    guard header.sectionNamesIndex < all.count else { return }
+    let names = bytes(of: all[header.sectionNamesIndex])
     for (place, offset) in offsets.enumerated() {
       let old = all[place]
       all[place] = ELFSection(

@@ -211,9 +211,7 @@ struct ReportSymbols {
   init(_ program: LoadedProgram) {
     bias = program.loadBias
     let path = program.executablePath
-    guard let file = try? ExecutableFile(path: path),
-      let header = try? ELFHeader(file.read(at: 0, count: ELFHeader.size), path: path, fileSize: file.size)
-    else {
+    guard let file = try? ExecutableFile(path: path), let header = try? ELFHeader(of: file) else {
       symbols = SymbolTable([])
       callFrames = CallFrameTable([], address: 0)
       return

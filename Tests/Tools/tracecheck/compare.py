@@ -4,7 +4,7 @@
     Tests/Tools/tracecheck/compare.py [VITRINE]
 
 What differs between any two runs is left out or replaced: addresses, process ids, random bytes, times, free memory.
-What differs by design (Docs/linux.md) is left out: rseq, the vDSO's clock calls, ignored signals. Prints each command
+What differs by design (Docs/linux.md) is left out: rseq, ignored signals. Prints each command
 with the number of lines and of differences; exits with 1 when there is a difference, with 77 when strace is missing.
 """
 
@@ -27,8 +27,8 @@ COMMANDS = [
 ]
 
 LEFT_OUT = (
-    "rseq(", "getrandom(", "brk(", "execve(", "prlimit64(0, RLIMIT_STACK", "--- SIGCHLD", "gettimeofday(", "time(",
-    "clock_gettime(", "set_tid_address(", "set_robust_list(", "arch_prctl(", "sysinfo(", "statfs(",
+    "rseq(", "getrandom(", "brk(", "execve(", "prlimit64(0, RLIMIT_STACK", "--- SIGCHLD", "set_tid_address(",
+    "set_robust_list(", "arch_prctl(", "sysinfo(", "statfs(",
 )
 
 

@@ -249,7 +249,7 @@ extension Checker {
       default: break
       }
     }
-    if mnemonic.contains("pcmp"), mnemonic.contains("stri") {
+    if mnemonic == "rdtscp" || (mnemonic.contains("pcmp") && mnemonic.contains("stri")) {
       try write(&state, 1, .guest(AbstractValue.unsigned32))
     }
     guard writesImplicitly else { return }

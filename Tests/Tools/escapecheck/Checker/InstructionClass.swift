@@ -55,8 +55,8 @@ enum InstructionClass {
     "wrgs", "swapgs", "vm", "skinit", "stgi", "clgi", "xsetbv", "xgetbv", "xbegin", "xabort", "xend",
     "wrpkru",
     "rdpkru", "monitor", "mwait", "umonitor", "umwait", "tpause", "push", "pop", "enter", "leave", "loop",
-    "wrss", "wruss", "rdssp", "incssp", "rstorssp", "saveprevssp", "setssbsy", "clrssbsy", "rdtsc", "cpuid",
-    "rdpid", "rdpmc", "xstore", "xcrypt", "montmul", "xsha", "movdir64b", "enqcmd", "xsave", "xrstor",
+    "wrss", "wruss", "rdssp", "incssp", "rstorssp", "saveprevssp", "setssbsy", "clrssbsy", "cpuid",
+    "rdpmc", "xstore", "xcrypt", "montmul", "xsha", "movdir64b", "enqcmd", "xsave", "xrstor",
   ]
 
   private static let forbiddenMnemonics: Set<String> = [

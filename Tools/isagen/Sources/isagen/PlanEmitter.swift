@@ -27,9 +27,9 @@ enum PlanEmitter {
   }
 
   /// Mnemonics whose meaning depends on something that translated code does not have or must not touch: the host's own
-  /// segments, processor identity, time, randomness, save areas, and addresses that are not in the operand.
+  /// segments, processor identity, randomness, save areas, and addresses that are not in the operand.
   private static let interpreted: Set<String> = [
-    "CPUID", "RDTSC", "RDTSCP", "RDPMC", "RDRAND", "RDSEED", "RDPID", "XGETBV", "RDPKRU", "WRPKRU",
+    "CPUID", "RDPMC", "RDRAND", "RDSEED", "XGETBV", "RDPKRU", "WRPKRU",
     "RDFSBASE",
     "RDGSBASE", "WRFSBASE", "WRGSBASE", "FXSAVE", "FXSAVE64", "FXRSTOR", "FXRSTOR64", "FLDENV", "FNSTENV",
     "FNSAVE", "FRSTOR", "PUSHF", "PUSHFQ", "POPF", "POPFQ", "ENTER", "XLATB", "MASKMOVQ", "MASKMOVDQU",
@@ -42,7 +42,12 @@ enum PlanEmitter {
   /// Mnemonics that write general registers they do not print.
   private static let implicitWriters: Set<String> = [
     "MUL", "DIV", "IDIV", "CWD", "CDQ", "CQO", "CBW", "CWDE", "CDQE", "CMPXCHG", "CMPXCHG8B", "CMPXCHG16B",
-    "LAHF",
+    "LAHF", "RDTSC", "RDTSCP",
+  ]
+
+  /// Mnemonics that write ECX without printing it.
+  private static let counterWriters: Set<String> = [
+    "PCMPESTRI", "PCMPISTRI", "VPCMPESTRI", "VPCMPISTRI", "RDTSCP",
   ]
 
   private static func word(of row: Row) -> UInt32 {
@@ -58,12 +63,11 @@ enum PlanEmitter {
       || row.operands.contains { $0.kind == .mmx || $0.kind == .x87 }
     let isWide = row.encoding.space == .evex || row.operands.contains { $0.kind == .mask }
     let readsCL = row.operands.contains { $0.kind == .general && $0.letter == .fixed && $0.fixed == 1 }
-    let isStringCompare = ["PCMPESTRI", "PCMPISTRI", "VPCMPESTRI", "VPCMPISTRI"].contains(row.mnemonic)
     let oneOperandIMUL = row.mnemonic == "IMUL" && row.operands.count == 1
     let properties = [
       usesX87, isWide,
       readsCL || row.mnemonic.hasPrefix("CMPXCHG8B") || row.mnemonic.hasPrefix("CMPXCHG16B"),
-      isStringCompare,
+      counterWriters.contains(row.mnemonic),
       printed || implicitWriters.contains(row.mnemonic) || oneOperandIMUL,
       mayNotTouch(row),
     ]
