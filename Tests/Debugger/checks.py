@@ -260,6 +260,29 @@ def check_no_local_files(vitrine, out):
         assert word in text, f"{word!r} is missing in {text}"
 
 
+def check_rewritten_code(vitrine, out):
+    """A breakpoint stays where it is when the program writes other code there; natively the program would overwrite it."""
+    program = out / "debug-patching-static"
+    with Machine(vitrine, program) as machine:
+        client = machine.connect()
+        client.ask("qSupported:swbreak+")
+        run = symbol(program, "run")
+        assert client.ask(f"Z0,{run:x},1") == b"OK"
+        assert b"swbreak" in client.ask("c")
+        place = int.from_bytes(bytes.fromhex(client.ask(f"m{symbol(program, 'place'):x},8").decode()), "little")
+        assert client.ask(f"z0,{run:x},1") == b"OK"
+        assert client.ask(f"Z0,{place + 5:x},1") == b"OK"
+        for number in range(4):
+            assert b"swbreak" in client.ask("c")
+            assert client.ask("p0") == b"%02x00000000000000" % (10 + number)
+            assert client.ask(f"m{place:x},7") == b"b8%02x00000090c3" % (10 + number)
+            # Behind the breakpoint, as gdb does it.
+            client.ask(f"z0,{place + 5:x},1")
+            assert client.ask("s").startswith(b"T05")
+            client.ask(f"Z0,{place + 5:x},1")
+        assert client.ask("c") == b"W%02x" % 46
+
+
 def check_busy_page(vitrine, out):
     """Watching a variable beside one that changes all the time costs no more than executing instructions one by one."""
     program = out / "debug-endless-static"
@@ -337,7 +360,7 @@ def check_running_anew(vitrine, out):
 
 
 CHECKS = [check_waiting_call, check_running_anew, check_interrupt, check_detach, check_kill, check_acknowledgements, check_memory_unchanged, check_transfers,
-          check_garbage, check_long_packet, check_no_local_files, check_busy_page, check_unlimited_watchpoints]
+          check_garbage, check_long_packet, check_no_local_files, check_rewritten_code, check_busy_page, check_unlimited_watchpoints]
 
 
 def run(vitrine, out, words):
