@@ -56,6 +56,10 @@ enum HelpText {
       --unset-env NAME    remove one
       --clear-env         start with an empty environment
       --argv0 STRING      the program's argument 0 (default: PROGRAM)
+      --root DIR          run the program with DIR as its / (see Docs/root.md);
+                          PROGRAM and PATH are then looked up inside DIR
+      --bind SRC:DST[:ro] show the host's file or directory SRC at DST, with :ro
+                          so that it cannot be changed; can be given repeatedly
       --trace[=FILE]      print every system call to standard error, or to FILE
       --stats             print counts and times to standard error at the end
       --cpu LEVEL         v1, v2, v3, v4 or max: the x86-64 level of the
@@ -100,6 +104,7 @@ enum HelpText {
     examples:
       vitrine run /usr/bin/busybox ls -l /
       vitrine run --env LANG=C --cpu v2 ./program one two
+      vitrine run --root ~/debian --bind "$PWD:/work" bash -c 'cd /work && ls'
       vitrine run --trace=calls.txt ./program
       vitrine run --trace --no-vdso date
       vitrine run --stats -- ./program --stats-of-its-own

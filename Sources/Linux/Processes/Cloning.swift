@@ -176,6 +176,8 @@ extension LinuxProcess {
   private func becomeChild(_ request: CloneRequest, _ loan: MemoryLoan?) {
     isForkedChild = true
     becomeOnlyThread()
+    // Descriptors of other threads' calls.
+    for descriptor in root?.waiting ?? [] { closeKept(descriptor) }
     vt_signal_forget()
     updateAttention()
     memory.dropUnforked()

@@ -90,8 +90,11 @@ final class GuestRoot {
   let names: SocketNames
   /// Descriptors with entries of mounts already told (getdents(2)).
   var listed: Set<Int32> = []
+  private(set) var hasReadOnly = false
+  /// Descriptors of walks whose calls are waiting while other threads run.
+  var waiting: [Int32] = []
   /// The device of /proc.
-  private(set) var processDevice: UInt64?
+  var processDevice: UInt64?
 
   init(_ first: Mount, token: (descriptor: Int32, identity: FileIdentity), names: SocketNames) {
     mounts = [first]
@@ -100,15 +103,13 @@ final class GuestRoot {
     self.names = names
   }
 
-  var hasReadOnly: Bool { mounts.contains { $0.isReadOnly } }
-
   /// Adds a tree. `above` are the directories from the root to its place.
   func add(_ mount: Mount, above: [FileIdentity]) {
     guard let parent = mount.parent else { return }
     children[parent.status.identity, default: []].append(mounts.count)
     ancestors.formUnion(above)
     ancestors.insert(parent.status.identity)
-    if mount.isProcesses { processDevice = mount.status.identity.device }
+    if mount.isReadOnly { hasReadOnly = true }
     mounts.append(mount)
   }
 

@@ -48,6 +48,8 @@ final class PathWalk {
   /// Where the walk began: a root for RESOLVE_IN_ROOT, a limit for RESOLVE_BENEATH.
   private var base: WalkStep
   private var links = 0
+  /// The walk has begun at the root, or has met it.
+  private var knowsRoot = false
 
   private static let maximumLinks = 40
   /// More ancestors are not kept open; "..", beyond them, asks the kernel.
@@ -71,6 +73,8 @@ final class PathWalk {
     if isAbsolute, purpose.contains(.beneath) { throw WalkError.otherDevice }
     current = isAbsolute && !scoped ? root.start : try directory(descriptor)
     base = scoped ? current : root.start
+    knowsRoot = isAbsolute || scoped
+    links = 0
     ancestors.removeAll(keepingCapacity: true)
     pending = PathWalk.components(path[...]).reversed()
     if let place = try quickly(path, isAbsolute) { return place }
@@ -101,19 +105,22 @@ final class PathWalk {
       let isFinal = pending.isEmpty || hasSlash
       if name.isEmpty { continue }
       if name.elementsEqual(".".utf8) || name.elementsEqual("..".utf8) {
-        if isFinal, purpose.contains(.entry) { return Place(parent: current, name: Array(name)) }
         try checkSearch()
+        if isFinal, purpose.contains(.entry) { return Place(parent: current, name: Array(name)) }
         if name.count == 2 { try ascend() }
         continue
       }
       let mount = root.mount(in: current.status.identity, name)
+      if isFinal, !purpose.isDisjoint(with: [.entry, .mayBeMissing]) {
+        try checkSearch()
+        // open(2) makes no directories.
+        if hasSlash, purpose.contains(.mayBeMissing) { throw MemoryError(21) }
+      }
       if isFinal, purpose.contains(.entry) {
         return Place(parent: current, name: Array(name) + (hasSlash ? [47] : []), mount: mount)
       }
       if mount != nil, purpose.contains(.sameMount) { throw WalkError.otherDevice }
       guard let step = try lookUp(name, mount, isFinal) else {
-        // open(2) makes no directories.
-        if hasSlash { throw MemoryError(21) }
         return Place(parent: current, name: Array(name))
       }
       if step.status.isLink {
@@ -192,6 +199,7 @@ final class PathWalk {
 
   /// "..": from a mount to the directory in which it stands, from the root nowhere.
   private func ascend() throws(MemoryError) {
+    knowsRoot = true
     if let last = ancestors.popLast() {
       if last.mount != current.mount, purpose.contains(.sameMount) { throw WalkError.otherDevice }
       drop(current)
@@ -228,7 +236,11 @@ final class PathWalk {
       var names = PathWalk.components(text[...])
       if !pending.isEmpty, let last = names.last, last.isEmpty { names.removeLast() }
       if text[0] == 47 {
-        if purpose.contains(.beneath) { throw WalkError.otherDevice }
+        // The kernel compares with a root that it does not know yet.
+        if purpose.contains(.beneath) || (purpose.contains(.sameMount) && !knowsRoot) {
+          throw WalkError.otherDevice
+        }
+        knowsRoot = true
         for step in ancestors + [current] { drop(step) }
         ancestors.removeAll()
         current = base

@@ -64,7 +64,9 @@ extension LinuxProcess {
     else { return }
     let topmost: UInt64 = 1
     if directory.status.identity.inode == topmost {
-      if !isRelated(number) { throw WalkError.missing }
+      if root?.mounts.contains(where: { $0.isProcesses }) ?? false, !isRelated(number) {
+        throw WalkError.missing
+      }
     } else if let own = Int32(exactly: number), descriptors.contains(own),
       let path = linkTarget(LinuxProcess.link(of: directory.descriptor)),
       path.reversed().starts(with: "df/".utf8) || path.reversed().starts(with: "ofnidf/".utf8)

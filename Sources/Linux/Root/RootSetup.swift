@@ -31,9 +31,8 @@ extension LinuxProcess {
     let root = GuestRoot(first, token: token, names: names)
     self.root = root
     if let processes = try? openTree("", Array("/proc".utf8)) {
-      var mount = processes
-      mount.isProcesses = true
-      try? place(mount, Array("/proc".utf8), root)
+      root.processDevice = processes.status.identity.device
+      if request.directory != nil { addProcesses(processes, root) } else { closeHidden(processes.descriptor) }
     }
     if request.directory != nil { addDevices(root) }
     for bind in request.binds {
@@ -123,13 +122,25 @@ extension LinuxProcess {
     return result
   }
 
+  /// /proc, with the guest's own processes. Files about the machine cannot be written, and attributes are the host's.
+  private func addProcesses(_ processes: Mount, _ root: GuestRoot) {
+    var mount = processes
+    mount.isProcesses = true
+    mount.isReadOnly = true
+    do throws(MemoryError) { try place(mount, Array("/proc".utf8), root) } catch {
+      closeHidden(mount.descriptor)
+    }
+  }
+
   /// /dev, if the tree has that directory: what every program may use, and the terminals.
   private func addDevices(_ root: GuestRoot) {
     let names = ["null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts"]
     let links = ["fd", "stdin", "stdout", "stderr"]
     for (name, isLink) in names.map({ ($0, false) }) + links.map({ ($0, true) }) {
       let path = Array("/dev/\(name)".utf8)
-      guard let mount = try? openTree("", path, isLink: isLink) else { continue }
+      guard var mount = try? openTree("", path, isLink: isLink) else { continue }
+      // Devices can be written; their permissions and owners are the host's.
+      mount.isReadOnly = true
       do throws(MemoryError) { try place(mount, path, root) } catch { closeHidden(mount.descriptor) }
     }
   }
@@ -184,7 +195,7 @@ extension LinuxProcess {
     for (number, mount) in root.mounts.enumerated() {
       guard let place = visiblePath(mount, root) else { continue }
       let facts = fileSystem(mount)
-      let options = mount.isReadOnly ? "ro" : "rw"
+      let options = mount.isReadOnly && !mount.isProcesses ? "ro" : "rw"
       switch name {
       case "mountinfo":
         let device = mount.status.identity.device

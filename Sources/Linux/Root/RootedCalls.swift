@@ -25,8 +25,6 @@ struct RootedCall {
   var uses: [PathUse]
   /// Changes something: EROFS in a read-only tree.
   var changes = false
-  /// For a name that is a mount point; EBUSY or EEXIST.
-  var mountPointError = Errno.EBUSY
 
   private static let noFollowFlag: UInt64 = 0x100
   private static let followFlag: UInt64 = 0x400
@@ -70,17 +68,16 @@ struct RootedCall {
     case 87, 84, 263: return RootedCall(uses: [.entry], changes: true)
     // mkdir, mknod, mkdirat, mknodat
     case 83, 133, 258, 259:
-      return RootedCall(uses: [.entry], changes: true, mountPointError: Errno.EEXIST)
+      return RootedCall(uses: [.entry], changes: true)
     // symlink, symlinkat
-    case 88, 266: return RootedCall(uses: [.text, .entry], changes: true, mountPointError: Errno.EEXIST)
+    case 88, 266: return RootedCall(uses: [.text, .entry], changes: true)
     // rename, renameat, renameat2
     case 82, 264, 316: return RootedCall(uses: [.entry, .entry], changes: true)
     // link, linkat
-    case 86: return RootedCall(uses: [.noFollow, .entry], changes: true, mountPointError: Errno.EEXIST)
+    case 86: return RootedCall(uses: [.noFollow, .entry], changes: true)
     case 265:
       return RootedCall(
-        uses: [.followIf(argument: 4, flag: followFlag), .entry], changes: true,
-        mountPointError: Errno.EEXIST)
+        uses: [.followIf(argument: 4, flag: followFlag), .entry], changes: true)
     default: return nil
     }
   }
@@ -109,7 +106,7 @@ extension LinuxProcess {
     if let answer = rootedSpecial(call, arguments, root) { return answer }
     let signature = calls.signature(call.number)
     guard signature.arguments.contains(where: { $0.kind == .path }) else {
-      if root.hasReadOnly, changesByDescriptor(call.number), isReadOnly(descriptor: int(arguments.a)) {
+      if changesByDescriptor(call.number), root.hasReadOnly, isReadOnly(descriptor: int(arguments.a)) {
         return -Errno.EROFS
       }
       return call.handler?(self, arguments) ?? passThrough(call, arguments)
@@ -155,7 +152,13 @@ extension LinuxProcess {
         if rooted.changes, path.directory.map({ isReadOnly(descriptor: int(arguments[$0])) }) ?? false {
           return -Errno.EROFS
         }
-        changed[path.argument] = memory.hostArgument(arguments[path.argument])
+        // An empty path of our own: the guest's may be another one by the time the host looks.
+        let hasPath = arguments[path.argument] != 0
+        let empty = hasPath ? pathBuffers.fill(path.argument, []) : nil
+        changed[path.argument] = empty.map { address(of: $0) } ?? 0
+        if call.number == 265, let file = try? fileStatus(int(arguments.a)) {
+          places.append(Place(object: WalkStep(descriptor: int(arguments.a), status: file)))
+        }
         continue
       }
       do throws(MemoryError) {
@@ -164,20 +167,26 @@ extension LinuxProcess {
         let purpose = purpose(path.use, arguments)
         let place = try (order == 0 ? walks.0 : walks.1).walk(start, name, purpose)
         places.append(place)
-        let host = hostName(of: place, purpose)
+        let isRemoval = call.number == 84 || call.number == 263
+        let host = hostName(of: place, purpose, isRemoval: isRemoval)
         if purpose == [], place.object.map({ !$0.status.isLink }) ?? false {
           number = RootedCall.following(call.number)
           dropNoFollow(path.use, &changed)
         }
         if let directory = path.directory { changed[directory] = host.directory }
-        if host.isEmptyPath { (number, changed) = emptyPathForm(number, changed) }
+        if host.isEmptyPath {
+          if number == 6 { return boundLinkStatus(host.directory, arguments.b) }
+          (number, changed) = emptyPathForm(number, changed)
+        }
         guard let buffer = pathBuffers.fill(path.argument, host.name) else { throw MemoryError(36) }
         changed[path.argument] = address(of: buffer)
       } catch {
         return failed(call, arguments, paths, -Int64(error.number))
       }
     }
-    if let failure = refusal(call, arguments, rooted, places, root) { return failure }
+    if let failure = refusal(call, arguments, rooted, places, root) {
+      return failed(call, arguments, paths, failure)
+    }
     if call.number == 86, let first = places.first?.object, !first.status.isLink {
       // link(2) of the file that a name under /proc leads to.
       changed = Arguments(PathWalk.word(-100), changed.a, PathWalk.word(-100), changed.b, 0x400)
@@ -194,6 +203,7 @@ extension LinuxProcess {
     guard mode & writing != 0, let object = places.first?.object else { return false }
     let status = object.status
     return (status.isRegular || status.isDirectory || status.isLink) && isReadOnly(object)
+      && !isOwnProcessFile(object)
   }
 
   private func purpose(_ use: PathUse, _ arguments: Arguments) -> WalkPurpose {
@@ -235,11 +245,14 @@ extension LinuxProcess {
 
   /// The host's name of a place.
   func hostName(
-    of place: Place, _ purpose: WalkPurpose
+    of place: Place, _ purpose: WalkPurpose, isRemoval: Bool = false
   ) -> (name: [UInt8], directory: UInt64, isEmptyPath: Bool) {
     let here = PathWalk.word(-100)
-    // The root as a name to be made or removed: the kernel refuses without looking.
-    if purpose.contains(.entry), place.parent == nil { return ([47], here, false) }
+    // The root as a name to be made, moved or removed: the kernel refuses without looking.
+    if purpose.contains(.entry), place.parent == nil {
+      let root = place.object.map { LinuxProcess.link(of: $0.descriptor) } ?? ""
+      return (isRemoval ? [47] : Array((root + "/.").utf8), here, false)
+    }
     if let object = place.object, !object.status.isLink || place.parent == nil {
       return (Array(LinuxProcess.link(of: object.descriptor).utf8), here, false)
     }
@@ -250,7 +263,17 @@ extension LinuxProcess {
     return (Array((LinuxProcess.link(of: parent.descriptor) + "/").utf8) + place.name, here, false)
   }
 
-  /// lstat, newfstatat, statx of a link that is bound: by its descriptor.
+  /// lstat(2) of a link that is bound.
+  private func boundLinkStatus(_ directory: UInt64, _ buffer: UInt64) -> Int64 {
+    var empty: UInt8 = 0
+    let flags: UInt64 = 0x1100
+    memory.prepareHostWrite(buffer, size: 144)
+    return withUnsafePointer(to: &empty) {
+      host.call(262, directory, address(of: $0), memory.hostArgument(buffer), flags)
+    }
+  }
+
+  /// newfstatat, statx of a link that is bound: by its descriptor.
   private func emptyPathForm(_ number: Int64, _ arguments: Arguments) -> (Int64, Arguments) {
     var changed = arguments
     let emptyPath: UInt64 = 0x1000
@@ -264,56 +287,105 @@ extension LinuxProcess {
 
   // MARK: Refusals
 
-  /// Why the places forbid the call; nil: they do not.
+  /// Why the places forbid the call; nil: they do not. In the order in which the kernel looks (fs/namei.c).
   private func refusal(
     _ call: SystemCall, _ arguments: Arguments, _ rooted: RootedCall, _ places: [Place], _ root: GuestRoot
   ) -> Int64? {
     guard rooted.changes, let last = places.last else { return nil }
-    let isEntry = rooted.uses.last == .entry
-    if isEntry {
-      if places.count == 2 {
-        let source = mountNumber(places[0].parent ?? places[0].object)
-        if source != mountNumber(last.parent) { return -18 }  // EXDEV
-      }
-      for place in places where place.mount != nil && place.object == nil { return -rooted.mountPointError }
-      // mknod(2): devices come from --bind or /dev.
-      if call.number == 133 || call.number == 259 {
-        let type = (call.number == 133 ? arguments.b : arguments.c) & 0o170000
-        if type == 0o020000 || type == 0o060000 { return -Errno.EPERM }
-      }
-      let moves = call.number == 82 || call.number == 264 || call.number == 316
-      let removes = call.number == 84 || (call.number == 263 && arguments.c & 0x200 != 0)
-      if moves || removes, places.contains(where: { isAncestor($0, root) }) {
-        return moves ? -Errno.EBUSY : -39  // ENOTEMPTY
-      }
+    switch call.number {
+    case 82, 264, 316: return renameRefusal(places, call.number == 316 ? arguments.e : 0, root)
+    case 84, 87, 263:
+      let isDirectory = call.number == 84 || (call.number == 263 && arguments.c & 0x200 != 0)
+      return removalRefusal(last, isDirectory, root)
+    case 83, 133, 258, 259, 88, 266, 86, 265: break
+    // truncate(2) looks at the type first.
+    case 76: return last.object?.status.isRegular ?? false && isReadOnly(last.object) ? -Errno.EROFS : nil
+    default: return isReadOnly(last.object) ? -Errno.EROFS : nil
     }
-    for place in places {
-      guard isReadOnly(isEntry ? place.parent : place.object) else { continue }
-      // What exists is told first.
-      if isEntry, rooted.mountPointError == Errno.EEXIST, exists(last) { return -Errno.EEXIST }
-      return -Errno.EROFS
+    let mayBeSlash = call.number == 83 || call.number == 258
+    if last.mount != nil { return -Errno.EEXIST }
+    if isReadOnly(last.parent) {
+      if exists(last) { return -Errno.EEXIST }
+      return last.name.last == 47 && !mayBeSlash ? -Errno.ENOENT : -Errno.EROFS
+    }
+    // Devices come from --bind or /dev.
+    let type = (call.number == 133 ? arguments.b : call.number == 259 ? arguments.c : 0) & 0o170000
+    if type == 0o020000 || type == 0o060000 { return exists(last) ? -Errno.EEXIST : -Errno.EPERM }
+    if places.count == 2,
+      mountNumber(places[0].object ?? places[0].parent) != mountNumber(last.parent ?? last.object)
+    {
+      return exists(last) ? -Errno.EEXIST : last.name.last == 47 ? -Errno.ENOENT : LinuxProcess.otherMount
     }
     return nil
   }
 
+  /// EXDEV.
+  private static let otherMount: Int64 = -18
+
+  private func renameRefusal(_ places: [Place], _ flags: UInt64, _ root: GuestRoot) -> Int64? {
+    guard places.count == 2 else { return nil }
+    let (old, new) = (places[0], places[1])
+    if mountNumber(old.parent ?? old.object) != mountNumber(new.parent ?? new.object) {
+      return LinuxProcess.otherMount
+    }
+    if old.parent == nil || new.parent == nil || isDots(old) || isDots(new) { return nil }
+    if isReadOnly(old.parent) { return -Errno.EROFS }
+    if !isFixed(old, root), !isFixed(new, root) { return nil }
+    guard let source = entryStatus(old) else { return -Errno.ENOENT }
+    let target = entryStatus(new)
+    let exchanges = flags & 2 != 0
+    if flags & 1 != 0, target != nil { return -Errno.EEXIST }
+    if exchanges, target == nil { return -Errno.ENOENT }
+    let slashOfNew = new.name.last == 47
+    if exchanges, let target, !target.isDirectory, slashOfNew { return LinuxProcess.notDirectory }
+    if !source.isDirectory, old.name.last == 47 || (!exchanges && slashOfNew) {
+      return LinuxProcess.notDirectory
+    }
+    if let target, target.identity == source.identity { return 0 }
+    if !exchanges, let target, target.isDirectory != source.isDirectory {
+      return source.isDirectory ? LinuxProcess.notDirectory : -Errno.EISDIR
+    }
+    return -Errno.EBUSY
+  }
+
+  private func removalRefusal(_ place: Place, _ isDirectory: Bool, _ root: GuestRoot) -> Int64? {
+    if place.parent == nil || isDots(place) { return nil }
+    if isReadOnly(place.parent) { return -Errno.EROFS }
+    guard isFixed(place, root), let status = entryStatus(place) else { return nil }
+    if isDirectory, !status.isDirectory { return LinuxProcess.notDirectory }
+    if !isDirectory, status.isDirectory { return -Errno.EISDIR }
+    if !isDirectory, place.name.last == 47 { return LinuxProcess.notDirectory }
+    // Something stands in it that its own file system does not have.
+    return place.mount == nil ? -39 : -Errno.EBUSY
+  }
+
+  private static let notDirectory: Int64 = -20
+
+  /// "." and "..", of which the kernel has its own to say.
+  private func isDots(_ place: Place) -> Bool { place.name == [46] || place.name == [46, 46] }
+
+  /// A mount, or a directory on the way to one: it may be neither moved nor removed.
+  private func isFixed(_ place: Place, _ root: GuestRoot) -> Bool {
+    place.mount != nil || isAncestor(place, root)
+  }
+
+  /// What stands at a name, a mount included; nil when there is nothing.
+  private func entryStatus(_ place: Place) -> FileStatus? {
+    if let mount = place.mount { return root?.mounts[mount].status }
+    guard let parent = place.parent else { return place.object?.status }
+    return (Array(place.name.prefix { $0 != 47 }) + [0]).withUnsafeBytes {
+      fileStatus(parent.descriptor, address(of: $0.baseAddress), 0x100)
+    }
+  }
+
   /// A directory on the way to a mount.
   private func isAncestor(_ place: Place, _ root: GuestRoot) -> Bool {
-    guard let parent = place.parent else { return false }
-    let noFollowFlag: UInt64 = 0x100
-    let status = (place.name + [0]).withUnsafeBytes {
-      fileStatus(parent.descriptor, address(of: $0.baseAddress), noFollowFlag)
-    }
-    guard let status, status.isDirectory else { return false }
+    guard let status = entryStatus(place), status.isDirectory else { return false }
     return root.ancestors.contains(status.identity)
       || root.mounts.contains { $0.status.identity == status.identity }
   }
 
-  private func exists(_ place: Place) -> Bool {
-    guard let parent = place.parent else { return true }
-    return (place.name + [0]).withUnsafeBytes {
-      fileStatus(parent.descriptor, address(of: $0.baseAddress), 0x100) != nil
-    }
-  }
+  func exists(_ place: Place) -> Bool { entryStatus(place) != nil }
 
   /// The tree of a file: known from the walk, or told by the host's path.
   func mountNumber(_ step: WalkStep?) -> Int? {

@@ -15,6 +15,7 @@ private struct OpenRequest {
   static let create: UInt64 = 0o100
   static let exclusive: UInt64 = 0o200
   static let truncate: UInt64 = 0o1000
+  static let directory: UInt64 = 0o200000
   static let temporary: UInt64 = 0o20000000
 
   var wantsWriting: Bool { flags & 3 != 0 || flags & OpenRequest.truncate != 0 || isTemporary }
@@ -95,10 +96,7 @@ extension LinuxProcess {
     do throws(MemoryError) {
       path = try memory.cString(at: GuestAddress(request.path), limit: 4096)
     } catch {
-      return -Int64(error.number)
-    }
-    if request.creates, !request.isPathOnly, path.last == 47, path.contains(where: { $0 != 47 }) {
-      return -Errno.EISDIR
+      return openFailed(request, -Int64(error.number))
     }
     // The name may change between the walk and the call, which then refuses: once more.
     for _ in 0..<32 {
@@ -124,20 +122,26 @@ extension LinuxProcess {
   /// Opens what the walk has found; nil when it has changed meanwhile.
   private func open(_ place: Place, _ request: OpenRequest, _ walk: PathWalk, _ root: GuestRoot) -> Int64? {
     var flags = request.flags
+    if let link = place.object, link.status.isLink, place.mount != nil, request.isPathOnly {
+      let closeOnExec = flags & PathWalk.closeOnExec != 0
+      return host.call(72, PathWalk.word(link.descriptor), closeOnExec ? 1030 : 0, 0)
+    }
     let used: WalkStep?
     if let object = place.object, !object.status.isLink || place.parent == nil {
-      if let failure = mayOpen(object, request, root) { return failure }
-      if request.purpose.contains(.entry) { return -Errno.EEXIST }
+      if let failure = mayOpen(object, request, root) { return openFailed(request, failure) }
+      if request.purpose.contains(.entry) { return openFailed(request, -Errno.EEXIST) }
       flags &= ~PathWalk.noFollow
       used = object
     } else {
-      if place.mount != nil, request.purpose.contains(.entry) { return -Errno.EEXIST }
+      if place.mount != nil, request.purpose.contains(.entry) {
+        return openFailed(request, place.name.last == 47 ? -Errno.EISDIR : -Errno.EEXIST)
+      }
       used = place.parent
       if place.object == nil {
         if place.name == [46] || place.name == [46, 46] {
-          return flags & OpenRequest.exclusive != 0 ? -Errno.EEXIST : -Errno.EISDIR
+          return openFailed(request, flags & OpenRequest.exclusive != 0 ? -Errno.EEXIST : -Errno.EISDIR)
         }
-        if isReadOnly(place.parent) { return existsOrReadOnly(place) }
+        if isReadOnly(place.parent) { return openFailed(request, existsOrReadOnly(place)) }
         flags |= OpenRequest.exclusive
       }
       // A link that is not to be followed, or a name to be made.
@@ -155,7 +159,7 @@ extension LinuxProcess {
     } else {
       name = Array((LinuxProcess.link(of: descriptor) + "/").utf8) + place.name
     }
-    defer { if let kept { closeHidden(kept) } }
+    defer { if let kept { closeKept(kept) } }
     guard let buffer = pathBuffers.fill(0, name) else { return -Errno.ENAMETOOLONG }
     let result = host.callWaiting(257, PathWalk.word(-100), address(of: buffer), flags, request.mode)
     if place.object == nil, result == -Errno.EEXIST, request.flags & OpenRequest.exclusive == 0 { return nil }
@@ -165,6 +169,18 @@ extension LinuxProcess {
 
   /// Makes a descriptor of a walk, or one of the guest's own, one that other threads cannot exchange; nil: it is one already.
   func keepHidden(_ descriptor: Int32, _ walk: PathWalk) -> Int32? {
+    guard let kept = keep(descriptor, walk) else { return nil }
+    root?.waiting.append(kept)
+    return kept
+  }
+
+  /// Closes what `keepHidden` has made.
+  func closeKept(_ descriptor: Int32) {
+    root?.waiting.removeAll { $0 == descriptor }
+    closeHidden(descriptor)
+  }
+
+  private func keep(_ descriptor: Int32, _ walk: PathWalk) -> Int32? {
     if descriptors.contains(descriptor) { return nil }
     if walk.opened.contains(descriptor) {
       walk.keep(descriptor)
@@ -185,6 +201,7 @@ extension LinuxProcess {
 
   private func existsOrReadOnly(_ place: Place) -> Int64 {
     guard let parent = place.parent else { return -Errno.EROFS }
+    if place.name.last == 47 { return -Errno.EISDIR }
     let status = (place.name + [0]).withUnsafeBytes {
       fileStatus(parent.descriptor, address(of: $0.baseAddress), 0x100)
     }
@@ -197,9 +214,9 @@ extension LinuxProcess {
     let number = mountNumber(object)
     let writes = request.wantsWriting
     if object.status.isDevice, let number, !root.mounts[number].hasDevices { return -Errno.EACCES }
-    if writes, object.status.isRegular || request.isTemporary {
-      if isReadOnly(object) { return -Errno.EROFS }
-      if let number, root.mounts[number].isProcesses, !isOwnProcessFile(object) { return -Errno.EROFS }
+    let makesFile = request.isTemporary && object.status.isDirectory
+    if writes, (object.status.isRegular && request.flags & OpenRequest.directory == 0) || makesFile {
+      if isReadOnly(object), !isOwnProcessFile(object) { return -Errno.EROFS }
     }
     // A descriptor from outside gives what it was opened for, and no more.
     if writes, number == nil, let inherited = object.inherited,
@@ -213,8 +230,9 @@ extension LinuxProcess {
   }
 
   /// Files of /proc that are about a process may be written; those about the machine may not.
-  private func isOwnProcessFile(_ object: WalkStep) -> Bool {
-    guard let place = location(of: object.descriptor), let first = place.rest.split(separator: 47).first
+  func isOwnProcessFile(_ object: WalkStep) -> Bool {
+    guard let root, let place = location(of: object.descriptor), root.mounts[place.mount].isProcesses,
+      let first = place.rest.split(separator: 47).first
     else { return false }
     return first.allSatisfy { $0 >= 48 && $0 <= 57 }
   }
@@ -335,7 +353,8 @@ extension LinuxProcess {
     }
     let nameOffset = call.number == 217 ? 19 : 18
     let topmost: UInt64 = 1
-    let listsProcesses = status.identity.inode == topmost && isOnProcesses(status)
+    let listsProcesses =
+      status.identity.inode == topmost && isOnProcesses(status) && root.mounts.contains { $0.isProcesses }
     while true {
       let result = call.handler?(self, arguments) ?? -Errno.ENOSYS
       if result == 0 { return bound(in: status.identity, arguments, root, call.number) }

@@ -52,7 +52,10 @@ final class SocketNames {
 
   /// The guest's words for a path of the host's; the path itself when it is not one of ours.
   func guestName(_ path: [UInt8]) -> [UInt8] {
-    let prefixes = [Array("/proc/self/fd/".utf8), Array("/proc/thread-self/fd/".utf8)]
+    let prefixes = ["/proc/self/fd/", "/proc/thread-self/fd/", "/proc/self/cwd", "/proc/thread-self/cwd"].map
+    {
+      Array($0.utf8)
+    }
     guard let prefix = prefixes.first(where: { path.starts(with: $0) }) else { return path }
     var rest = path.dropFirst(prefix.count).drop { $0 >= 48 && $0 <= 57 }
     var number = 0
@@ -90,7 +93,7 @@ extension LinuxProcess {
       // The call may wait while other threads run: the descriptor must not be theirs.
       let kept = keepHidden(object.descriptor, walk)
       walk.finish()
-      defer { if let kept { closeHidden(kept) } }
+      defer { if let kept { closeKept(kept) } }
       return body(
         LinuxProcess.socketAddress(Array(LinuxProcess.link(of: kept ?? object.descriptor).utf8)))
     } catch {
@@ -104,22 +107,29 @@ extension LinuxProcess {
       if descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
       let pointer = call.number == 44 ? arguments.e : arguments.b
       let length = int(call.number == 44 ? arguments.f : arguments.c)
-      guard pointer != 0, length > 2, length <= 128,
-        let bytes = memory.bytes(at: GuestAddress(pointer), count: Int(length)),
-        let path = socketPath(bytes)
-      else { return nil }
-      return call.number == 49
-        ? bind(arguments.a, path, root) : connectOrSend(call.number, arguments, bytes, root)
+      if call.number == 44, pointer == 0 { return nil }
+      if length < 0 || length > 128 { return -Errno.EINVAL }
+      guard let bytes = length == 0 ? [] : memory.bytes(at: GuestAddress(pointer), count: Int(length)) else {
+        return -Errno.EFAULT
+      }
+      if call.number == 49, let path = socketPath(bytes) { return bind(arguments.a, path, root) }
+      return sendAddress(call.number, arguments, bytes, root)
     case 43, 51, 52, 288: return addressResult(call, arguments, arguments.b, arguments.c, root)
     case 45 where arguments.e != 0: return addressResult(call, arguments, arguments.e, arguments.f, root)
     default: return nil
     }
   }
 
-  private func connectOrSend(
+  /// connect, bind, sendto with a copy of the address: the guest's may be another one by the time the host looks.
+  private func sendAddress(
     _ number: Int, _ arguments: Arguments, _ given: [UInt8], _ root: GuestRoot
   ) -> Int64 {
-    withHostAddress(given, root) { bytes in
+    if number == 49 {
+      return given.withUnsafeBytes {
+        host.call(49, arguments.a, address(of: $0.baseAddress), UInt64($0.count))
+      }
+    }
+    return withHostAddress(given, root) { bytes in
       bytes.withUnsafeBytes {
         let place = address(of: $0.baseAddress)
         let size = UInt64($0.count)
@@ -138,8 +148,8 @@ extension LinuxProcess {
     do throws(MemoryError) {
       let place = try walk.walk(-100, path, [.entry])
       guard let parent = place.parent, place.mount == nil else { return inUse }
-      if isReadOnly(parent) { return -Errno.EROFS }
-      let short = "/proc/self/fd/\(parent.descriptor)"
+      if isReadOnly(parent) { return exists(place) ? inUse : -Errno.EROFS }
+      let short = parent.descriptor == -100 ? "/proc/self/cwd" : "/proc/self/fd/\(parent.descriptor)"
       let isShared =
         (Array(short.utf8) + [0]).withUnsafeBytes { fileStatus(-100, address(of: $0.baseAddress), 0) }?
         .identity == parent.status.identity

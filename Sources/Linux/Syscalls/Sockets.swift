@@ -105,15 +105,18 @@ extension LinuxProcess {
       return -Errno.EFAULT
     }
     if receive { return transfer(socket, &bytes, header: header, flags: flags, receive: true) }
-    guard let control = sentRights(bytes) else { return -Errno.EBADF }
+    var failure: Int64 = 0
+    guard let control = sentRights(bytes, &failure) else { return failure }
     return control.withUnsafeBytes { rights in
       if !control.isEmpty { bytes.put(address(of: rights.baseAddress), at: MessageHeader.control) }
-      guard let root, let name = bytes.littleEndian(UInt64.self, at: MessageHeader.name), name != 0,
-        let length = bytes.littleEndian(UInt32.self, at: MessageHeader.nameLength), length <= 128,
-        let given = memory.bytes(at: GuestAddress(name), count: Int(length))
-      else {
+      guard let root, let name = bytes.littleEndian(UInt64.self, at: MessageHeader.name), name != 0 else {
         return transfer(
           socket, &bytes, header: header, flags: flags, receive: false, ownControl: !control.isEmpty)
+      }
+      let length = Int32(bitPattern: bytes.littleEndian(UInt32.self, at: MessageHeader.nameLength) ?? 0)
+      if length < 0 { return -Errno.EINVAL }
+      guard let given = memory.bytes(at: GuestAddress(name), count: min(Int(length), 128)) else {
+        return -Errno.EFAULT
       }
       return withHostAddress(given, root) { name in
         name.withUnsafeBytes {
@@ -127,14 +130,18 @@ extension LinuxProcess {
     }
   }
 
-  /// A copy of the control data that is to be sent, because it must stay what it is; empty when there is none or the host is to find out
-  /// what is wrong with it. Nil: it passes on one of Vitrine's own descriptors.
-  private func sentRights(_ header: [UInt8]) -> [UInt8]? {
-    let most: UInt64 = 65536
-    guard let place = header.littleEndian(UInt64.self, at: MessageHeader.control), place != 0,
-      let length = header.littleEndian(UInt64.self, at: MessageHeader.controlLength), length > 0,
-      length <= most, let control = memory.bytes(at: GuestAddress(place), count: Int(length))
-    else { return [] }
+  /// A copy of the control data that is to be sent, because it must stay what has been looked at; empty when there is none. Nil
+  /// with `failure`: it cannot be read, is larger than kernels take, or passes on one of Vitrine's own descriptors.
+  private func sentRights(_ header: [UInt8], _ failure: inout Int64) -> [UInt8]? {
+    let most: UInt64 = 1 << 20
+    let length = header.littleEndian(UInt64.self, at: MessageHeader.controlLength) ?? 0
+    let place = header.littleEndian(UInt64.self, at: MessageHeader.control) ?? 0
+    if place == 0 || length == 0 { return [] }
+    failure = length > most ? -105 : -Errno.EFAULT  // ENOBUFS
+    guard length <= most, let control = memory.bytes(at: GuestAddress(place), count: Int(length)) else {
+      return nil
+    }
+    failure = -Errno.EBADF
     // struct cmsghdr: length, level, type; SOL_SOCKET, SCM_RIGHTS.
     var offset = 0
     while let size = control.littleEndian(UInt64.self, at: offset), size >= 16,
