@@ -1,6 +1,9 @@
-// Tries to get out of its root, in every way that is known, and by races: threads that exchange links, directories and descriptors under
-// a path that another one opens. Outside, above the root, lies a file SECRET, and one in the host's /proc/1/root. Prints a line for
-// each way out that was found; the last line counts the attempts. `outside MILLISECONDS PID`, PID: a process of the host's.
+// Tries to get out of its root, in every way that is known, and by races: threads that exchange links,
+// directories and descriptors under
+// a path that another one opens. Outside, above the root, lies a file SECRET, and one in the host's
+// /proc/1/root. Prints a line for
+// each way out that was found; the last line counts the attempts. `outside MILLISECONDS PID`, PID: a
+// process of the host's.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -58,7 +61,8 @@ static void try_open(const char *how, int directory, const char *path, int flags
 static void try_path(const char *path) {
   struct stat status;
   char text[256];
-  static const char *tails[] = {"", "/SECRET", "/../SECRET", "/../../SECRET", "/../../../../../../../../SECRET"};
+  static const char *tails[] = {"", "/SECRET", "/../SECRET", "/../../SECRET",
+      "/../../../../../../../../SECRET"};
   for (unsigned i = 0; i < sizeof tails / sizeof *tails; i++) {
     snprintf(text, sizeof text, "%s%s", path, tails[i]);
     try_open("open", AT_FDCWD, text, O_RDONLY);
@@ -81,9 +85,12 @@ static void try_path(const char *path) {
 }
 
 static void by_names(void) {
-  static const char *plain[] = {"", "/..", "/../..", "..", "../..", "/proc/self/root", "/proc/self/root/..", "/proc/self/cwd/..",
-    "/proc/thread-self/root/..", "/proc/self/task/../root/..", "/proc/1/root", "/proc/1/cwd", "/proc/self/exe/..", "/dev/..", "/dev/fd/..",
-    "/dev/pts/..", "/dev/pts/../..", "/proc/..", "/proc/self/fd/..", "/proc/self/fd/../../../..", "/proc/self/map_files", "/mnt/..",
+  static const char *plain[] = {"", "/..", "/../..", "..", "../..", "/proc/self/root", "/proc/self/root/..",
+      "/proc/self/cwd/..",
+    "/proc/thread-self/root/..", "/proc/self/task/../root/..", "/proc/1/root", "/proc/1/cwd",
+        "/proc/self/exe/..", "/dev/..", "/dev/fd/..",
+    "/dev/pts/..", "/dev/pts/../..", "/proc/..", "/proc/self/fd/..", "/proc/self/fd/../../../..",
+        "/proc/self/map_files", "/mnt/..",
     "/mnt/../..", "/romnt/../..", "/proc/self/ns/mnt", "/proc/sys/../.."};
   char path[128];
   for (unsigned i = 0; i < sizeof plain / sizeof *plain; i++) try_path(plain[i]);
@@ -98,7 +105,8 @@ static void by_names(void) {
   attempts++;
   if (open(path, O_RDONLY) >= 0) out("a process of the host's", path);
   mkdir("/links", 0755);
-  static const char *targets[] = {"..", "../..", "/..", "/../SECRET", "../../../../../SECRET", "/proc/self/root/../SECRET",
+  static const char *targets[] = {"..", "../..", "/..", "/../SECRET", "../../../../../SECRET",
+      "/proc/self/root/../SECRET",
     "/proc/1/root/SECRET", "/dev/fd/1000/../SECRET", "//..//..//SECRET", "/links/../../SECRET"};
   for (unsigned i = 0; i < sizeof targets / sizeof *targets; i++) {
     snprintf(path, sizeof path, "/links/%u", i);
@@ -136,7 +144,8 @@ static void by_descriptors(void) {
     } control = {.header = {CMSG_LEN(4), SOL_SOCKET, SCM_RIGHTS}};
     memcpy(CMSG_DATA(&control.header), &number, 4);
     struct iovec text = {"x", 1};
-    struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1, .msg_control = &control,
+        .msg_controllen = sizeof control};
     if (sendmsg(pair[0], &message, 0) > 0) out("SCM_RIGHTS", path);
     close(pair[0]);
     close(pair[1]);
@@ -175,8 +184,10 @@ static void by_calls(void) {
   if (open("/proc/sysrq-trigger", O_WRONLY) >= 0) out("sysrq-trigger", "");
   if (open("/node", O_RDONLY) >= 0) out("a device in the tree", "");
   // Texts that name the host's directories.
-  static const char *told[] = {"/proc/self/maps", "/proc/self/mountinfo", "/proc/self/mounts", "/proc/mounts", "/proc/self/smaps",
-                               "/proc/self/mountstats", "/proc/self/environ", "/proc/self/cmdline", "/proc/net/unix"};
+  static const char *told[] = {"/proc/self/maps", "/proc/self/mountinfo", "/proc/self/mounts",
+      "/proc/mounts", "/proc/self/smaps",
+                               "/proc/self/mountstats", "/proc/self/environ", "/proc/self/cmdline",
+                                   "/proc/net/unix"};
   for (unsigned i = 0; i < sizeof told / sizeof *told; i++) {
     int file = open(told[i], O_RDONLY);
     ssize_t length;
@@ -200,7 +211,8 @@ static void by_calls(void) {
   attempts += 2;
   if (!connect(socket_, (void *)&address, sizeof address)) out("connect", address.sun_path);
   strcpy(address.sun_path, "/../../../MADE");
-  if (!bind(socket_, (void *)&address, sizeof address) && access("/MADE", F_OK)) out("bind", address.sun_path);
+  if (!bind(socket_, (void *)&address, sizeof address) && access("/MADE", F_OK)) out("bind",
+      address.sun_path);
   unlink("/MADE");
   close(socket_);
 }
@@ -278,9 +290,12 @@ static void *change_directory(void *unused) {
 }
 
 static void *open_all(void *unused) {
-  static const char *paths[] = {"/race/x/../../SECRET", "/race/x/SECRET", "/race/a/b/c/../../../../SECRET", "/race/a/b/c/../../../../../SECRET",
-    "../SECRET", "../../SECRET", "../../../SECRET", "../../../../SECRET", "/race/x/x/../SECRET", "/race/a/../x/../../SECRET",
-    "/race/moved/../../SECRET", "/race/swap/../../../SECRET", "/mnt/a/../../SECRET", "/proc/self/cwd/../../SECRET"};
+  static const char *paths[] = {"/race/x/../../SECRET", "/race/x/SECRET", "/race/a/b/c/../../../../SECRET",
+      "/race/a/b/c/../../../../../SECRET",
+    "../SECRET", "../../SECRET", "../../../SECRET", "../../../../SECRET", "/race/x/x/../SECRET",
+        "/race/a/../x/../../SECRET",
+    "/race/moved/../../SECRET", "/race/swap/../../../SECRET", "/mnt/a/../../SECRET",
+        "/proc/self/cwd/../../SECRET"};
   while (!ending) {
     for (unsigned i = 0; i < sizeof paths / sizeof *paths; i++) {
       try_open("race", AT_FDCWD, paths[i], O_RDONLY);
@@ -307,7 +322,8 @@ static void by_races(int milliseconds) {
   mkdir("/race/a", 0755);
   mkdir("/race/a/b", 0755);
   mkdir("/race/a/b/c", 0755);
-  void *(*bodies[])(void *) = {flip_link, move_directories, replace_descriptors, change_directory, open_all, open_all};
+  void *(*bodies[])(void *) = {flip_link, move_directories, replace_descriptors, change_directory, open_all,
+      open_all};
   pthread_t threads[6];
   for (int i = 0; i < 6; i++) pthread_create(&threads[i], 0, bodies[i], 0);
   struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000L};

@@ -1,6 +1,9 @@
-// Every call that takes a path, with paths of many shapes, from several directories: results, errors and what the calls tell are
-// printed, and compared with what the kernel says inside a chroot (Tests/Root/check). Makes its own tree in "/", and makes it anew
-// after each call that has made, removed or renamed something. With the argument "binds" the paths lead through /mnt, /romnt and /bound as well.
+// Every call that takes a path, with paths of many shapes, from several directories: results, errors and
+// what the calls tell are
+// printed, and compared with what the kernel says inside a chroot (Tests/Root/check). Makes its own tree
+// in "/", and makes it anew
+// after each call that has made, removed or renamed something. With the argument "binds" the paths lead
+// through /mnt, /romnt and /bound as well.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -20,8 +23,10 @@
 #include <unistd.h>
 #include <utime.h>
 
-static const char *names[] = {"file", "empty", "abs", "rel", "loop1", "loop2", "dangling", "danglingdir", "dirlink",
-                              "dirlinkslash", "self", "parent", "out", "slashlink", "fileslash", "fifo", "chain1",
+static const char *names[] = {"file", "empty", "abs", "rel", "loop1", "loop2", "dangling", "danglingdir",
+    "dirlink",
+                              "dirlinkslash", "self", "parent", "out", "slashlink", "fileslash", "fifo",
+                                  "chain1",
                               "chain2", "new", "made", "other", "locked/inside"};
 
 static char n255[300], n256[300], longest[5000];
@@ -96,19 +101,30 @@ static void make_tree(void) {
 }
 
 static const char *shapes[] = {
-  "/file", "file", "./file", "//file", "/file/", "/file/.", "/file/x", "/dir", "/dir/", "dir/.", "dir/..", "/dir/../file",
-  "/dir/sub/../../file", "/..", "/../file", "/../../../../../../../../file", "..", "../file", "../..", ".", "./", "", "/",
-  "/./", "/abs", "abs/", "rel", "/loop1", "loop1/x", "/dangling", "dangling/", "dangling/x", "/danglingdir", "/dirlink",
-  "/dirlink/", "/dirlink/file", "dirlinkslash", "/dirlinkslash/file", "/self/self/self/file", "/self", "self/", "/parent",
-  "/parent/file", "/parent/parent/dir/file", "/out", "/slashlink", "/slashlink/file", "/slashlink/", "/fileslash",
-  "/dir/up", "/dir/sub/long", "/chain1/deep/file", "/chain1/../file", "/chain2", "/new", "new", "/new/", "/new/x", "/dir/new",
-  "/dirlink/new", "/dir/sub/../new", "/locked", "/locked/inside", "/locked/..", "/fifo", "/empty", "/dir/hollow",
-  "/dir/sub/deep/file", "/dir/sub/deep/../../../dir/./sub//deep///file", "sub", "sub/../file", "deep/file", "../sub/deep",
+  "/file", "file", "./file", "//file", "/file/", "/file/.", "/file/x", "/dir", "/dir/", "dir/.", "dir/..",
+      "/dir/../file",
+  "/dir/sub/../../file", "/..", "/../file", "/../../../../../../../../file", "..", "../file", "../..", ".",
+      "./", "", "/",
+  "/./", "/abs", "abs/", "rel", "/loop1", "loop1/x", "/dangling", "dangling/", "dangling/x", "/danglingdir",
+      "/dirlink",
+  "/dirlink/", "/dirlink/file", "dirlinkslash", "/dirlinkslash/file", "/self/self/self/file", "/self",
+      "self/", "/parent",
+  "/parent/file", "/parent/parent/dir/file", "/out", "/slashlink", "/slashlink/file", "/slashlink/",
+      "/fileslash",
+  "/dir/up", "/dir/sub/long", "/chain1/deep/file", "/chain1/../file", "/chain2", "/new", "new", "/new/",
+      "/new/x", "/dir/new",
+  "/dirlink/new", "/dir/sub/../new", "/locked", "/locked/inside", "/locked/..", "/fifo", "/empty",
+      "/dir/hollow",
+  "/dir/sub/deep/file", "/dir/sub/deep/../../../dir/./sub//deep///file", "sub", "sub/../file", "deep/file",
+      "../sub/deep",
 };
 static const char *bound[] = {
-  "/mnt", "/mnt/", "/mnt/.", "/mnt/..", "/mnt/../file", "/mnt/inner", "/mnt/new", "/mnt/sub/../..", "/mnt/sub/../../dir",
-  "/romnt", "/romnt/", "/romnt/inner", "/romnt/new", "/romnt/sub", "/romnt/sub/new", "/romnt/../file", "/bound", "/bound/",
-  "/robound", "/mnt/away", "/mnt/home", "/romnt/away", "/romnt/../mnt/inner", "/self/mnt/inner", "/dir/../romnt/inner",
+  "/mnt", "/mnt/", "/mnt/.", "/mnt/..", "/mnt/../file", "/mnt/inner", "/mnt/new", "/mnt/sub/../..",
+      "/mnt/sub/../../dir",
+  "/romnt", "/romnt/", "/romnt/inner", "/romnt/new", "/romnt/sub", "/romnt/sub/new", "/romnt/../file",
+      "/bound", "/bound/",
+  "/robound", "/mnt/away", "/mnt/home", "/romnt/away", "/romnt/../mnt/inner", "/self/mnt/inner",
+      "/dir/../romnt/inner",
 };
 
 static int quiet_errors;
@@ -142,11 +158,13 @@ static void looking(int at, const char *shape, const char *path) {
   tell("badbuffer", at, shape, syscall(SYS_newfstatat, at, path, 8L, 0));
   tell("statx", at, shape, syscall(SYS_statx, at, path, 0, 0x7ff, &more));
   tell("statxlink", at, shape, syscall(SYS_statx, at, path, AT_SYMLINK_NOFOLLOW, 0x7ff, &more));
-  for (int mode = 0; mode < 8; mode += mode ? 2 : 1) tell("faccessat", at, shape, syscall(SYS_faccessat, at, path, mode));
+  for (int mode = 0; mode < 8; mode += mode ? 2 : 1) tell("faccessat", at, shape, syscall(SYS_faccessat, at,
+      path, mode));
   tell("faccessat2", at, shape, syscall(SYS_faccessat2, at, path, 2, AT_SYMLINK_NOFOLLOW | AT_EACCESS));
   tell("readlinkat", at, shape, result = syscall(SYS_readlinkat, at, path, text, 200L));
   if (result > 0) printf("  %.*s\n", (int)result, text);
-  static const int flags[] = {O_RDONLY, O_WRONLY | O_NONBLOCK, O_RDONLY | O_NOFOLLOW, O_PATH, O_PATH | O_NOFOLLOW,
+  static const int flags[] = {O_RDONLY, O_WRONLY | O_NONBLOCK, O_RDONLY | O_NOFOLLOW, O_PATH,
+      O_PATH | O_NOFOLLOW,
                               O_DIRECTORY, O_DIRECTORY | O_NOFOLLOW, O_RDONLY | O_TRUNC, O_RDWR | 040000000};
   for (unsigned i = 0; i < sizeof flags / sizeof *flags; i++) {
     tell("openat", at, shape, result = syscall(SYS_openat, at, path, flags[i] | O_NONBLOCK, 0));
@@ -154,7 +172,8 @@ static void looking(int at, const char *shape, const char *path) {
     if (result >= 0) close(result);
     if (i == 7 && !quiet_errors) make_tree();
   }
-  static const int resolves[] = {0, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, 0x100};
+  static const int resolves[] = {0, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
+      0x100};
   for (unsigned i = 0; i < sizeof resolves / sizeof *resolves; i++) {
     struct open_how how = {.flags = O_RDONLY | O_NONBLOCK, .resolve = resolves[i]};
     tell("openat2", at, shape, result = syscall(SYS_openat2, at, path, &how, sizeof how));
@@ -194,10 +213,10 @@ static void looking(int at, const char *shape, const char *path) {
   close(socket_);
 }
 
-#define CHANGING(name, call)                                                                                                   \
-  do {                                                                                                                         \
-    tell(name, at, shape, result = (call));                                                                                    \
-    if (result >= 0 && !quiet_errors) make_tree();                                                                             \
+#define CHANGING(name, call) \
+  do { \
+    tell(name, at, shape, result = (call)); \
+    if (result >= 0 && !quiet_errors) make_tree(); \
   } while (0)
 
 // Of attributes: what has been changed stays so.
@@ -230,7 +249,8 @@ static void changing(int at, const char *shape, const char *path) {
   KEEPING("utimenslink", syscall(SYS_utimensat, at, path, times, AT_SYMLINK_NOFOLLOW));
   KEEPING("futimesat", syscall(SYS_futimesat, at, path, older));
   static const int flags[] = {O_CREAT | O_WRONLY, O_CREAT | O_EXCL | O_RDWR, O_CREAT | O_NOFOLLOW | O_WRONLY,
-                              O_CREAT | O_DIRECTORY, O_TMPFILE | O_RDWR, O_CREAT | O_RDONLY, O_CREAT | O_PATH};
+                              O_CREAT | O_DIRECTORY, O_TMPFILE | O_RDWR, O_CREAT | O_RDONLY,
+                                  O_CREAT | O_PATH};
   for (unsigned i = 0; i < sizeof flags / sizeof *flags; i++) {
     tell("create", at, shape, result = syscall(SYS_openat, at, path, flags[i] | O_NONBLOCK, 0640));
     if (result >= 0) close(result);
@@ -345,7 +365,8 @@ int main(int count, char **words) {
   all(AT_FDCWD, 1);
   chdir("/dir/sub");
   all(AT_FDCWD, 0);
-  int directory = open("/dir", O_RDONLY | O_DIRECTORY), path = open("/dir/sub", O_PATH), file = open("/file", O_RDONLY);
+  int directory = open("/dir", O_RDONLY | O_DIRECTORY), path = open("/dir/sub", O_PATH),
+      file = open("/file", O_RDONLY);
   all(directory, 0);
   all(path, 0);
   all(file, 0);
