@@ -3,8 +3,8 @@
 
     Benchmarks/bench.py                   kernels, programs, and all sections
     Benchmarks/bench.py calls lua         only these benchmarks and sections
-    Benchmarks/bench.py program           a group: kernel, program
-    Benchmarks/bench.py translation       a section: start-up, size, growth, allocations, translation
+    Benchmarks/bench.py program           a group: kernel, program, dynamic
+    Benchmarks/bench.py translation       a section: start-up, servers, size, growth, allocations, translation
     Benchmarks/bench.py --engines translator,unguarded,interpreter,counting,qemu
     Benchmarks/bench.py --quick           two runs each of smaller sizes, for CI; prints, asserts nothing
     Benchmarks/bench.py --json FILE       the numbers for a program
@@ -25,14 +25,15 @@ from pathlib import Path
 
 import measure
 import sections
+import servers
 import translation
 
 FOLDER = Path(__file__).resolve().parent
 # The ratio to native that a translator may have on one benchmark of a group; lines above it are named.
-LIMITS = {"kernel": 1.8, "program": 1.5}
+LIMITS = {"kernel": 1.8, "program": 1.5, "dynamic": 2.5}
 # What is measured with and without: the price of the second engine over the first.
 PRICES = [("the guard", "unguarded", "translator"), ("counting", "translator", "counting")]
-SECTIONS = ["start-up", "size", "growth", "allocations", "translation"]
+SECTIONS = ["start-up", "servers", "size", "growth", "allocations", "translation"]
 
 
 def geometric_mean(values):
@@ -180,6 +181,8 @@ def main():
     vitrine = next((engines[name] for name in measure.VARIANTS if name in engines), None)
     if "start-up" in parts:
         report["start-up"] = sections.start_up(engines, 60 if options.quick else 300)
+    if "servers" in parts:
+        report["servers"] = servers.throughput(engines, options.runs, options.quick)
     if "translation" in parts:
         report["translation"] = translation.measured(engines, options.quick)
     if vitrine and "size" in parts:

@@ -146,6 +146,21 @@ def compile_guests():
             print(line, file=sys.stderr)
 
 
+def generated_source(lines):
+    """A C file of about that many lines: structs, loops over tables, floating point, switches; each part calls the last."""
+    text = "#include <stddef.h>\nstruct s { int a; double b; struct s *next; char c[16]; };\n"
+    for i in range(lines // 16):
+        before = f"sum + f{i - 1}(NULL, x, n / 2)" if i else "sum"
+        text += (
+            f"static int table{i}[64] = {{ {i}, {i * 7}, {i * 13} }};\n"
+            f"double f{i}(struct s *p, const double *x, size_t n)\n{{\n  double sum = {i};\n"
+            f"  for (size_t k = 0; k < n; k++) sum += x[k] * table{i}[k & 63];\n"
+            f"  while (p) {{\n    switch (p->a % {i % 7 + 4}) {{\n    case 0: sum += p->b; break;\n"
+            f"    case 1: sum *= p->c[{i % 16}]; break;\n    case 3: sum -= table{i}[p->a & 63]; break;\n"
+            f"    default: p->a ^= {i};\n    }}\n    p = p->next;\n  }}\n  return {before};\n}}\n")
+    return text
+
+
 def prepare():
     """Compiles the kernels and makes the input files, when they are missing or older than their source."""
     OUT.mkdir(exist_ok=True)
@@ -160,6 +175,8 @@ def prepare():
         if not (OUT / name).exists():
             text = "".join(f"{i} {' '.join(dice.choices(words, k=6))}\n" for i in range(lines))
             (OUT / name).write_text(text)
+    for name, lines in {"lines.c": 320, "lines-full.c": 2000}.items():
+        (OUT / name).write_text(generated_source(lines))
     for name, mebibytes in {"noise": 8, "noise-full": 64}.items():
         if not (OUT / name).exists():
             (OUT / name).write_bytes(random.Random(1).randbytes(mebibytes << 20))
@@ -167,6 +184,9 @@ def prepare():
 
 def located(word):
     places = {"{kernels}": KERNELS, "{guests}": GUESTS, "{data}": OUT, "{private}": PRIVATE, "{here}": FOLDER}
+    if "{cc1}" in word:
+        answer = subprocess.run(["gcc", "-print-prog-name=cc1"], capture_output=True, text=True)
+        places["{cc1}"] = answer.stdout.strip()
     for name, path in places.items():
         word = word.replace(name, str(path))
     return word

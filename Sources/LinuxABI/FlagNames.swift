@@ -70,6 +70,13 @@ public enum FlagNames {
     case "sol": return solNames
     case "ipproto": return ipprotoNames
     case "so": return soNames
+    case "ip": return ipNames
+    case "ipv6": return ipv6Names
+    case "tcp": return tcpNames
+    case "scm": return scmNames
+    case "priority": return priorityNames
+    case "cap": return capNames
+    case "personality": return personalityNames
     case "filesystem": return filesystemNames
     case "locktype": return locktypeNames
     default: return ""

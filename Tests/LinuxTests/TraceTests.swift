@@ -102,6 +102,74 @@ extension ProcessTests {
         ])
     }
 
+    @Test func messages() throws {
+      let seen = try lines { harness in
+        let place = CallHarness.scratch
+        let word = { (offset: UInt64) in UInt64(harness.memory.load(UInt32.self, at: place + offset) ?? 0) }
+        harness.call(53, 1, 1, 0, place)
+        let (first, second) = (word(0), word(4))
+        // A header with one buffer of three bytes, and a control message with one descriptor.
+        let header = harness.words([0, 0, place + 256, 1, place + 320, 24, 0], at: 128)
+        harness.words([place + 384, 3], at: 256)
+        harness.words([20, 1 | 1 << 32, first], at: 320)
+        harness.words([16], at: 8)
+        harness.call(51, first, place + 64, place + 8)
+        harness.call(46, first, header, 0x40)
+        harness.words([place + 512, 110, place + 256, 1, place + 320, 24, 0], at: 128)
+        harness.call(47, second, header, 0x4000_0000)
+        let received = word(336)
+        harness.call(47, second, header, 0x40)
+        for descriptor in [first, second, received] { harness.call(3, descriptor) }
+      }
+      #expect(
+        seen[2].hasSuffix(
+          #"{msg_name=NULL, msg_namelen=0, msg_iov=[{iov_base="\0\0\0", iov_len=3}], msg_iovlen=1, "#
+            + "msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=["
+            + seen[2].dropFirst("sendmsg(".count).prefix { $0 != "," }
+            + "]}], msg_controllen=24, msg_flags=0}, MSG_DONTWAIT) = 3"))
+      #expect(seen[1].contains(", {sa_family=AF_UNIX}, [16 => 2])"))
+      #expect(seen[3].contains("{msg_name=0x100200, msg_namelen=110 => 0, msg_iov=[{iov_base="))
+      #expect(seen[3].hasSuffix("msg_controllen=24, msg_flags=MSG_CMSG_CLOEXEC}, MSG_CMSG_CLOEXEC) = 3"))
+      #expect(
+        seen[4].hasSuffix(
+          "{msg_namelen=0}, MSG_DONTWAIT) = -1 EAGAIN (Resource temporarily unavailable)"))
+    }
+
+    @Test func operationsOfAFutex() throws {
+      let word = CallHarness.scratch
+      let seen = try lines { harness in
+        harness.call(202, word, 10, 1, 0, 0, 5)
+        harness.call(202, word, 3, 1, 1, word + 64)
+        harness.call(202, word, 5 | 128, 1, 1, word + 64, 0x9100_2003)
+        harness.call(202, word, 9, 7, 0, 0, 0xffff_ffff)
+        harness.call(202, word, 8)
+      }
+      #expect(
+        seen.prefix(4) == [
+          "futex(0x100000, FUTEX_WAKE_BITSET, 1, 0x5) = 0",
+          "futex(0x100000, FUTEX_REQUEUE, 1, 1, 0x100040) = 0",
+          "futex(0x100000, FUTEX_WAKE_OP_PRIVATE, 1, 1, 0x100040, FUTEX_OP_OPARG_SHIFT<<28|FUTEX_OP_ADD<<28"
+            + "|0x2<<12|FUTEX_OP_CMP_NE<<24|0x3) = 0",
+          "futex(0x100000, FUTEX_WAIT_BITSET, 7, NULL, FUTEX_BITSET_MATCH_ANY) = -1 EAGAIN "
+            + "(Resource temporarily unavailable)",
+        ])
+      #expect(seen[4].hasPrefix("futex(0x100000, FUTEX_TRYLOCK_PI)"))
+    }
+
+    @Test func datesTicksAndAddresses() {
+      #expect(TraceText.date(1_600_000_000, nanoseconds: 123_456_789) == "2020-09-13T12:26:40.123456789+0000")
+      #expect(TraceText.date(951_782_400, nanoseconds: 0) == "2000-02-29T00:00:00+0000")
+      #expect(TraceText.date(-1, nanoseconds: 0) == "1969-12-31T23:59:59+0000")
+      #expect(TraceText.date(.max, nanoseconds: 0) == nil)
+      #expect(TraceText.ticks(0) == "0" && TraceText.ticks(150) == "150 /* 1.50 s */")
+      let address: [UInt8] =
+        [10, 0, 0x1f, 0x90, 0, 0, 0, 5, 0x20, 1, 0xd, 0xb8] + [UInt8](repeating: 0, count: 11)
+      #expect(
+        TraceStructures.internetAddress6(address + [1, 2, 0, 0, 0])
+          == "{sa_family=AF_INET6, sin6_port=htons(8080), sin6_flowinfo=htonl(5), "
+          + #"inet_pton(AF_INET6, "2001:db8::1", &sin6_addr), sin6_scope_id=2}"#)
+    }
+
     @Test func ending() throws {
       let seen = try lines { harness in
         harness.call(999)

@@ -36,7 +36,7 @@ extension SystemCallTable {
     define(24, "sched_yield", "", .waits)
     define(97, "getrlimit", "$rlimit *rlimit>", [], LinuxProcess.getLimit)
     define(98, "getrusage", "$rusage *rusage>")
-    define(140, "getpriority", "int int")
+    define(140, "getpriority", "$priority int")
     define(141, "setpriority", "int int int")
     define(142, "sched_setparam", "pid *sched_param<")
     define(143, "sched_getparam", "pid *sched_param>")

@@ -26,7 +26,7 @@ extension SystemCallTable {
 }
 
 /// Offsets in struct msghdr (56 bytes); struct mmsghdr adds a length and padding (64 bytes).
-private enum MessageHeader {
+enum MessageHeader {
   static let size = 56
   static let name = 0
   static let nameLength = 8

@@ -10,8 +10,10 @@ struct TraceArguments {
   let memory: AddressSpace
   /// Nil while the call has not returned.
   let result: Int64?
-  /// What an argument of type *socklen> pointed to when the call began.
+  /// What an argument of type *socklen> pointed to when the call began, or recvmsg's header held as length of the name.
   var oldLength: UInt32?
+  /// Where sendfile was to begin.
+  var oldOffset: Int64?
 
   private var structures: TraceStructures { TraceStructures(memory: memory) }
 
@@ -22,6 +24,8 @@ struct TraceArguments {
     case 2: return TraceArguments.creates(arguments.b) ? all : all - 1
     case 257: return TraceArguments.creates(arguments.c) ? all : all - 1
     case 72: return TraceArguments.takesArgument(int(arguments.b)) ? all : 2
+    // FIOCLEX and FIONCLEX take nothing.
+    case 16: return [0x5450, 0x5451].contains(UInt32(truncatingIfNeeded: arguments.b)) ? 2 : all
     case 25: return arguments.d & 6 != 0 ? all : 4
     case 157: return processControlCount
     case 202: return futexCount
@@ -48,17 +52,14 @@ struct TraceArguments {
     }
   }
 
-  private var futexCount: Int {
-    switch int(arguments.b) & 0x7f {
-    case 1: return 3
-    case 0, 6: return 4
-    case 7, 8: return 2
-    default: return 6
-    }
-  }
-
   /// True for an argument that is printed only after the call.
   func isOutput(_ type: ArgumentType, _ index: Int) -> Bool {
+    switch call.number {
+    case 40: return index == 2
+    case 47: return index == 1
+    case 435: return index == 0
+    default: break
+    }
     if call.number == 35 || call.number == 230 { return type.access == .write }
     if call.number == 16 || (call.number == 72 && int(arguments.b) == 5) { return index == 2 }
     if call.number == 157, int(arguments.a) == 16 { return index == 1 }
@@ -256,15 +257,41 @@ struct TraceArguments {
 
   private func special(_ index: Int, _ value: UInt64) -> String? {
     switch (call.number, index) {
+    case (40, 2): return offset(value)
+    case (202, 2...): return futexArgument(index)
+    case (46, 1), (47, 1): return message(value)
+    case (435, 0): return structures.cloneArguments(value, result: result ?? 0)
     case (16, 2): return control(value)
     case (72, 2): return descriptorControl(value)
     case (157, 1):
       if int(arguments.a) == 15 { return string(value) }
+      if (23...24).contains(int(arguments.a)) { return FlagNames.choice("cap", Int64(int(value))) }
       return int(arguments.a) == 16 ? ((result ?? -1) < 0 ? TraceText.address(value) : string(value)) : nil
-    case (54, 2), (55, 2): return arguments.b == 1 ? choice("so", value) : nil
+    case (54, 2), (55, 2):
+      switch int(arguments.b) {
+      case 0: return choice("ip", value)
+      case 1: return choice("so", value)
+      case 6: return choice("tcp", value)
+      case 41: return choice("ipv6", value)
+      default: return nil
+      }
     case (41, 2), (53, 2): return arguments.a == 2 || arguments.a == 10 ? choice("ipproto", value) : nil
     default: return nil
     }
+  }
+
+  /// struct msghdr, from both sides of the call.
+  private func message(_ address: UInt64) -> String? {
+    structures.messageHeader(
+      address, received: call.number == 47 ? result ?? 0 : nil, oldNameLength: oldLength)
+  }
+
+  /// [0] => [3], as far as sendfile has come.
+  private func offset(_ address: UInt64) -> String? {
+    guard address != 0, let now = memory.load(Int64.self, at: address), let before = oldOffset else {
+      return nil
+    }
+    return (result ?? -1) < 0 || now == before ? "[\(before)]" : "[\(before)] => [\(now)]"
   }
 
   private func control(_ value: UInt64) -> String {
@@ -284,7 +311,7 @@ struct TraceArguments {
 
   private func descriptorControl(_ value: UInt64) -> String? {
     switch int(arguments.b) {
-    case 0, 1030: return "\(int(value))"
+    case 0, 1030, 1031: return "\(int(value))"
     case 2: return value & 1 != 0 ? "FD_CLOEXEC" : TraceText.hex(value)
     case 4: return TraceArguments.openFlags(value & 0xffff_ffff)
     case 5, 6, 7, 36, 37, 38:

@@ -12,6 +12,8 @@ enum TraceResults {
       return result == 0 ? "NULL" : TraceText.hex(UInt64(bitPattern: result))
     }
     switch call.number {
+    case 128: return "\(result) (\(Signal.name(Int32(truncatingIfNeeded: result))))"
+    case 135: return personality(UInt64(bitPattern: result))
     case 95: return TraceText.octal(UInt64(bitPattern: result))
     case 72: return descriptorControl(arguments, result)
     case 7, 271: return poll(arguments, result, memory)
@@ -24,6 +26,14 @@ enum TraceResults {
   static func number(_ result: Int64) -> String {
     guard result < 0, result >= -4095, let error = Errno.describe(-result) else { return "\(result)" }
     return "-1 \(error.name) (\(error.message))"
+  }
+
+  /// 0 (PER_LINUX), 0x40000 (PER_LINUX|ADDR_NO_RANDOMIZE).
+  private static func personality(_ value: UInt64) -> String {
+    let rest = value & ~0xff
+    let first = value & 0xff == 0 ? "PER_LINUX" : TraceText.hex(value & 0xff)
+    let names = FlagNames.flags("personality", rest).map { first + "|" + $0 } ?? first
+    return TraceText.hex(value) + " (\(names))"
   }
 
   private static func descriptorControl(_ arguments: Arguments, _ result: Int64) -> String {

@@ -7,11 +7,11 @@ import LinuxABI
 struct TraceStructures {
   let memory: AddressSpace
 
-  private func u64(_ address: UInt64) -> UInt64? { memory.load(UInt64.self, at: address) }
-  private func i64(_ address: UInt64) -> Int64? { memory.load(Int64.self, at: address) }
-  private func u32(_ address: UInt64) -> UInt32? { memory.load(UInt32.self, at: address) }
-  private func i32(_ address: UInt64) -> Int32? { memory.load(Int32.self, at: address) }
-  private func u16(_ address: UInt64) -> UInt16? { memory.load(UInt16.self, at: address) }
+  func u64(_ address: UInt64) -> UInt64? { memory.load(UInt64.self, at: address) }
+  func i64(_ address: UInt64) -> Int64? { memory.load(Int64.self, at: address) }
+  func u32(_ address: UInt64) -> UInt32? { memory.load(UInt32.self, at: address) }
+  func i32(_ address: UInt64) -> Int32? { memory.load(Int32.self, at: address) }
+  func u16(_ address: UInt64) -> UInt16? { memory.load(UInt16.self, at: address) }
 
   /// The struct `name` at `address`; `count` elements when the declaration says that it is an array.
   func text(_ name: String, _ address: UInt64, count: UInt64?, result: Int64) -> String? {
@@ -20,7 +20,7 @@ struct TraceStructures {
     case "statx": return extendedStatus(address)
     case "timespec": return pair(address, "tv_sec", "tv_nsec")
     case "timeval": return pair(address, "tv_sec", "tv_usec")
-    case "timespecs": return two(address, 16) { pair($0, "tv_sec", "tv_nsec") }
+    case "timespecs": return two(address, 16, fileTime)
     case "timevals": return two(address, 16) { pair($0, "tv_sec", "tv_usec") }
     case "itimerspec": return interval(address, "tv_nsec")
     case "itimerval": return interval(address, "tv_usec")
@@ -72,11 +72,21 @@ struct TraceStructures {
     return "{\(first)=\(a), \(second)=\(b)}"
   }
 
+  /// A time of utimensat(2), with the date that it stands for behind it. The date is in UTC.
+  private func fileTime(_ address: UInt64) -> String? {
+    guard let text = pair(address, "tv_sec", "tv_nsec"), let seconds = i64(address),
+      let rest = i64(address &+ 8)
+    else { return nil }
+    if !text.hasPrefix("{") || seconds == 0 { return text }
+    guard let date = TraceText.date(seconds, nanoseconds: rest) else { return text }
+    return text + " /* \(date) */"
+  }
+
   private func two(_ address: UInt64, _ stride: UInt64, _ element: (UInt64) -> String?) -> String? {
     array(address, 2, stride, element)
   }
 
-  private func array(_ address: UInt64, _ count: UInt64, _ stride: UInt64, _ element: (UInt64) -> String?)
+  func array(_ address: UInt64, _ count: UInt64, _ stride: UInt64, _ element: (UInt64) -> String?)
     -> String?
   {
     var parts: [String] = []
@@ -219,9 +229,6 @@ struct TraceStructures {
     if action.handler == 1 { handler = "SIG_IGN" }
     let flags = FlagNames.flags("sigaction", action.flags) ?? "0"
     var text = "{sa_handler=\(handler), sa_mask=\(TraceText.signalSet(action.mask)), sa_flags=\(flags)"
-    if action.flags & SignalActionFlags.information != 0, action.handler > 1 {
-      text = "{sa_sigaction=" + text.dropFirst("{sa_handler=".count)
-    }
     if action.flags & SignalActionFlags.restorer != 0 {
       text += ", sa_restorer=" + TraceText.address(action.restorer)
     }
@@ -246,8 +253,8 @@ struct TraceStructures {
     if signal == Signal.child, code > 0 {
       let status = Int32(truncatingIfNeeded: words[3])
       let shown = code == 1 ? "\(status)" : Signal.name(status)
-      text += ", si_pid=\(process), si_uid=\(user), si_status=\(shown), si_utime=\(words[4])"
-      text += ", si_stime=\(words.count > 5 ? words[5] : 0)"
+      text += ", si_pid=\(process), si_uid=\(user), si_status=\(shown), si_utime=" + TraceText.ticks(words[4])
+      text += ", si_stime=" + TraceText.ticks(words.count > 5 ? words[5] : 0)
     } else if isFault, code > 0 {
       text += ", si_addr=" + TraceText.address(words[2])
     } else if code <= 0, code != -2 {
@@ -317,7 +324,7 @@ struct TraceStructures {
     return "[" + members.joined(separator: " ") + "]"
   }
 
-  private func socketAddress(_ address: UInt64, _ length: UInt64) -> String? {
+  func socketAddress(_ address: UInt64, _ length: UInt64) -> String? {
     guard length >= 2, length <= 256, let bytes = memory.bytes(at: GuestAddress(address), count: Int(length))
     else {
       return nil
@@ -325,7 +332,9 @@ struct TraceStructures {
     let family = Int64(bytes[0]) | Int64(bytes[1]) << 8
     let name = FlagNames.choice("family", family) ?? "\(family)"
     switch family {
-    case 1 where length > 2 && bytes[2] == 0:
+    case 1 where length == 2:
+      return "{sa_family=AF_UNIX}"
+    case 1 where bytes[2] == 0:
       return "{sa_family=AF_UNIX, sun_path=@\(TraceText.quoted(Array(bytes.dropFirst(3)), limit: 108))}"
     case 1:
       let path = Array(bytes.dropFirst(2).prefix { $0 != 0 })
@@ -334,6 +343,7 @@ struct TraceStructures {
       let port = Int(bytes[2]) << 8 | Int(bytes[3])
       let dotted = bytes[4..<8].map(String.init).joined(separator: ".")
       return "{sa_family=AF_INET, sin_port=htons(\(port)), sin_addr=inet_addr(\"\(dotted)\")}"
+    case 10 where length >= 28: return TraceStructures.internetAddress6(bytes)
     default:
       return "{sa_family=\(name), sa_data=\(TraceText.quoted(Array(bytes.dropFirst(2)), limit: 254))}"
     }

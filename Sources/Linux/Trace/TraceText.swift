@@ -95,6 +95,37 @@ enum TraceText {
     return type + bits + octal(value & 0x1ff)
   }
 
+  /// Clock ticks, with seconds behind them when there are any: 150 /* 1.50 s */.
+  static func ticks(_ value: UInt64) -> String {
+    if value == 0 { return "0" }
+    let hundredths = value % 100
+    return "\(value) /* \(value / 100).\(hundredths < 10 ? "0" : "")\(hundredths) s */"
+  }
+
+  /// 2020-09-13T12:26:40.123456789+0000, in the Gregorian calendar and UTC; nil for times out of its reach.
+  static func date(_ seconds: Int64, nanoseconds: Int64) -> String? {
+    guard seconds.magnitude < 1 << 40, (0..<1_000_000_000).contains(nanoseconds) else { return nil }
+    let day = seconds >= 0 ? seconds / 86400 : (seconds - 86399) / 86400
+    let rest = seconds - day * 86400
+    // Years that begin in March: the leap day is a year's last one. Eras have 400 years of 146,097 days in all.
+    let shifted = day + 719_468
+    let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
+    let ofEra = shifted - era * 146_097
+    let year = (ofEra - ofEra / 1460 + ofEra / 36524 - ofEra / 146_096) / 365
+    let ofYear = ofEra - (365 * year + year / 4 - year / 100)
+    let monthFromMarch = (5 * ofYear + 2) / 153
+    let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
+    let number = year + era * 400 + (month <= 2 ? 1 : 0)
+    func padded(_ value: Int64, _ width: Int) -> String {
+      let digits = String(value)
+      return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+    }
+    let time = [rest / 3600, rest / 60 % 60, rest % 60].map { padded($0, 2) }.joined(separator: ":")
+    let date =
+      "\(padded(number, 4))-\(padded(month, 2))-\(padded(ofYear - (153 * monthFromMarch + 2) / 5 + 1, 2))"
+    return date + "T" + time + (nanoseconds == 0 ? "" : "." + padded(nanoseconds, 9)) + "+0000"
+  }
+
   /// makedev(0x88, 0) of a device number as stat(2) returns it.
   static func device(_ value: UInt64) -> String {
     let major = (value >> 8) & 0xfff | (value >> 32) & 0xffff_f000

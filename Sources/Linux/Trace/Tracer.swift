@@ -45,6 +45,8 @@ final class Tracer {
   private var next = 0
   /// What the call's *socklen> argument held when it began.
   private var oldLength: UInt32?
+  /// Where sendfile was to begin.
+  private var oldOffset: Int64?
   /// Characters of `line` that the sink already has.
   private var flushed = 0
   private var hasEnded = false
@@ -67,6 +69,10 @@ final class Tracer {
     let printer = TraceArguments(call: call, arguments: arguments, memory: memory, result: nil)
     let lengthIndex = signature.arguments.firstIndex { $0.name.elementsEqual("socklen".utf8) }
     oldLength = lengthIndex.flatMap { memory.load(UInt32.self, at: arguments[$0]) }
+    if call.number == 47 {
+      oldLength = memory.load(UInt32.self, at: arguments.b &+ UInt64(MessageHeader.nameLength))
+    }
+    oldOffset = call.number == 40 ? memory.load(Int64.self, at: arguments.c) : nil
     // clone's arguments are printed in another order, when the call has returned.
     if call.number == 56 { return }
     let count = printer.count(signature)
@@ -153,6 +159,7 @@ final class Tracer {
   ) {
     var printer = TraceArguments(call: call, arguments: arguments, memory: memory, result: result)
     printer.oldLength = oldLength
+    printer.oldOffset = oldOffset
     if call.number == 56 {
       line += TraceResults.cloneArguments(arguments)
     } else {
