@@ -170,7 +170,7 @@ extension FlagNames {
     0x80045430 TIOCGPTN
     0x40045431 TIOCSPTLCK
     0x5441 TIOCGPTPEER
-    0x40049409 FICLONE
+    0x40049409 BTRFS_IOC_CLONE or FICLONE
     """
 
   static let archprctlNames: StaticString = """

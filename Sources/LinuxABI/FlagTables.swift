@@ -232,8 +232,8 @@ extension FlagNames {
     """
 
   static let statxmaskNames: StaticString = """
-    0x7ff STATX_BASIC_STATS
     0xfff STATX_ALL
+    0x7ff STATX_BASIC_STATS
     1 STATX_TYPE
     2 STATX_MODE
     4 STATX_NLINK

@@ -259,13 +259,17 @@ struct TraceArguments {
     switch (call.number, index) {
     case (40, 2): return offset(value)
     case (202, 2...): return futexArgument(index)
+    // EPOLL_CTL_DEL reads no event.
+    case (233, 3): return int(arguments.b) == 2 ? TraceText.address(value) : nil
     case (46, 1), (47, 1): return message(value)
     case (435, 0): return structures.cloneArguments(value, result: result ?? 0)
     case (16, 2): return control(value)
     case (72, 2): return descriptorControl(value)
     case (157, 1):
       if int(arguments.a) == 15 { return string(value) }
-      if (23...24).contains(int(arguments.a)) { return FlagNames.choice("cap", Int64(int(value))) }
+      if (23...24).contains(int(arguments.a)) {
+        return FlagNames.choice("cap", Int64(int(value))) ?? TraceText.hex(value) + " /* CAP_??? */"
+      }
       return int(arguments.a) == 16 ? ((result ?? -1) < 0 ? TraceText.address(value) : string(value)) : nil
     case (54, 2), (55, 2):
       switch int(arguments.b) {
@@ -303,6 +307,7 @@ struct TraceArguments {
     switch UInt32(truncatingIfNeeded: arguments.b) {
     case 0x5401, 0x5402, 0x5403, 0x5404: name = "termios"
     case 0x5413, 0x5414: name = "winsize"
+    case 0x4004_9409: return "\(int(value))"  // FICLONE takes a descriptor
     case 0x540f, 0x5410, 0x541b, 0x5411, 0x5421, 0x8004_5430, 0x4004_5431, 0x5429: name = "int"
     default: return TraceText.hex(value)
     }

@@ -77,7 +77,7 @@ struct TraceStructures {
     guard let text = pair(address, "tv_sec", "tv_nsec"), let seconds = i64(address),
       let rest = i64(address &+ 8)
     else { return nil }
-    if !text.hasPrefix("{") || seconds == 0 { return text }
+    if !text.hasPrefix("{") || seconds == 0 && rest == 0 { return text }
     guard let date = TraceText.date(seconds, nanoseconds: rest) else { return text }
     return text + " /* \(date) */"
   }
@@ -227,6 +227,7 @@ struct TraceStructures {
     var handler = TraceText.address(action.handler)
     if action.handler == 0 { handler = "SIG_DFL" }
     if action.handler == 1 { handler = "SIG_IGN" }
+    if action.handler == .max { handler = "SIG_ERR" }
     let flags = FlagNames.flags("sigaction", action.flags) ?? "0"
     var text = "{sa_handler=\(handler), sa_mask=\(TraceText.signalSet(action.mask)), sa_flags=\(flags)"
     if action.flags & SignalActionFlags.restorer != 0 {

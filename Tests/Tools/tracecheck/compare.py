@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Compares `vitrine run --trace` with `strace`, line by line, over busybox-static commands.
+"""Compares `vitrine run --trace` with `strace`, line by line, over busybox-static commands and dynamically linked
+programs of Debian; and looks through the traces of large programs, servers and runtimes for calls without a name.
 
     Tests/Tools/tracecheck/compare.py [VITRINE]
 
@@ -11,6 +12,7 @@ with the number of lines and of differences; exits with 1 when there is a differ
 import difflib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,9 +28,75 @@ COMMANDS = [
     "stty -a", "sleep 0.01", "sh -c 'exit 3'", "sh -c 'kill -TERM $$'", "cat /nonexistent", "od -c /etc/hostname",
 ]
 
+SCRIPT = """
+import array, ctypes, fcntl, mmap, os, resource, select, signal, socket, tempfile
+left, right = socket.socketpair()
+left.sendmsg([b"one", b"two"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0]))])
+right.recvmsg(100, socket.CMSG_SPACE(8))
+right.setblocking(False)
+try: right.recvmsg(5, 100)
+except BlockingIOError: pass
+server = socket.create_server(("127.0.0.1", 0))
+server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+client = socket.create_connection(server.getsockname()); peer, _ = server.accept()
+client.send(b"x"); peer.recv(3); client.shutdown(2); client.close(); peer.close()
+local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); local.bind("sock"); local.sendto(b"hi", "sock")
+local.recvfrom(20); os.unlink("sock")
+queue = select.epoll(); queue.register(local, select.EPOLLIN | select.EPOLLOUT); queue.poll(0.01)
+queue.unregister(local); queue.close()
+poll = select.poll(); poll.register(local, select.POLLIN); poll.poll(5); select.select([local], [], [], 0.01)
+signal.signal(signal.SIGALRM, lambda *_: 0); signal.setitimer(signal.ITIMER_REAL, 0.01); signal.pause()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGRTMIN + 3})
+os.kill(os.getpid(), signal.SIGUSR1); signal.sigtimedwait({signal.SIGUSR1}, 1)
+area = mmap.mmap(-1, 8192); area[0] = 1; area.madvise(mmap.MADV_DONTNEED); area.resize(16384); area.close()
+resource.getrlimit(resource.RLIMIT_NOFILE); resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+file = os.open("f", os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640); os.write(file, b"x" * 100); os.pwrite(file, b"yy", 5)
+os.pread(file, 3, 2); os.ftruncate(file, 50); os.fsync(file); fcntl.flock(file, fcntl.LOCK_EX)
+fcntl.lockf(file, fcntl.LOCK_UN); os.posix_fallocate(file, 0, 99); os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
+os.copy_file_range(file, file, 3, 0, 60); os.sendfile(file, file, 0, 3); os.utime("f", (1, 2))
+os.utime("f", ns=(5, 1600000000123456789)); os.chmod("f", 0o600); os.link("f", "g"); os.rename("g", "h")
+os.symlink("f", "l2"); os.readlink("l2"); os.unlink("l2"); os.unlink("h"); os.unlink("f"); os.mkdir("dd"); os.rmdir("dd")
+one, two = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC); fcntl.fcntl(one, 1031, 65536); os.dup2(one, 50); os.close(50)
+os.eventfd(3, os.EFD_NONBLOCK); os.memfd_create("m", os.MFD_CLOEXEC); os.sched_yield(); os.getpriority(0, 0); os.uname()
+library = ctypes.CDLL(None); library.inotify_init1(0o4000); library.timerfd_create(1, 0)
+library.prctl(15, b"name", 0, 0, 0); library.prctl(23, 5, 0, 0, 0); library.personality(0xffffffff)
+word, other = ctypes.c_int(0), ctypes.c_int(0)
+for arguments in [(10, 1, 0, 0, 5), (3, 1, 1, ctypes.byref(other), 0), (4, 1, 1, ctypes.byref(other), 0),
+                  (5, 1, 1, ctypes.byref(other), 0x04001001), (9, 7, 0, 0, 0xff), (8, 0, 0, 0, 0)]:
+    library.syscall(202, ctypes.byref(word), *arguments)
+pid = os.fork()
+if pid == 0: os._exit(3)
+os.waitpid(pid, 0)
+pid = os.posix_spawn("/bin/true", ["true"], {}); os.waitpid(pid, 0)
+os.getgroups(); os.getresuid(); os.umask(0o22); os.getcwd(); os.access("/", os.R_OK | os.X_OK)
+"""
+
+# Dynamically linked, one process, and the same twice.
+DYNAMIC = [
+    "/bin/ls -la d", "/usr/bin/sort b", "/usr/bin/sha256sum b", "/bin/cp b c", "/usr/bin/find . -name x", "/bin/tar cf v.tar d",
+    "/usr/bin/sed -i s/content/other/ b", "/usr/bin/mawk {n++}END{print(n)} b", "/usr/bin/gzip -k b",
+    "/usr/bin/id", "/bin/stat b", "/usr/bin/env printenv PATH", "/bin/dash -c 'cd d; echo *; exit 3'", "/usr/bin/git --version",
+    "/usr/bin/git config -f b --list", "/usr/bin/make -f /dev/null", "/usr/bin/openssl dgst -sha512 b", "/usr/bin/gcc --version",
+    "/usr/bin/perl -MPOSIX -e 'print floor(2.5); exit 4'", "/usr/bin/sqlite3 :memory: 'create table t(a); insert into t values(1)'",
+    "/usr/bin/python3 -S -c 'print(1)'", "/usr/bin/python3 -S script", "/usr/sbin/nginx -v", "/usr/bin/htop --version",
+    "/usr/bin/tmux -V", "/usr/bin/as --version", "/usr/bin/objdump --version", "/usr/bin/vim -es -u NONE -i NONE -n -c q b",
+]
+
+# Threads, code generators, servers: their order varies, but no call may be without a name.
+NAMED = [
+    "/usr/bin/node -e 'require(\"http\").createServer().listen(0, function () { this.close() }); new (require(\"worker_threads\")"
+    ".Worker)(\"1\", { eval: true })'",
+    "/usr/bin/java -version", "/usr/bin/gdb --version", "/usr/bin/redis-server --version",
+    "/usr/bin/ffmpeg -v error -f lavfi -i testsrc2=size=96x64:duration=1 -c:v libx264 -f null -",
+    "/usr/bin/qemu-x86_64 /usr/bin/busybox sh -c 'echo 1 | cat'", "/usr/bin/python3 -c 'import asyncio, ssl, sqlite3, threading; "
+    "t = threading.Thread(target=lambda: asyncio.run(asyncio.sleep(0.01))); t.start(); t.join()'", "/bin/ps aux",
+    "/usr/bin/openssl speed -seconds 1 -bytes 64 sha256", "/usr/bin/strace --version", "/usr/bin/timeout 2 /usr/bin/redis-server --port 0",
+]
+UNNAMED = re.compile(r"^(\[pid +\d+\] )?(syscall_0x|.*\?\?\?|ioctl\(-?\d+, 0x)")
+
 LEFT_OUT = (
     "rseq(", "getrandom(", "brk(", "execve(", "prlimit64(0, RLIMIT_STACK", "--- SIGCHLD", "set_tid_address(",
-    "set_robust_list(", "arch_prctl(", "sysinfo(", "statfs(",
+    "set_robust_list(", "arch_prctl(", "sysinfo(", "statfs(", "getrusage(",
 )
 
 
@@ -44,23 +112,29 @@ def normalised(path):
             line = re.sub(r"\s+= ", " = ", line)
             line = re.sub(r"pid=\d+", "pid=P", line)
             line = re.sub(r"^(getpid|getppid|gettid)\(\) = \d+", r"\1() = P", line)
+            line = re.sub(r"\./sed\w{6}", "./sedXXXXXX", line)
+            line = re.sub(r"^getpgrp\(\) = \d+", "getpgrp() = P", line)
+            line = re.sub(r"^wait4\(\d+(.*) = \d+$", r"wait4(P\1 = P", line)
+            line = re.sub(r"htons\(\d+\)", "htons(PORT)", line)
+            line = re.sub(r"u64=\d+", "u64=DATA", line)  # its upper half is what has been on the stack
+            line = re.sub(r"^(clone3\(.*\)) = \d+", r"\1 = P", line)
+            line = re.sub(r"(f_bfree|f_bavail|f_ffree|ss_size)=\d+", r"\1=N", line)
             line = re.sub(r"^kill\(\d{2,}", "kill(P", line)
             line = re.sub(r"^(clone\(.*\)) = \d+", r"\1 = P", line)
             lines.append(line)
     return lines
 
 
-def traced(prefix, command, trace, template):
-    """Runs `command` in a fresh copy of the template directory and returns its normalised trace."""
+def traced(prefix, words, trace, template):
+    """Runs `words` in a fresh copy of the template directory and returns its normalised trace."""
     # The same name for both: programs print it.
     directory = os.path.join(os.path.dirname(template), "work")
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(template, directory, symlinks=True)
-    words = prefix + [BUSYBOX] + (
-        ["sh", "-c", command[7:-1]] if command.startswith("sh -c ") else command.split())
+    nothing = subprocess.DEVNULL
     subprocess.run(
-        words, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        timeout=60, check=False)
+        prefix + words, cwd=directory, env={**os.environ, "PERL_HASH_SEED": "0"}, stdin=nothing, stdout=nothing,
+        stderr=nothing, timeout=100, check=False)
     return normalised(trace)
 
 
@@ -70,7 +144,9 @@ def main():
         return 77
     here = os.path.dirname(os.path.abspath(__file__))
     vitrine = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else os.path.join(here, "../../../vitrine")
-    total = different = 0
+    total = different = unnamed = 0
+    commands = [(command, [BUSYBOX] + shlex.split(command)) for command in COMMANDS]
+    commands += [(command, shlex.split(command)) for command in DYNAMIC]
     with tempfile.TemporaryDirectory() as scratch:
         template = os.path.join(scratch, "template")
         os.makedirs(os.path.join(template, "d/e"))
@@ -78,17 +154,33 @@ def main():
             with open(os.path.join(template, name), "w") as file:
                 file.write("content\n")
         trace = os.path.join(scratch, "trace")
-        for command in COMMANDS:
-            expected = traced(["strace", "-o", trace], command, trace, template)
-            seen = traced([vitrine, "run", "--trace=" + trace], command, trace, template)
+        with open(os.path.join(template, "script"), "w") as file:
+            file.write(SCRIPT)
+        for command, words in commands:
+            if not os.path.exists(words[0]):
+                print(f"{command}: skipped, {words[0]} is missing")
+                continue
+            expected = traced(["strace", "-o", trace], words, trace, template)
+            seen = traced([vitrine, "run", "--trace=" + trace], words, trace, template)
             delta = [line for line in difflib.ndiff(expected, seen) if line[0] in "-+"]
             total += len(expected)
             different += len(delta)
             print(f"{command}: {len(expected)} lines, {len(delta)} differences")
             for line in delta[:10]:
                 print("   ", line[:160])
-    print(f"tracecheck: {total} lines, {different} differences")
-    return 1 if different else 0
+        for command in NAMED:
+            words = shlex.split(command)
+            if not os.path.exists(words[0]):
+                print(f"{command}: skipped, {words[0]} is missing")
+                continue
+            seen = traced([vitrine, "run", "--trace=" + trace], words, trace, template)
+            bad = [line for line in seen if UNNAMED.match(line)]
+            unnamed += len(bad) + (not seen)
+            print(f"{command[:60]}: {len(seen)} lines, {len(bad)} without a name")
+            for line in bad[:10]:
+                print("   ", line[:160])
+    print(f"tracecheck: {total} lines, {different} differences, {unnamed} calls without a name")
+    return 1 if different or unnamed else 0
 
 
 if __name__ == "__main__":
