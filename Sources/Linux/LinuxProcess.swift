@@ -138,7 +138,11 @@ public final class LinuxProcess {
     memory.stackLimit = hostLimit(MemoryLimits.stack).soft
   }
 
-  deinit { endings.deallocate() }
+  deinit {
+    // The host would keep the threads, and with them the memory, as long as a trace keeps the host.
+    host.threads = nil
+    endings.deallocate()
+  }
 
   // MARK: System calls
 
