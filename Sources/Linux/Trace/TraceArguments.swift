@@ -301,7 +301,7 @@ struct TraceArguments {
   private func control(_ value: UInt64) -> String {
     let failed = (result ?? -1) < 0
     let isSetter = { (numbers: [UInt32]) in numbers.contains(UInt32(truncatingIfNeeded: arguments.b)) }
-    let decodes = !failed || isSetter([0x5402, 0x5403, 0x5404, 0x5414, 0x5410, 0x5421])
+    let decodes = !failed || isSetter([0x5402, 0x5403, 0x5404, 0x5414, 0x5410, 0x5421, 0x4004_9409])
     if !decodes { return TraceText.address(value) }
     let name: String
     switch UInt32(truncatingIfNeeded: arguments.b) {
