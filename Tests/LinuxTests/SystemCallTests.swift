@@ -47,7 +47,9 @@ extension ProcessTests {
     /// are left out.
     @Test func hostilePointers() throws {
       let harness = try CallHarness()
+      // fchmod and fchown would change the file behind descriptor 0: for root /dev/null, and for everybody on the machine.
       let excluded: Set<Int> = [
+        91, 93,
         29, 64, 65, 68, 69, 70, 220, 238, 240, 256, 300,
         3, 13, 14, 15, 23, 32, 33, 34, 35, 36, 37, 38, 56, 57, 58, 59, 60, 61, 62, 72, 95, 105, 106, 109, 112,
         113,
