@@ -97,6 +97,9 @@ UNNAMED = re.compile(r"^(\[pid +\d+\] )?(syscall_0x|.*(?<!CAP_)\?\?\?|ioctl\(-?\
 LEFT_OUT = (
     "rseq(", "getrandom(", "brk(", "execve(", "prlimit64(0, RLIMIT_STACK", "--- SIGCHLD", "set_tid_address(",
     "set_robust_list(", "arch_prctl(", "sysinfo(", "statfs(", "getrusage(",
+    # The loader's own allocator begins where its data ends: how many pages it asks for varies natively, too.
+    "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)",
+    "mmap(NULL, 12288, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)",
 )
 
 
