@@ -153,7 +153,7 @@ static void by_descriptors(void) {
   DIR *directory = opendir("/proc/self/fd");
   struct dirent *entry;
   while (directory && (entry = readdir(directory)))
-    if (atoi(entry->d_name) > 100) out("listed", entry->d_name);
+    if (atoi(entry->d_name) > 100 && fcntl(atoi(entry->d_name), F_GETFD) < 0) out("listed", entry->d_name);
   if (directory) closedir(directory);
 }
 
