@@ -195,15 +195,18 @@ public final class GDBServer {
 
   private func wait(_ memory: AddressSpace) -> (event: Bool, input: Bool) {
     let awaited = input >= 0 ? input : listener
+    let isStopping = control?.state == .stopping
     return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { polled in
       func entry(_ descriptor: Int64) -> UInt64 { UInt64(UInt32(truncatingIfNeeded: descriptor)) | 1 << 32 }
       polled[0] = entry(event)
       polled[1] = entry(awaited)
       let place = Connection.pointer(UnsafeRawBufferPointer(polled))
       memory.release()
-      _ = Connection.call(Connection.Call.poll, place, 2, -1)
+      // A thread on its way may begin to wait in a host call, which nobody announces.
+      let milliseconds: Int64 = isStopping ? 5 : -1
+      _ = Connection.call(Connection.Call.poll, place, 2, milliseconds)
       memory.acquire()
-      return (polled[0] >> 48 != 0, polled[1] >> 48 != 0)
+      return (polled[0] >> 48 != 0 || isStopping, polled[1] >> 48 != 0)
     }
   }
 
