@@ -96,6 +96,13 @@ extension AddressSpace {
     return address < limit ? hostBase &+ address : 0x8000_0000_0000_0000 | address & Page.mask
   }
 
+  /// The same for a futex's word. The kernel need not look at one that is to be woken; user addresses beyond the window are places
+  /// in the guard below it, where nobody waits.
+  public func hostFutex(_ address: UInt64) -> UInt64 {
+    if address < limit || address > 0x7fff_ffff_f000 { return hostArgument(address) }
+    return hostBase &- AddressSpace.guardSize &+ address % AddressSpace.guardSize
+  }
+
   /// SAFETY: callers pass addresses below `limit`; the result stays inside the reservation, where any access that is not
   /// allowed faults and is caught by the guard.
   func host(_ address: UInt64) -> UnsafeMutableRawPointer {

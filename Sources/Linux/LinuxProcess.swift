@@ -118,6 +118,8 @@ public final class LinuxProcess {
   var toldKernel = false
   /// The parent's memory, while a child of vfork(2) works in it.
   var borrowed: MemoryLoan?
+  /// What threads of this process have lent to children of theirs.
+  var loans: [MemoryLoan] = []
 
   public init(memory: AddressSpace, host: Host = Host(), options: ProcessOptions) {
     self.memory = memory
@@ -149,6 +151,8 @@ public final class LinuxProcess {
   /// Answers the SYSCALL instruction that `cpu` has just executed: `cpu.rip` lies behind it, RAX holds the number.
   public func systemCall(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> Outcome {
     attach(cpu)
+    // Another thread executes a program: this one makes no more calls, least of all execve(2) or exit_group(2).
+    if thread.mustEnd { return endForOthers() }
     let registers = GuestRegisters(cpu)
     let number = registers[.rax]
     registers[.rcx] = cpu.pointee.rip

@@ -86,4 +86,27 @@ public struct TranslatorStatistics: Sendable {
   public var interpretedRows: [UInt16: Int] = [:]
 
   public init() {}
+
+  /// Adds what the engine of another thread has counted.
+  public mutating func add(_ other: TranslatorStatistics) {
+    blocks &+= other.blocks
+    instructions &+= other.instructions
+    guestBytes &+= other.guestBytes
+    hostBytes &+= other.hostBytes
+    links &+= other.links
+    unlinks &+= other.unlinks
+    indirectMisses &+= other.indirectMisses
+    branchExits &+= other.branchExits
+    systemCalls &+= other.systemCalls
+    signals &+= other.signals
+    exits &+= other.exits
+    interpreted &+= other.interpreted
+    faults &+= other.faults
+    flushes &+= other.flushes
+    invalidations &+= other.invalidations
+    cacheUsed &+= other.cacheUsed
+    cacheSize &+= other.cacheSize
+    if let time = other.translationTime { translationTime = (translationTime ?? 0) &+ time }
+    for (row, count) in other.interpretedRows { interpretedRows[row, default: 0] &+= count }
+  }
 }

@@ -20,8 +20,12 @@ extension UserMachine {
   /// Lets the guest have threads, unless instructions are counted: their sum would depend on chance.
   func allowThreads(_ engine: any GuestEngine, _ process: LinuxProcess) {
     process.thread.observes = { engine.observes($0) }
-    process.forked = { [unowned self] in
+    engines[ObjectIdentifier(process.thread)] = engine
+    process.forked = { [unowned self, unowned process] in
+      let current = ObjectIdentifier(process.thread)
+      engines = engines.filter { $0.key == current }
       idleEngines = []
+      pastStatistics = StatisticsText.Sum()
       controller?.forked()
     }
     if configuration.budget != nil || configuration.translator.countsInstructions { return }
@@ -41,15 +45,36 @@ extension UserMachine {
     UnsafeMutableRawPointer(cpu).copyMemory(from: parent, byteCount: CPUState.allocationSize)
     prepare(cpu)
     thread.observes = { engine.observes($0) }
+    if let engine = engine as? TranslatorEngine { watch?.observe(engine) }
     let start = ThreadStart(self, process, thread, engine, cpu)
     let context = Unmanaged.passRetained(start)
     let result = vt_thread_start(ThreadStart.enter, context.toOpaque(), UserMachine.stackSize, &start.handle)
     if result < 0 {
       context.release()
-      cpu.deallocate()
       return -Errno.EAGAIN
     }
+    engines[ObjectIdentifier(thread)] = engine
     return result
+  }
+
+  /// The thread has ended; its engine waits for another one, or is given up.
+  func giveBack(_ engine: any GuestEngine, of thread: GuestThread) {
+    engines[ObjectIdentifier(thread)] = nil
+    if idleEngines.count < UserMachine.mostIdleEngines {
+      idleEngines.append(engine)
+    } else if configuration.wantsStatistics {
+      pastStatistics.add(engine)
+    }
+  }
+
+  /// The process has ended: writes what was asked for about all its threads.
+  func tellEnd(_ process: LinuxProcess) {
+    watch?.end()
+    guard configuration.wantsStatistics else { return }
+    var sum = pastStatistics
+    for engine in engines.values { sum.add(engine) }
+    for engine in idleEngines { sum.add(engine) }
+    process.writeDiagnostic(sum.text)
   }
 
   static func allocateCPU() -> UnsafeMutablePointer<CPUState> {
@@ -59,7 +84,8 @@ extension UserMachine {
   }
 
   /// The process ends on a thread that is not the machine's caller.
-  func end(_ termination: Termination) -> Never {
+  func end(_ termination: Termination, _ process: LinuxProcess) -> Never {
+    tellEnd(process)
     if let ending = configuration.ending { ending(termination) }
     var code: Int32 = 125
     if case .exited(let exitCode) = termination { code = exitCode }
@@ -120,8 +146,8 @@ private final class ThreadStart {
 
   private func run() {
     process.begin(thread)
-    if let termination = machine.loop(engine, process, cpu) { machine.end(termination) }
-    if machine.idleEngines.count < UserMachine.mostIdleEngines { machine.idleEngines.append(engine) }
+    if let termination = machine.loop(engine, process, cpu) { machine.end(termination, process) }
+    machine.giveBack(engine, of: thread)
     process.threadEnds(handle)
   }
 }

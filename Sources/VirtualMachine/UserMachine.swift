@@ -70,6 +70,11 @@ public final class UserMachine {
   let controller: (any MachineController)?
   /// Engines of threads that have ended, with what they have translated, for threads to come.
   var idleEngines: [any GuestEngine] = []
+  /// Engines of the threads that run, the first one's included.
+  var engines: [ObjectIdentifier: any GuestEngine] = [:]
+  /// What engines have counted that are no more.
+  var pastStatistics = StatisticsText.Sum()
+  var watch: TranslationWatch?
 
   public init(_ configuration: UserMachineConfiguration) {
     self.configuration = configuration
@@ -104,7 +109,6 @@ public final class UserMachine {
     switch prepareProcess(memory, level) {
     case .failure(let problem): return .failed(problem.message)
     case .success(let process):
-      var watch: TranslationWatch?
       if configuration.translation.isWanted {
         guard let translator = engine as? TranslatorEngine else {
           return .failed("there is nothing to say about translated code: this run has no translator")
@@ -116,8 +120,7 @@ public final class UserMachine {
       allowThreads(engine, process)
       if let problem = controller?.begin(process, cpu) { return .failed(problem) }
       let termination = runFirst(engine, process)
-      watch?.end()
-      if configuration.wantsStatistics { process.writeDiagnostic(StatisticsText.text(engine)) }
+      tellEnd(process)
       // Here, because the host's kernel takes the guest's memory back faster than AddressSpace and engine can.
       configuration.ending?(termination)
       return termination

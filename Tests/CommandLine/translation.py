@@ -20,6 +20,12 @@ FORK = wild.call(57) + wild.call(61, -1, 0, 0) + EXIT_0
 WAIT = wild.call(61, -1, 0, 0) + b"\x41\xff\xcc"
 ROUND = wild.call(57) + b"\x85\xc0\x74" + bytes([len(WAIT) + 2]) + WAIT
 FORKS = b"\x41\xbc" + struct.pack("<I", 8) + ROUND + b"\x75" + bytes([256 - len(ROUND) - 2]) + EXIT_0
+# clone(a thread's flags, a stack in the data page); test eax, eax; jz child; again: pause(); jmp again; child: exit_group(0)
+CLONE = wild.call(56, 0x50F00, image.DATA + 2048, 0) + b"\x85\xc0"
+PAUSE = wild.call(34)
+PAUSES = PAUSE + b"\xeb" + bytes([256 - len(PAUSE) - 2])
+THREAD = CLONE + b"\x74" + bytes([len(PAUSES)]) + PAUSES + b"\x31\xff\xb8\xe7\0\0\0\x0f\x05"
+THREAD_CHILD = len(CLONE) + 2 + len(PAUSES)
 # mov r13, [rsp]; add qword [rbx + rcx*4 + 8], 1 in a data page; call over; exit(0); over: ret
 BLOCK = (b"\xbb" + struct.pack("<I", image.DATA) + b"\x31\xc9\x4c\x8b\x2c\x24\x48\x83\x44\x8b\x08\x01"
          + b"\xe8\x09\0\0\0" + EXIT_0 + b"\xc3")
@@ -29,6 +35,7 @@ GUESTS = {
     "loop-named": image.with_sections(LOOP)[0],
     "fork-named": image.with_sections(FORK)[0],
     "forks-named": image.with_sections(FORKS)[0],
+    "thread-named": image.with_sections(THREAD)[0],
     "block-named": image.with_sections(BLOCK)[0],
     "block-stripped": image.with_code(BLOCK),
 }
@@ -90,6 +97,18 @@ def forked_maps(vitrine, folder):
         elif not any(" start" in line for line in map_lines(pid)):
             problem = problem or f"the map of {pid} names nothing"
     return problem
+
+
+def thread_map(vitrine, folder):
+    """The code of a further thread, which ends the process, has names, too; and the counters are both threads'."""
+    process, _, errors = start([vitrine, "run", "--perf-map", "--stats", "thread-named"], folder)
+    names = {line.split(" ", 2)[2] for line in map_lines(process.pid)}
+    if process.returncode != 0:
+        return f"exit code {process.returncode}, {errors[:200]!r}"
+    if f"start+{hex(THREAD_CHILD)}" not in names:
+        return f"the thread's code is missing: {names}"
+    calls = re.search(r"vitrine: system calls (\d+)", errors)
+    return None if calls and int(calls[1]) in (2, 3) else f"system calls: {errors[:400]!r}"
 
 
 def dump_problem(path, pid):
@@ -257,7 +276,8 @@ def check(vitrine, folder):
         with open(path, "wb") as file:
             file.write(data)
         os.chmod(path, 0o755)
-    tests = [perf_map, stripped_map, perf_dump, forked_maps, listing, listing_by_address, listing_of_flushed, listing_after_fork, code_survives_forks,
+    tests = [perf_map, stripped_map, perf_dump, forked_maps, thread_map, listing, listing_by_address, listing_of_flushed,
+             listing_after_fork, code_survives_forks,
              statistics, interpreted]
     if can_sample(folder):
         tests += [perf_report_map, perf_report_dump]

@@ -19,6 +19,8 @@ struct Block {
 final class BlockCache {
   /// Operations in the arena: 48 MiB of address space, touched only as far as it is used.
   static let arenaCapacity = 1 << 20 + 1 << 19
+  /// Operations of dead blocks, 2 MiB, for which it is not worth the while to start over.
+  private static let mostWasted = 1 << 16
   private static var arenaSize: Int { arenaCapacity &* MemoryLayout<Operation>.stride }
 
   // SAFETY: allocated in init, freed in deinit; handlers see pointers into them only while the run loop holds the cache.
@@ -27,6 +29,8 @@ final class BlockCache {
   private var table: UnsafeMutablePointer<JumpCacheEntry>
   private var tableCapacity: Int
   private(set) var used = 0
+  /// Operations of blocks that are dead.
+  private var wasted = 0
   private(set) var blocks: [Block] = []
   /// Made when code is invalidated for the first time: most programs never do.
   private var blocksByPage: BlocksByPage?
@@ -86,9 +90,12 @@ final class BlockCache {
 
   // MARK: Adding
 
-  /// Room for a block of up to `count` operations, or nil when the arena (or the host's memory for the table) is full.
+  /// Room for a block of up to `count` operations, or nil when the arena (or the host's memory for the table) is full, or not worth
+  /// keeping.
   func room(_ count: Int) -> UnsafeMutablePointer<Operation>? {
     if (blocks.count &+ 1) &* 2 > tableCapacity && !growTable() { return nil }
+    // Guests that make code for ever: more than half of it is of no use.
+    if wasted > BlockCache.mostWasted && wasted &* 2 > used { return nil }
     return used &+ count <= BlockCache.arenaCapacity ? arena + used : nil
   }
 
@@ -149,6 +156,8 @@ final class BlockCache {
     for number in blocksByPage?.take(pages) ?? [] where blocks[number].isAlive {
       blocks[number].isAlive = false
       invalidations &+= 1
+      let end = number &+ 1 < blocks.count ? blocks[number &+ 1].head : used
+      wasted &+= end &- blocks[number].head
       kill(blocks[number])
     }
   }
@@ -177,6 +186,7 @@ final class BlockCache {
   func flush() {
     flushes &+= 1
     used = 0
+    wasted = 0
     blocks.removeAll(keepingCapacity: true)
     blocksByPage = nil
     table.update(repeating: JumpCacheEntry(rip: 0, operation: nil), count: tableCapacity)

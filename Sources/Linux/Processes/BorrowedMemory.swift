@@ -4,7 +4,8 @@
 // memory.
 //
 // Which pages the child has written tells /proc/self/pagemap: right after a fork both processes map every private page, and a
-// page that only one maps is one that was copied because somebody wrote to it. Pages that a grandchild shares are missed.
+// page that only one maps is one that was copied because somebody wrote to it. Pages that a grandchild shares are missed. With
+// several threads it is not only the child who writes; then the child keeps a picture of what may be given back, and compares.
 import CHost
 import GuestMemory
 import LinuxABI
@@ -15,9 +16,11 @@ struct MemoryLoan {
   var writing: Int32
   /// The child gives its writes back (CLONE_VM); otherwise the pipe only says when it has executed or ended.
   var givesBack = true
-  /// With several threads: the stack pointer and thread pointer of the one that waits. Only its own memory is given back, since
-  /// pages that others use would lose what they write meanwhile.
+  /// With several threads: the stack pointer and thread pointer of the one that waits. Only what the child changes in its memory is
+  /// given back, byte by byte: others go on to write, also into the same pages.
   var owner: (stack: UInt64, thread: UInt64)?
+  /// The owner's memory as the child found it.
+  var before: [(start: UInt64, bytes: [UInt8])] = []
 }
 
 extension LinuxProcess {
@@ -36,6 +39,7 @@ extension LinuxProcess {
       var loan = MemoryLoan(
         reading: hide(ends[0], movesStandard: true), writing: hide(ends[1], movesStandard: true))
       if allThreads.count > 1, let cpu { loan.owner = (GuestRegisters(cpu)[.rsp], cpu.pointee.fs_base) }
+      loans.append(loan)
       return loan
     }
   }
@@ -45,59 +49,123 @@ extension LinuxProcess {
     if let old = borrowed { closeHidden(old.writing) }
     borrowed = loan
     borrowed?.givesBack = givesBack
-    if let loan { closeHidden(loan.reading) }
+    if givesBack, let owner = loan?.owner { borrowed?.before = picture(of: owner) }
+    // A way back that stays open here would let another thread of the parent wait for this process.
+    for other in loans {
+      closeHidden(other.reading)
+      if other.writing != loan?.writing { closeHidden(other.writing) }
+    }
+    loans = []
   }
 
   /// In the child, before it executes or ends: sends what it has written, and lets the parent go on.
   func giveBack() {
     guard let loan = borrowed else { return }
     borrowed = nil
-    if loan.givesBack { sendWrittenPages(to: loan.writing, loan.owner) }
+    if loan.givesBack, loan.owner != nil {
+      sendChanges(loan)
+    } else if loan.givesBack {
+      sendWrittenPages(to: loan.writing)
+    }
     closeHidden(loan.writing)
   }
 
   /// In the parent: waits for the child's execve or end, and puts what it wrote in place. `child` is clone's result.
   func takeBack(_ loan: MemoryLoan, child: Int64) {
     closeHidden(loan.writing)
-    defer { closeHidden(loan.reading) }
+    defer {
+      closeHidden(loan.reading)
+      loans.removeAll { $0.reading == loan.reading }
+    }
     if child < 0 { return }
-    var record = [UInt8](repeating: 0, count: 8 + Int(Page.size))
-    while threads.wait({ receive(&record, from: loan.reading) }) {
-      guard let place = record.littleEndian(UInt64.self, at: 0) else { return }
-      _ = memory.copyOut(Array(record.dropFirst(8)), to: GuestAddress(place))
+    let waiting = thread
+    var header = [UInt8](repeating: 0, count: 16)
+    while threads.wait({ receive(&header, from: loan.reading, waiting) }) {
+      guard let place = header.littleEndian(UInt64.self, at: 0),
+        let count = header.littleEndian(UInt64.self, at: 8), count <= Page.size
+      else { return }
+      var content = [UInt8](repeating: 0, count: Int(count))
+      guard threads.wait({ receive(&content, from: loan.reading, waiting) }) else { return }
+      _ = memory.copyOut(content, to: GuestAddress(place))
     }
   }
 
-  /// Fills `record` from the pipe; false at its end.
-  private func receive(_ record: inout [UInt8], from pipe: Int32) -> Bool {
+  /// Fills `record` from the pipe; false at its end, and when `thread` has to end.
+  private func receive(_ record: inout [UInt8], from pipe: Int32, _ thread: GuestThread) -> Bool {
     var filled = 0
     while filled < record.count {
       let got = record.withUnsafeMutableBytes {
-        host.callUninterrupted(
+        host.call(
           0, UInt64(UInt32(bitPattern: pipe)), address(of: $0.baseAddress) + UInt64(filled),
           UInt64($0.count - filled))
       }
+      if got == -Errno.EINTR, !thread.mustEnd { continue }
       if got <= 0 { return false }
       filled += Int(got)
     }
     return true
   }
 
-  private func sendWrittenPages(to pipe: Int32, _ owner: (stack: UInt64, thread: UInt64)?) {
+  private func send(_ content: ArraySlice<UInt8>, at place: UInt64, to pipe: Int32) -> Bool {
+    var record = withUnsafeBytes(of: place.littleEndian) { Array($0) }
+    withUnsafeBytes(of: UInt64(content.count).littleEndian) { record += $0 }
+    return host.writeAll(record + content, to: pipe)
+  }
+
+  // MARK: With several threads
+
+  /// What a child may change for its maker: the frames above the stack pointer, and the pages around the thread pointer, where errno
+  /// and its like lie.
+  private func picture(of owner: (stack: UInt64, thread: UInt64)) -> [(start: UInt64, bytes: [UInt8])] {
+    let furthest: UInt64 = 1 << 20
+    var result: [(start: UInt64, bytes: [UInt8])] = []
+    var reached: UInt64 = 0
+    func add(_ start: UInt64, _ end: UInt64) {
+      for region in memory.regions(from: max(start, reached), to: end)
+      where region.permissions.contains(.write) && !region.flags.contains(.shared) {
+        let from = max(region.start, start, reached)
+        let to = min(region.end, end)
+        if from < to, let bytes = memory.bytes(at: GuestAddress(from), count: Int(to &- from)) {
+          result.append((from, bytes))
+        }
+      }
+      reached = end
+    }
+    let page = Page.down(owner.thread)
+    let local = (start: page >= Page.size ? page &- Page.size : 0, end: page &+ Page.size)
+    let region = memory.query(owner.stack)
+    let stack = (start: owner.stack, end: min(region?.end ?? owner.stack, owner.stack &+ furthest))
+    for part in local.start < stack.start ? [local, stack] : [stack, local] { add(part.start, part.end) }
+    return result
+  }
+
+  /// Sends the bytes that differ from the picture.
+  private func sendChanges(_ loan: MemoryLoan) {
+    for (start, before) in loan.before {
+      guard let now = memory.bytes(at: GuestAddress(start), count: before.count) else { continue }
+      var index = 0
+      while index < now.count {
+        if now[index] == before[index] {
+          index &+= 1
+          continue
+        }
+        var end = index &+ 1
+        while end < now.count, now[end] != before[end], end &- index < Int(Page.size) { end &+= 1 }
+        if !send(now[index..<end], at: start &+ UInt64(index), to: loan.writing) { return }
+        index = end
+      }
+    }
+  }
+
+  // MARK: With one thread
+
+  private func sendWrittenPages(to pipe: Int32) {
     let map = host.openForReading("/proc/self/pagemap")
     if map < 0 { return }
     defer { _ = host.call(3, UInt64(bitPattern: map)) }
     for region in memory.regions()
     where region.permissions.contains(.write) && !region.flags.contains(.shared) {
-      var part = region
-      if let owner, owner.stack < region.start || owner.stack >= region.end {
-        // errno and its like lie in the pages around the thread pointer.
-        let page = Page.down(owner.thread)
-        let (first, last) = (max(page, Page.size) &- Page.size, page &+ Page.size)
-        if last <= region.start || first >= region.end { continue }
-        (part.start, part.end) = (max(first, part.start), min(last, part.end))
-      }
-      sendWrittenPages(of: part, UInt64(bitPattern: map), to: pipe)
+      sendWrittenPages(of: region, UInt64(bitPattern: map), to: pipe)
     }
   }
 
@@ -123,7 +191,6 @@ extension LinuxProcess {
 
   private func sendPage(at page: UInt64, to pipe: Int32) -> Bool {
     guard let content = memory.bytes(at: GuestAddress(page), count: Int(Page.size)) else { return true }
-    let record = withUnsafeBytes(of: page.littleEndian) { Array($0) } + content
-    return host.writeAll(record, to: pipe)
+    return send(content[...], at: page, to: pipe)
   }
 }

@@ -18,6 +18,9 @@ extension LinuxProcess {
   func makeThread(_ request: CloneRequest) -> Int64 {
     let needed = CloneFlags.vm | CloneFlags.signalHandlers
     if request.flags & needed != needed { return -Errno.EINVAL }
+    // Nobody's threads are in other namespaces of users or processes than they.
+    let ownNamespaces: UInt64 = 0x3000_0000
+    if request.flags & ownNamespaces != 0 { return -Errno.EINVAL }
     if request.flags & ~LinuxProcess.threadFlags != 0 {
       reportOnce(1 << 33, "clone: threads with flags \(LinuxProcess.hex(request.flags, width: 1)) (EINVAL)")
       return -Errno.EINVAL
@@ -114,56 +117,6 @@ extension LinuxProcess {
     vt_wake(endings, 0x7fff_ffff)
   }
 
-  /// Lets go of what others may wait for: robust futexes, and the word that pthread_join(3) waits for.
-  func releaseFutexes() {
-    releaseRobustList()
-    if clearChildThread == 0 { return }
-    let word = clearChildThread
-    clearChildThread = 0
-    if memory.store(UInt32(0), at: word) { wake(word) }
-  }
-
-  private func wake(_ word: UInt64) {
-    let wake: UInt64 = 1
-    _ = host.call(202, memory.hostArgument(word), wake, 1)
-  }
-
-  /// robust_list of the kernel's documentation: marks the futexes that the thread still owns.
-  private func releaseRobustList() {
-    let head = robustList
-    robustList = 0
-    guard head != 0, let first = memory.load(UInt64.self, at: head),
-      let offset = memory.load(UInt64.self, at: head &+ 8),
-      let pending = memory.load(UInt64.self, at: head &+ 16)
-    else { return }
-    var entry = first
-    var left = 2048
-    while entry & ~1 != head, left > 0 {
-      let place = entry & ~1
-      guard let next = memory.load(UInt64.self, at: place) else { break }
-      if entry != pending { releaseOwned(place &+ offset) }
-      entry = next
-      left -= 1
-    }
-    if pending & ~1 != 0 { releaseOwned((pending & ~1) &+ offset, isPending: true) }
-  }
-
-  private func releaseOwned(_ word: UInt64, isPending: Bool = false) {
-    let waiters: UInt32 = 0x8000_0000
-    let ownerDied: UInt32 = 0x4000_0000
-    guard word & 3 == 0, word < memory.limit, var value = memory.load(UInt32.self, at: word) else { return }
-    if isPending, value == 0 { return wake(word) }
-    let own = UInt32(bitPattern: thread.number != 0 ? thread.number : vt_thread_number())
-    memory.prepareHostWrite(word, size: 4)
-    while value & 0x3fff_ffff == own {
-      let place = UnsafeMutableRawPointer(bitPattern: UInt(memory.hostArgument(word)))
-      let result = vt_guard_exchange(place, &value, value & waiters | ownerDied)
-      if result == 1 { continue }
-      if result == 0, value & waiters != 0 { wake(word) }
-      return
-    }
-  }
-
   /// The current host thread is about to end; `handle` names it. Others join it before they fork, because a fork in the middle of
   /// the C library's work for its end would leave its locks held in the child.
   public func threadEnds(_ handle: UInt64) {
@@ -234,6 +187,7 @@ extension LinuxProcess {
 
   /// What a thread does that `endOtherThreads` has asked to end.
   func endForOthers() -> Outcome {
+    releaseFutexes()
     forgetThread()
     return .threadEnded
   }

@@ -92,6 +92,7 @@ extension LinuxProcess {
   }
 
   func killed(_ signal: Int32, _ fault: GuestFault?) -> Outcome {
+    releaseAllFutexes()
     giveBack()
     let ending = Outcome.killed(signal: signal, fault: fault)
     outcome = ending

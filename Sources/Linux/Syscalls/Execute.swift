@@ -72,6 +72,7 @@ extension LinuxProcess {
     }
     giveBack()
     endOtherThreads()
+    releaseFutexes()
     do {
       _ = try start(executable, cpu)
     } catch {

@@ -8,27 +8,46 @@ enum StatisticsText {
   /// Lines for mnemonics left to the interpreter.
   private static let mnemonicLimit = 10
 
-  static func text(_ engine: any GuestEngine) -> String {
-    var name = "unknown"
-    var lines: [(String, String)] = []
-    if let engine = engine as? InterpreterEngine {
-      name = "interpreter"
-      lines = interpreterLines(engine)
-    } else if let engine = engine as? TranslatorEngine {
-      name = "translator"
-      lines = translatorLines(engine.statistics)
-      if engine.countsInstructions { lines.insert(("instructions", "\(engine.instructionCount)"), at: 0) }
-    }
-    return "vitrine: engine \(name)\n" + lines.map { "vitrine: \($0.0) \($0.1)\n" }.joined()
-  }
+  /// The numbers of several threads' engines together.
+  struct Sum {
+    private var translator: TranslatorStatistics?
+    private var interpreter: (blocks: Int, operations: Int, flushes: Int, invalidations: Int)?
+    /// Guest instructions; nil when they are not counted.
+    private var instructions: Int64?
 
-  private static func interpreterLines(_ engine: InterpreterEngine) -> [(String, String)] {
-    let statistics = engine.statistics
-    return [
-      ("instructions", "\(engine.instructionCount)"), ("blocks", "\(statistics.blocks)"),
-      ("operations", "\(statistics.operations)"), ("flushes", "\(statistics.flushes)"),
-      ("invalidations", "\(statistics.invalidations)"),
-    ]
+    mutating func add(_ engine: any GuestEngine) {
+      if let engine = engine as? InterpreterEngine {
+        let more = engine.statistics
+        let sum = interpreter ?? (0, 0, 0, 0)
+        interpreter = (
+          sum.blocks &+ more.blocks, sum.operations &+ more.operations, sum.flushes &+ more.flushes,
+          sum.invalidations &+ more.invalidations
+        )
+        instructions = (instructions ?? 0) &+ engine.instructionCount
+      } else if let engine = engine as? TranslatorEngine {
+        var sum = translator ?? TranslatorStatistics()
+        sum.add(engine.statistics)
+        translator = sum
+        if engine.countsInstructions { instructions = (instructions ?? 0) &+ engine.instructionCount }
+      }
+    }
+
+    var text: String {
+      var name = "unknown"
+      var lines: [(String, String)] = []
+      if let interpreter {
+        name = "interpreter"
+        lines = [
+          ("blocks", "\(interpreter.blocks)"), ("operations", "\(interpreter.operations)"),
+          ("flushes", "\(interpreter.flushes)"), ("invalidations", "\(interpreter.invalidations)"),
+        ]
+      } else if let translator {
+        name = "translator"
+        lines = translatorLines(translator)
+      }
+      if let instructions { lines.insert(("instructions", "\(instructions)"), at: 0) }
+      return "vitrine: engine \(name)\n" + lines.map { "vitrine: \($0.0) \($0.1)\n" }.joined()
+    }
   }
 
   private static func translatorLines(_ statistics: TranslatorStatistics) -> [(String, String)] {

@@ -26,8 +26,16 @@ final class TranslationWatch {
     if let problem = openFiles() { return problem }
     engine.observe(
       TranslationObserver(
-        wrote: { [unowned self] in wrote($0) }, willFlush: { [unowned self] in writeListing() }))
+        wrote: { [unowned self] in wrote($0, isListed: true) },
+        willFlush: { [unowned self] in writeListing() }))
     return nil
+  }
+
+  /// Observes the engine of a further thread, too: its code is in the files for perf, not in listings.
+  func observe(_ further: TranslatorEngine) {
+    if perfMap == nil, jitDump == nil { return }
+    further.observe(
+      TranslationObserver(wrote: { [unowned self] in wrote($0, isListed: false) }, willFlush: {}))
   }
 
   /// The program has ended.
@@ -58,14 +66,14 @@ final class TranslationWatch {
     listing?.forget()
   }
 
-  private func wrote(_ code: TranslatedCode) {
+  private func wrote(_ code: TranslatedCode, isListed: Bool) {
     separateAfterFork()
     symbols.update(process.program)
     let name: String
     switch code.kind {
     case .block(let number):
       name = symbols.name(code.guest)
-      listing?.note(code, number, symbols, process.memory)
+      if isListed { listing?.note(code, number, symbols, process.memory) }
     case .indirectEntry: name = symbols.name(code.guest) + " (indirect entry)"
     case .common: name = "vitrine_common_code"
     }
