@@ -44,7 +44,7 @@ public final class AddressSpace {
   var tracked = PageRanges()
   /// Code has been decoded from a shared mapping of a file: writes to files can change it.
   public internal(set) var runsSharedFiles = false
-  private var backings: [Backing] = []
+  private var backings = BackingTable()
   /// How the kernel lays out the vdso, once that is known (AddressSpace+VDSO.swift).
   var vdsoParts: [VDSOPart] = []
   /// How many pieces of anonymous shared memory have been given an identity.
@@ -130,16 +130,17 @@ public final class AddressSpace {
 
   /// The file behind a region's `backing` number.
   public func backing(_ number: UInt32) -> Backing? {
-    number == 0 || Int(number) > backings.count ? nil : backings[Int(number) &- 1]
+    backings[number]
   }
 
+  /// The number of `backing`, which a region has by the time that the next one is asked for.
   func intern(_ backing: Backing) -> UInt32 {
-    for (index, known) in backings.enumerated()
-    where known.inode == backing.inode && known.device == backing.device && known.path == backing.path {
-      return UInt32(truncatingIfNeeded: index &+ 1)
+    if backings.isDue {
+      var used: Set<UInt32> = []
+      for region in table.regions(from: 0, to: limit) { used.insert(region.backing) }
+      backings.keep(used)
     }
-    backings.append(backing)
-    return UInt32(truncatingIfNeeded: backings.count)
+    return backings.number(of: backing)
   }
 
   /// End of a range, or nil when it leaves the window.

@@ -70,7 +70,7 @@ public struct Region: Equatable, Sendable, BitwiseCopyable {
 }
 
 /// A mapped file, for reports and `/proc/self/maps`.
-public struct Backing: Sendable {
+public struct Backing: Hashable, Sendable {
   public var device: UInt64
   public var inode: UInt64
   /// The path's bytes as known when it was mapped; may be empty.
