@@ -95,8 +95,10 @@ static void on_signal(int signal, siginfo_t *info, void *context_pointer) {
   ucontext_t *context = context_pointer;
   vt_signal_record(signal, info);
   if (queue_length >= QUEUE - 1) {
-    // SIGILL interrupts threads (threads.c).
-    uint64_t blocked = ~(1ull << (SIGILL - 1));
+    // Not what Vitrine itself needs: faults and steps of translated code, whose signals would end the process when they are
+    // blocked, and SIGILL, which interrupts threads (threads.c).
+    uint64_t blocked = ~(1ull << (SIGILL - 1) | 1ull << (SIGTRAP - 1) | 1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1)
+                         | 1ull << (SIGFPE - 1));
     memcpy(&context->uc_sigmask, &blocked, 8);
   }
   vt_signal_interrupt(context_pointer);
