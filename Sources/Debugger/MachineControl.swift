@@ -177,7 +177,7 @@ public final class MachineControl: MachineController {
 
   /// The record of the thread that runs on `cpu`; made when it appears.
   func thread(of cpu: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess) -> ControlledThread {
-    let guest = process.currentThread
+    let guest = process.currentThread(on: cpu)
     if let known = threads.first(where: { $0.cpu == cpu && $0.guest === guest }) { return known }
     threads.removeAll { $0.cpu == cpu }
     let number = guest.number != 0 ? UInt64(UInt32(bitPattern: guest.number)) : process.processNumber
@@ -196,6 +196,8 @@ public final class MachineControl: MachineController {
 
   /// Waits until the thread may do something. The lock is given up meanwhile.
   private func park(_ thread: ControlledThread, _ process: LinuxProcess) {
+    // The lock changes hands in guest code, and with it the process's idea of who is current.
+    _ = process.currentThread(on: thread.cpu)
     thread.isParked = true
     if state == .stopping, isQuiet { wake() }
     process.sleep(word, while: word.pointee)
@@ -233,12 +235,14 @@ public final class MachineControl: MachineController {
     requestStop()
   }
 
-  /// Stops all threads as soon as they can; `wake` is called when they have. The caller holds the lock.
+  /// Stops all threads as soon as they can; `wake` is called now and when they have. The caller holds the lock.
   public func requestStop() {
     if state == .running { state = .stopping }
     for thread in threads where !thread.isQuiet { CPUState.attention(thread.cpu).pointee = 1 }
     memory?.evictAll()
-    if isQuiet { wake() }
+    // In any case: a thread that becomes quiet because it begins to wait in a host call announces nothing, so whoever steers has
+    // to look from now on.
+    wake()
   }
 
   /// True from the moment on when all threads stand still; until then `wake` announces changes.

@@ -78,6 +78,12 @@ extension LinuxProcess {
   /// The thread on whose behalf the caller holds the lock.
   public var currentThread: GuestThread { thread }
 
+  /// The thread that runs on `cpu`. The caller is its host thread and may come from guest code: it becomes the current one.
+  public func currentThread(on cpu: UnsafeMutablePointer<vt_cpu_state>) -> GuestThread {
+    attach(cpu)
+    return thread
+  }
+
   /// Sends the current thread a signal as if by kill(2), past the host.
   public func raiseSignal(_ signal: Int32) { _ = raise(signal, code: 0) }
 
