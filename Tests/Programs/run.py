@@ -91,8 +91,9 @@ def skip_unknown_levels(chosen, prefix):
 
 
 class Runner:
-    def __init__(self, prefix, scratch):
+    def __init__(self, prefix, scratch, patience):
         self.prefix = prefix
+        self.patience = patience
         self.scratch = scratch
         self.programs = cases.Programs()
 
@@ -105,7 +106,7 @@ class Runner:
             native = execution.run(case, [], self.programs, directory, limit)
         if native.timed_out:
             return ["the native run timed out"], native, native
-        engine = execution.run(case, self.prefix, self.programs, directory, case.seconds, native.screens)
+        engine = execution.run(case, self.prefix, self.programs, directory, case.seconds * self.patience, native.screens)
         return compare(native, engine), native, engine
 
 
@@ -114,6 +115,7 @@ def parse():
     parser.add_argument("words", nargs="*", help="run only cases whose name contains one of these")
     parser.add_argument("--options", default="", help="options of `vitrine run`, such as '--engine interpreter'")
     parser.add_argument("--scale", choices=SCALES, default="small", help="the largest cases that are run")
+    parser.add_argument("--patience", type=float, default=1, help="what the time limits inside the engine are multiplied by")
     parser.add_argument("--list", action="store_true", help="print the names and end")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--slowest", type=int, default=0, metavar="N", help="print the N slowest cases")
@@ -143,7 +145,7 @@ def main():
     os.umask(0o022)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     scratch = Path(tempfile.gettempdir(), f"vitrine-programs-{os.getpid()}")
-    runner = Runner(prefix, scratch)
+    runner = Runner(prefix, scratch, options.patience)
     chosen = [
         case for case in cases.load(runner.programs)
         if (any(word in case.name for word in options.words) if options.words
