@@ -115,7 +115,7 @@ int __wrap_posix_memalign(void **p, size_t a, size_t n) { ++*counter; return __r
 
 def counting_product():
     """The product linked once more from its object files, with an allocator that counts. None when they are not there."""
-    modules = ["CHost", "X86", "GuestMemory", "Engine", "Translator", "LinuxABI", "Linux", "VirtualMachine", "vitrine"]
+    modules = ["CHost", "X86", "GuestMemory", "Engine", "Translator", "LinuxABI", "Linux", "VirtualMachine", "Debugger", "vitrine"]
     objects = [path for name in modules for path in Path(measure.ROOT, f".build/release/{name}.build").rglob("*.o")]
     if not objects:
         return None

@@ -57,7 +57,7 @@ private let headerCases: [HeaderCase] = [
   HeaderCase(0, 0x7e, 1, "format"), HeaderCase(3, 0, 1, "format"),
   HeaderCase(4, 0, 1, "EI_CLASS"), HeaderCase(4, 1, 1, "foreign"), HeaderCase(4, 3, 1, "EI_CLASS"),
   HeaderCase(5, 0, 1, "EI_DATA"), HeaderCase(5, 2, 1, "foreign"), HeaderCase(6, 0, 1, "EI_VERSION"),
-  HeaderCase(7, 3, 1, "accepted"), HeaderCase(7, 9, 1, "foreign"), HeaderCase(7, 77, 1, "EI_OSABI"),
+  HeaderCase(7, 3, 1, "accepted"), HeaderCase(7, 2, 1, "foreign"), HeaderCase(7, 77, 1, "EI_OSABI"),
   HeaderCase(8, 0xff, 1, "accepted"),
   HeaderCase(16, 0, 2, "e_type"), HeaderCase(16, 1, 2, "e_type"), HeaderCase(16, 4, 2, "e_type"),
   HeaderCase(18, 183, 2, "foreign"), HeaderCase(18, 3, 2, "foreign"), HeaderCase(18, 999, 2, "e_machine"),
@@ -91,6 +91,13 @@ private let headerCases: [HeaderCase] = [
     let broken = headerCases[index]
     let bytes = TestImage().bytes([(broken.offset, little(broken.value, broken.size))])
     #expect(complaint(bytes) == broken.expected, "\(broken)")
+  }
+
+  /// A portable executable that has unpacked itself is marked as FreeBSD's and has fixed addresses; FreeBSD's own programs are
+  /// position-independent.
+  @Test func tellsUnpackedPortableExecutablesFromFreeBSD() {
+    #expect(complaint(TestImage().bytes([(7, [9])])) == "accepted")
+    #expect(complaint(TestImage().bytes([(7, [9]), (16, [3, 0])])) == "foreign")
   }
 
   @Test func refusesEveryTruncationOfTheHeaders() {
