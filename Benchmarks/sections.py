@@ -97,11 +97,12 @@ COUNTER = r"""
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-static uint64_t none, *counter = &none;
+// A page of the program's own: Vitrine reserves the range of addresses in which a mapping of its own would lie.
+static union { uint64_t value; char room[4096]; } page __attribute__((aligned(4096)));
+static uint64_t *const counter = &page.value;
 __attribute__((constructor)) static void begin(void) {
   int file = open(getenv("ALLOCATIONS") ? getenv("ALLOCATIONS") : "", O_RDWR);
-  void *at = file < 0 ? MAP_FAILED : mmap(0, 8, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  if (at != MAP_FAILED) counter = at;
+  if (file >= 0) mmap(&page, sizeof page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0);
 }
 void *__real_malloc(size_t), *__real_calloc(size_t, size_t), *__real_realloc(void *, size_t), *__real_aligned_alloc(size_t, size_t);
 int __real_posix_memalign(void **, size_t, size_t);

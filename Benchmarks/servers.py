@@ -1,4 +1,4 @@
-"""Throughput of servers: redis under redis-benchmark, nginx under ab and wrk. The server runs in the engine, the clients
+"""Throughput of servers: redis under redis-benchmark, nginx under ab. The server runs in the engine, the clients
 natively and on the same machine; servers take turns, so that a neighbouring pair of runs has met the same noise. Two figures:
 requests a second, and the server's processor time per request, which other programs on the machine disturb less."""
 

@@ -35,8 +35,6 @@ public final class ControlledThread {
   var replacement: Int32?
   /// A signal that passes without a stop: the debugger itself sent it.
   var unseen: Int32 = 0
-  /// It stopped for a signal, and goes on with the delivery.
-  var isAtSignal = false
 
   init(_ number: UInt64, _ cpu: UnsafeMutablePointer<CPUState>, _ guest: GuestThread) {
     (self.number, self.cpu, self.guest) = (number, cpu, guest)

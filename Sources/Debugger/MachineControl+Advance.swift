@@ -112,7 +112,7 @@ extension MachineControl {
     guard isActive else { return process.systemCall(cpu) }
     let thread = thread(of: cpu, process)
     var number = cpu.pointee.general.0
-    let isCaught = caughtCalls.map { $0.isEmpty || $0.contains(number) } ?? false
+    let isCaught = catches(number)
     thread.originalRAX = number
     if isCaught {
       // What the kernel shows at a call's entry: -ENOSYS, and the number apart.
@@ -140,11 +140,16 @@ extension MachineControl {
       hasBorrowingChild = false
       if stopsAtVforkEnds { pause(thread, .vforkDone, process) }
     }
-    if isCaught, caughtCalls.map({ $0.isEmpty || $0.contains(number) }) ?? false {
+    // Asked again: somebody may have changed his mind at the entry.
+    if isCaught, catches(number) {
       pause(thread, .systemCallReturn(number), process)
     }
     thread.originalRAX = .max
     return outcome
+  }
+
+  private func catches(_ number: UInt64) -> Bool {
+    caughtCalls.map { $0.isEmpty || $0.contains(number) } ?? false
   }
 
   private func programBegins(_ process: LinuxProcess) {
@@ -174,8 +179,6 @@ extension MachineControl {
     if isSet { stops.insert(address) } else { stops.remove(address) }
     memory?.forgetCode(at: address)
   }
-
-  public func hasBreakpoint(_ address: UInt64) -> Bool { stops.contains(address) }
 
   func clearStops() {
     let old = stops.addresses

@@ -64,7 +64,7 @@ public final class MachineControl: MachineController {
   /// Wakes the front end; called under the lock.
   private let wake: () -> Void
   private let start: (MachineControl) -> String?
-  private let inForkedChild: (MachineControl) -> Void
+  private let inForkedChild: () -> Void
   /// Children that wait until somebody decides about them, and how to tell them.
   var heldChildren: [UInt64: HeldChild] = [:]
   /// The way to a child that is being made.
@@ -83,7 +83,7 @@ public final class MachineControl: MachineController {
   /// the lock when something has happened. `inForkedChild` is called in a child, whose threads nobody controls.
   public init(
     start: @escaping (MachineControl) -> String?, wake: @escaping () -> Void,
-    inForkedChild: @escaping (MachineControl) -> Void
+    inForkedChild: @escaping () -> Void
   ) {
     self.start = start
     self.wake = wake
@@ -164,7 +164,7 @@ public final class MachineControl: MachineController {
     process?.observeReturns(nil)
     process?.observeSignals(0, nil)
     process?.observeForks(nil, nil)
-    inForkedChild(self)
+    inForkedChild()
   }
 
   /// In a child that was taken over, when its only thread is about to run.
@@ -180,9 +180,17 @@ public final class MachineControl: MachineController {
     let guest = process.currentThread(on: cpu)
     if let known = threads.first(where: { $0.cpu == cpu && $0.guest === guest }) { return known }
     threads.removeAll { $0.cpu == cpu }
+    let isFirst = threads.isEmpty
+    let new = add(guest, cpu, process)
+    new.action = isFirst && state == .stopped ? .hold : .run
+    return new
+  }
+
+  private func add(
+    _ guest: GuestThread, _ cpu: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess
+  ) -> ControlledThread {
     let number = guest.number != 0 ? UInt64(UInt32(bitPattern: guest.number)) : process.processNumber
     let new = ControlledThread(number, cpu, guest)
-    new.action = threads.isEmpty && state == .stopped ? .hold : .run
     threads.append(new)
     threads.sort { $0.number < $1.number }
     return new
@@ -299,7 +307,6 @@ public final class MachineControl: MachineController {
     for child in heldChildren.keys { decide(about: child, isTakenOver: false) }
     caughtCalls = nil
     (stopsAtForks, stopsAtVforkEnds, stopsAtExecutions) = (false, false, false)
-    decides = nil
     isActive = false
     isEndReleased = true
     state = .running
@@ -317,10 +324,10 @@ public final class MachineControl: MachineController {
     passedSignals = MachineControl.usuallyPassed
     observe()
     // Threads that have come meanwhile have no records yet: they get them when they come out of guest code.
-    for guest in process?.threadList ?? [] where !threads.contains(where: { $0.guest === guest }) {
-      guard let cpu = guest.cpu else { continue }
-      let number = guest.number != 0 ? UInt64(UInt32(bitPattern: guest.number)) : process?.processNumber ?? 0
-      threads.append(ControlledThread(number, cpu, guest))
+    if let process {
+      for guest in process.threadList where !threads.contains(where: { $0.guest === guest }) {
+        if let cpu = guest.cpu { _ = add(guest, cpu, process) }
+      }
     }
     for thread in threads { thread.action = .run }
     requestStop()
@@ -359,10 +366,8 @@ public final class MachineControl: MachineController {
     }
     if passedSignals >> UInt64(truncatingIfNeeded: signal - 1) & 1 != 0 { return }
     thread.replacement = nil
-    thread.isAtSignal = true
     stop(thread, .signal(signal))
     waitToGoOn(thread, process)
-    thread.isAtSignal = false
     thread.signalled = thread.cpu.pointee.rip
     if !isActive { return }
     let chosen = thread.replacement ?? 0

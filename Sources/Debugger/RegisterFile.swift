@@ -241,7 +241,8 @@ public struct RegisterAccess {
     return true
   }
 
-  private static func value(_ bytes: [UInt8]) -> UInt64 {
+  /// The little-endian number in at most eight bytes.
+  static func value(_ bytes: [UInt8]) -> UInt64 {
     bytes.prefix(8).reversed().reduce(0) { $0 &<< 8 | UInt64($1) }
   }
 

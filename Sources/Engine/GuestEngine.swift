@@ -42,8 +42,6 @@ public final class StopAddresses {
 
   public init() {}
 
-  public var isEmpty: Bool { addresses.isEmpty }
-
   public func contains(_ address: UInt64) -> Bool { addresses.contains(address) }
 
   public func insert(_ address: UInt64) { addresses.insert(address) }

@@ -1,5 +1,5 @@
-// What the host's processor has of AVX-512: the one part of the guest's CPUID that depends on the host, because only
-// copied instructions execute it (no interpreter does). Reads CPUID and XCR0 of the host; owns nothing.
+// What the host's own processor has: CPUID and XCR0 as it reports them. Of the guest's CPUID only AVX-512 depends on it, because
+// only copied instructions execute that (no interpreter does). Owns nothing.
 
 import CHost
 
@@ -13,29 +13,33 @@ struct HostVectors512 {
   /// Nil unless the host has all that x86-64-v4 asks for: AVX-512 F, DQ, CD, BW, VL and the state components.
   init?() {
     let needed: UInt32 = 1 &<< 16 | 1 &<< 17 | 1 &<< 28 | 1 &<< 30 | 1 &<< 31
-    let first = HostVectors512.leaf7(0)
+    let first = CPUID.host(leaf: 7)
     let components = ExtendedState.avx512 | 7
     guard first.ebx & needed == needed, vt_host_components() & components == components else { return nil }
     ebx = first.ebx
     ecx = first.ecx
     // EAX of subleaf 0 is the highest subleaf.
-    eax1 = first.eax >= 1 ? HostVectors512.leaf7(1).eax : 0
-  }
-
-  private static func leaf7(_ subleaf: UInt32) -> CPUID.Registers {
-    var words: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
-    withUnsafeMutableBytes(of: &words) { bytes in
-      // SAFETY: sixteen bytes, aligned as UInt32.
-      if let start = bytes.baseAddress {
-        vt_host_identify(7, subleaf, start.assumingMemoryBound(to: UInt32.self))
-      }
-    }
-    return CPUID.Registers(eax: words.0, ebx: words.1, ecx: words.2, edx: words.3)
+    eax1 = first.eax >= 1 ? CPUID.host(leaf: 7, subleaf: 1).eax : 0
   }
 }
 
 extension CPUID {
+  /// What the host's own CPUID says.
+  static func host(leaf: UInt32, subleaf: UInt32 = 0) -> Registers {
+    var words: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
+    withUnsafeMutableBytes(of: &words) { bytes in
+      // SAFETY: sixteen bytes, aligned as UInt32.
+      if let start = bytes.baseAddress {
+        vt_host_identify(leaf, subleaf, start.assumingMemoryBound(to: UInt32.self))
+      }
+    }
+    return Registers(eax: words.0, ebx: words.1, ecx: words.2, edx: words.3)
+  }
+
   /// Whether the host has AVX-512 as x86-64-v4 asks for it; what an engine that copies instructions answers to
   /// `executesVectors512`.
   public static var hostHasVectors512: Bool { HostVectors512() != nil }
+
+  /// RDPID. The host's vdso uses it for getcpu(2), and LSL, which guests do not have, where it is missing.
+  public static var hostHasRDPID: Bool { host(leaf: 7).ecx & 1 &<< 22 != 0 }
 }

@@ -93,48 +93,13 @@ extension HostMemory {
     static func mapVDSO(_ address: UInt64) -> Int64 { -38 }
   #endif
 
-  /// The parts of the vdso that lie in a range, in order, by /proc/self/maps.
+  /// The parts of the vdso that lie in a range, in order.
   static func vdsoParts(from start: UInt64, to end: UInt64) -> [VDSOPart] {
-    var result: [VDSOPart] = []
-    var text = mapsText()[...]
-    while !text.isEmpty {
-      let line = text.prefix { $0 != 10 }
-      text = text[line.endIndex...].dropFirst()
-      let ends = line.prefix { $0 != 32 }.split(separator: 45)
-      guard ends.count == 2, let low = number(ends[0]), let high = number(ends[1]), low >= start, high <= end,
-        let bracket = line.lastIndex(of: 91)
-      else { continue }
-      result.append(VDSOPart(offset: low &- start, size: high &- low, name: Array(line[bracket...])))
-    }
-    return result
-  }
-
-  private static func number(_ digits: ArraySlice<UInt8>) -> UInt64? {
-    var value: UInt64 = 0
-    for byte in digits {
-      switch byte {
-      case 48...57: value = value &<< 4 | UInt64(byte &- 48)
-      case 97...102: value = value &<< 4 | UInt64(byte &- 87)
-      default: return nil
+    mappings().filter { $0.range.lowerBound >= start && $0.range.upperBound <= end && $0.name.first == 91 }
+      .map {
+        VDSOPart(
+          offset: $0.range.lowerBound &- start, size: $0.range.upperBound &- $0.range.lowerBound,
+          name: $0.name)
       }
-    }
-    return value
-  }
-
-  private static func mapsText() -> [UInt8] {
-    let path: StaticString = "/proc/self/maps"
-    let descriptor = vt_syscall6(openatNumber, -100, Int64(Int(bitPattern: path.utf8Start)), 0, 0, 0, 0)
-    if descriptor < 0 { return [] }
-    defer { _ = vt_syscall6(closeNumber, descriptor, 0, 0, 0, 0, 0) }
-    var text: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 8192)
-    while true {
-      // SAFETY: the kernel writes at most the buffer's size, and the buffer outlives the call.
-      let count = buffer.withUnsafeMutableBytes {
-        vt_syscall6(readNumber, descriptor, Int64(Int(bitPattern: $0.baseAddress)), Int64($0.count), 0, 0, 0)
-      }
-      if count <= 0 { return text }
-      text += buffer.prefix(Int(truncatingIfNeeded: count))
-    }
   }
 }

@@ -65,7 +65,7 @@ enum HostMemory {
   static func cover(_ start: UInt64, _ end: UInt64) -> Bool {
     if start >= end || reserve(start, end &- start) >= 0 { return true }
     var reached = start
-    for mapping in mappings() where mapping.upperBound > reached {
+    for mapping in mappings().map({ $0.range }) where mapping.upperBound > reached {
       if mapping.lowerBound >= end { break }
       if mapping.lowerBound > reached, reserve(reached, mapping.lowerBound &- reached) < 0 { return false }
       let part = max(mapping.lowerBound, reached)..<min(mapping.upperBound, end)
@@ -76,14 +76,14 @@ enum HostMemory {
     return reached >= end || reserve(reached, end &- reached) >= 0
   }
 
-  /// The address ranges of this process's mappings in order, from /proc/self/maps; none when that cannot be read.
-  static func mappings() -> [Range<UInt64>] {
+  /// This process's mappings in order, from /proc/self/maps; none when that cannot be read.
+  static func mappings() -> [HostMapping] {
     let path: StaticString = "/proc/self/maps"
     let descriptor = vt_syscall6(
       openatNumber, -100, Int64(Int(bitPattern: path.utf8Start)), 0, 0, 0, 0)  // AT_FDCWD, O_RDONLY
     if descriptor < 0 { return [] }
     defer { _ = vt_syscall6(closeNumber, descriptor, 0, 0, 0, 0, 0) }
-    var result: [Range<UInt64>] = []
+    var result: [HostMapping] = []
     var reader = MapsReader()
     var buffer = [UInt8](repeating: 0, count: 4096)
     while true {
@@ -93,7 +93,7 @@ enum HostMemory {
       }
       if count <= 0 { return result }
       for byte in buffer.prefix(Int(truncatingIfNeeded: count)) {
-        if let range = reader.take(byte) { result.append(range) }
+        if let mapping = reader.take(byte) { result.append(mapping) }
       }
     }
   }
@@ -128,26 +128,33 @@ enum HostMemory {
   }
 }
 
-/// Reads `start-end …` off the lines of /proc/PID/maps, byte by byte.
+/// A line of /proc/PID/maps.
+struct HostMapping {
+  var range: Range<UInt64>
+  /// The last word of the line: the end of a path, a name such as `[vdso]`, or the inode number of what has neither.
+  var name: [UInt8]
+}
+
+/// Reads the lines of /proc/PID/maps, byte by byte.
 private struct MapsReader {
   private var start: UInt64 = 0
   private var number: UInt64 = 0
   private var isAddress = true
+  private var word: [UInt8] = []
 
-  /// The range that `byte` completes.
-  mutating func take(_ byte: UInt8) -> Range<UInt64>? {
+  /// The mapping whose line `byte` completes.
+  mutating func take(_ byte: UInt8) -> HostMapping? {
     switch byte {
     case UInt8(ascii: "\n"):
-      number = 0
-      isAddress = true
-    case UInt8(ascii: "-") where isAddress:
-      start = number
-      number = 0
-    case UInt8(ascii: " ") where isAddress:
+      defer { self = MapsReader() }
+      return start < number ? HostMapping(range: start..<number, name: word) : nil
+    case UInt8(ascii: " "):
       isAddress = false
-      return start < number ? start..<number : nil
-    case UInt8(ascii: "0")...UInt8(ascii: "9") where isAddress: number = number << 4 | UInt64(byte & 15)
-    case UInt8(ascii: "a")...UInt8(ascii: "f") where isAddress:
+      word.removeAll(keepingCapacity: true)
+    case _ where !isAddress: word.append(byte)
+    case UInt8(ascii: "-"): (start, number) = (number, 0)
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): number = number << 4 | UInt64(byte & 15)
+    case UInt8(ascii: "a")...UInt8(ascii: "f"):
       number = number << 4 | UInt64(byte &- UInt8(ascii: "a") &+ 10)
     default: break
     }

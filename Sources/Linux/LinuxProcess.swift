@@ -286,18 +286,26 @@ public final class LinuxProcess {
         if descriptors.contains(int(value)) { return -Errno.EBADF }
       case .path:
         translated[index] = hostPath(value, buffer: index)
-      case .string, .pointer:
-        translated[index] = memory.hostArgument(value)
-      case .buffer, .structure:
-        translated[index] = memory.hostArgument(value)
-        if type.access == .write || type.access == .readWrite {
-          memory.prepareHostWrite(value, size: outputSize(type, arguments))
-        }
       case .vector: return -Errno.ENOSYS
-      default: break
+      default: translated[index] = hostValue(value, type, arguments)
       }
     }
     return callHost(call, translated)
+  }
+
+  /// What the host gets for a value that is neither a descriptor nor a path: for pointers the host's address.
+  // PERF: part of every call that is handed over.
+  @inline(__always)
+  func hostValue(_ value: UInt64, _ type: ArgumentType, _ arguments: Arguments) -> UInt64 {
+    switch type.kind {
+    case .string, .pointer: return memory.hostArgument(value)
+    case .buffer, .structure:
+      if type.access == .write || type.access == .readWrite {
+        memory.prepareHostWrite(value, size: outputSize(type, arguments))
+      }
+      return memory.hostArgument(value)
+    default: return value
+    }
   }
 
   /// Calls the host under the call's own number, waiting or not as it is declared.

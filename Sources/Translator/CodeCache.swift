@@ -106,7 +106,7 @@ final class CodeCache {
 
   /// Nil when the host refuses memory.
   init?(capacity wanted: Int, isLow: Bool = true) {
-    capacity = max(wanted, 2 &* CodeCache.blockRoom) &+ 4095 & ~4095
+    capacity = max(wanted, 2 &* CodeCache.blockRoom)
     var writable: UnsafeMutableRawPointer?
     var executable: UnsafeMutableRawPointer?
     var jumps: UnsafeMutableRawPointer?
@@ -154,7 +154,7 @@ final class CodeCache {
     return .lost
   }
 
-  /// To be called before the code changes: a forked child may be copying it.
+  /// To be called before code is added or changed: a forked child may be copying it.
   func willChange() {
     sequence &+= 1
     UnsafeMutableRawPointer(writable + (capacity &- 8)).withMemoryRebound(to: UInt64.self, capacity: 1) {
@@ -199,8 +199,8 @@ final class CodeCache {
   /// Whether another block certainly fits.
   var hasRoom: Bool {
     used &+ CodeCache.blockRoom &+ 8 <= capacity && blockCount < blockCapacity
-      && entryCount &+ 256 < entryCapacity
-      && siteCount &+ 256 < siteCapacity && blockCount &+ 1 < tableCapacity
+      && blockCount &+ 1 < tableCapacity
+      && entryCount &+ 256 < entryCapacity && siteCount &+ 256 < siteCapacity
   }
 
   func addSite(_ site: Site) -> Int {
@@ -266,6 +266,7 @@ final class CodeCache {
   /// Sends the branch of `site` directly to `block`.
   func link(_ site: Int, to block: Int) {
     if sites[site].isLinked { return }
+    willChange()
     sites[site].isLinked = true
     sites[site].next = records[block].incoming
     records[block].incoming = UInt32(truncatingIfNeeded: site &+ 1)
@@ -275,7 +276,6 @@ final class CodeCache {
 
   /// Writes the distance of a jump; the four bytes never cross a cache line, so another thread sees the old or the new.
   func patch(_ place: UInt32, to target: UInt32) {
-    willChange()
     UnsafeMutableRawPointer(writable + Int(place)).storeBytes(of: target &- place &- 4, as: UInt32.self)
   }
 

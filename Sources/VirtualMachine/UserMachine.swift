@@ -167,7 +167,7 @@ public final class UserMachine {
     options.hardwareCapabilities2 = extended.ebx & 1 != 0 ? 2 : 0
     options.describeProcessor = { ProcessorText.lines(level) }
     options.randomizesAddresses = configuration.randomizeAddresses
-    options.mapsVDSO = configuration.hasVDSO && hostNumbersProcessors()
+    options.mapsVDSO = configuration.hasVDSO && CPUID.hostHasRDPID
     let process = LinuxProcess(memory: memory, host: host, options: options)
     process.extendedState = FrameState.access
     do { try process.enterRoot(configuration.root) } catch {
@@ -184,14 +184,6 @@ public final class UserMachine {
     } catch {
       return .failure(Problem(message: error.description))
     }
-  }
-
-  /// RDPID (CPUID.7:ECX[22]): the host's vdso uses it for getcpu(2), and LSL, which guests do not have, where it is missing.
-  private func hostNumbersProcessors() -> Bool {
-    var registers: [UInt32] = [0, 0, 0, 0]
-    // SAFETY: the function fills four words.
-    registers.withUnsafeMutableBufferPointer { vt_host_identify(7, 0, $0.baseAddress) }
-    return registers[2] & 1 << 22 != 0
   }
 
   private func openTrace(_ path: [UInt8], _ host: Host) -> Int32? {

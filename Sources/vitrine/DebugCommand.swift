@@ -50,10 +50,11 @@ enum DebugCommand {
   ) -> Int32 {
     var configuration = configuration
     let environment = process.environment
+    let operands = configuration.arguments.count
     let server = GDBServer(
       address: address, say: { Terminal.complain($0) },
       relaunch: { gdb, program, arguments in
-        execute(newWords(words, gdb, program, arguments), environment)
+        execute(newWords(words, operands, gdb, program, arguments), environment)
       })
     // SAFETY: the closure is called once, by the machine, before any thread of the guest begins.
     nonisolated(unsafe) let shared = server
@@ -61,29 +62,19 @@ enum DebugCommand {
     return RunCommand.run(configuration, process)
   }
 
-  /// The words of a new run: the same options with another `--gdb`, and another program or other arguments where they are not nil.
+  /// The words of a new run: the same options with another `--gdb`, which counts because it is the last one, and another program
+  /// or other arguments where they are not nil. The last `operands` of `words` are the program and its arguments.
   private static func newWords(
-    _ words: [[UInt8]], _ gdb: String, _ program: [UInt8]?, _ arguments: [[UInt8]]?
+    _ words: [[UInt8]], _ operands: Int, _ gdb: String, _ program: [UInt8]?, _ arguments: [[UInt8]]?
   ) -> [[UInt8]] {
-    var result = [Array("vitrine".utf8), Array("debug".utf8), Array("--gdb".utf8), Array(gdb.utf8)]
-    var rest = words[...]
-    // Options with a value of their own take the next word along, as `parse` did.
-    let alone: Set<String> = [
-      "--clear-env", "--trace", "--stats", "--randomize", "--vectors", "--unguarded", "--no-links",
-      "--perf-map",
-      "--perf-dump",
-    ]
-    while let word = rest.first, word.first == 45, word.count > 1 {
-      rest.removeFirst()
-      if word == [45, 45] { break }
-      let takesValue = !word.contains(61) && !alone.contains(String(decoding: word, as: UTF8.self))
-      let value = takesValue ? rest.popFirst() : nil
-      if word.starts(with: "--gdb".utf8) { continue }
-      result += [word] + (value.map { [$0] } ?? [])
-    }
-    result.append([45, 45])
-    result += [program ?? rest.first ?? []] + (arguments ?? Array(rest.dropFirst()))
-    return result
+    let old = words.suffix(operands)
+    var options = Array(words.dropLast(operands))
+    if options.last == [45, 45] { options.removeLast() }
+    // What the run before was started with.
+    if options.suffix(2).first == Array("--gdb".utf8) { options.removeLast(2) }
+    return [Array("vitrine".utf8), Array("debug".utf8)] + options
+      + [Array("--gdb".utf8), Array(gdb.utf8), [45, 45]]
+      + [program ?? old.first ?? []] + (arguments ?? Array(old.dropFirst()))
   }
 
   /// execve(2) of Vitrine itself; returns when that fails.

@@ -7,10 +7,11 @@ extension HelpText {
     vitrine debug - run a program under a debugger
 
     \(debugUsage)
-    Waits for gdb, or another debugger that speaks its remote protocol, in front
-    of the program's first instruction. The debugger needs neither the program
-    nor its libraries: it reads them through Vitrine. Breakpoints are not written
-    into the program's memory, watchpoints are unlimited in number and size.
+    Waits for gdb in front of the program's first instruction. Other debuggers
+    that speak its remote protocol, such as lldb, are not tested. gdb needs
+    neither the program nor its libraries: it reads them through Vitrine.
+    Breakpoints are not written into the program's memory, watchpoints are
+    unlimited in number and size.
 
     options:
       --gdb HOST:PORT     wait for a TCP connection. HOST is an address or

@@ -30,7 +30,7 @@ enum HelpText {
     \(usage)
     commands:
       run           run a program
-      debug         run a program under gdb or lldb
+      debug         run a program under gdb
       disassemble   print the machine code of a program
       help          explain a command
 

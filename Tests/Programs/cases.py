@@ -12,7 +12,7 @@
     level = "v4"                        # optional: skipped where the engine refuses this --cpu
     seconds = 60                        # optional: time limit inside the engine
     scale = "big"                       # optional: "small" runs in every stage, "big" in one, "long" on demand only
-    confined = true                     # optional: in namespaces with loopback of their own, for servers
+    confined = true                     # optional: in namespaces with loopback of their own, for servers; else skipped
     needs = ["/usr/bin/node"]           # optional: skipped where one of these files is missing
 
 `[defaults]` gives keys for all cases of a file. `[[matrix]]` with a list `programs` and a `command` holding `{program}`
@@ -28,6 +28,8 @@ import subprocess
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import confinement
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent.parent
@@ -121,6 +123,8 @@ def make(group, table, programs, flags):
         case.obstacle = "missing: " + " ".join(absent)
     elif not program.exists():
         case.obstacle = f"{program.name} has not been built"
+    elif case.confined and not confinement.namespaces():
+        case.obstacle = "no namespaces here: its servers would meet others, and stay behind"
     return case
 
 

@@ -32,17 +32,26 @@ class Result:
 
 
 @functools.cache
-def namespaces():
-    """The words before a command that put it into namespaces; fewer where the system does not allow them."""
+def namespaces(maps_root=True):
+    """The words before a command that put it into namespaces; none where the system does not allow them. Who is not root needs
+    a namespace of users besides: there it is root, or with `maps_root=False` who it was."""
     if not shutil.which("unshare"):
         return ()
     common = ["unshare", "--fork", "--kill-child", "--pid", "--mount-proc", "--ipc", "--net"]
-    for words in (common, common + ["--user", "--map-root-user"]):
+    for words in (common, common + ["--user", "--map-root-user" if maps_root else "--map-current-user"]):
         if subprocess.run(words + ["true"], capture_output=True).returncode == 0:
-            # A new network namespace has a loopback interface that is down.
-            up = "if command -v ip >/dev/null; then ip link set lo up; fi; exec \"$@\""
+            # A new network namespace has a loopback interface that is down, and only its root can change that.
+            up = "if command -v ip >/dev/null; then ip link set lo up 2>/dev/null; fi; exec \"$@\""
             return tuple(words + ["/bin/sh", "-c", up, "sh"])
     return ()
+
+
+def restore_ignored():
+    """For a harness that starts programs by other ways than `run`: what it inherited as ignored, they would inherit, natively
+    too. SIGPIPE is Python's own to ignore, and subprocess restores it in the child."""
+    for number in RESTORED:
+        if number != signal.SIGPIPE and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def prepare():

@@ -8,8 +8,9 @@ and demands the same result of every single test: passed, failed, or skipped wit
     Tests/Programs/cpython.py --measure           all that are installed, to find those for cpython.txt
     Tests/Programs/cpython.py --options "--engine interpreter" test_struct
 
-Each run has namespaces, limits and an empty directory of its own (confinement.py). A module that fails natively says
-nothing and is skipped by name. The last line is `N passed, M failed`; modules are counted, the line before counts tests."""
+Each run has namespaces, limits and an empty directory of its own (confinement.py). A module that fails natively, or
+reports no test, says nothing and is skipped by name. What differs and does not differ a second time is printed and counted
+as `once only`. The last line is `N passed, M failed`; modules are counted, the line before counts tests."""
 
 import argparse
 import json
@@ -91,6 +92,7 @@ class Suite:
     def __init__(self, prefix, scratch):
         self.prefix = prefix
         self.scratch = scratch
+        self.once_only = []  # modules that differed once, and not again
 
     def run(self, module, prefix, seconds):
         directory = self.scratch / module  # the same name for both runs: programs print it
@@ -119,7 +121,7 @@ class Suite:
         native = self.run(module, [], limit)
         if not native.succeeded:
             native = self.run(module, [], limit)  # a busy machine; once more
-        if not native.succeeded:
+        if not native.succeeded or not native.results:
             return None, native, native
         engine = self.run(module, self.prefix, max(60, 15 * native.seconds))
         report = compare(native, engine)
@@ -127,6 +129,7 @@ class Suite:
             native = self.run(module, [], limit)
             again = self.run(module, self.prefix, max(60, 15 * native.seconds))
             if native.succeeded and not compare(native, again):
+                self.once_only.append(module)
                 print(f"once only: {module}\n" + "\n".join("    " + line for line in report[:6]), flush=True)
                 return [], native, again
         return report, native, engine
@@ -224,7 +227,8 @@ def main():
                         "module": module, "report": report, "native": native.seconds, "engine": engine.seconds,
                         "tests": len(native.results), "status": native.status, "late": native.timed_out}) + "\n")
             if report is None:
-                skipped.append(f"skipped {module}: natively {'late' if native.timed_out else native.status}")
+                reason = "late" if native.timed_out else f"status {native.status}" if native.status else "without a result"
+                skipped.append(f"skipped {module}: natively {reason}")
                 continue
             tests += len(native.results)
             if report:
@@ -238,6 +242,7 @@ def main():
     shutil.rmtree(scratch, ignore_errors=True)
     print("\n".join(skipped))
     print(f"{tests} tests of CPython's under `{shlex.join(prefix)}` in {time.monotonic() - begin:.0f} s:")
+    print(f"{len(skipped)} modules skipped, {len(suite.once_only)} different once only {' '.join(suite.once_only)}".rstrip())
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 

@@ -4,7 +4,7 @@ standard output, standard error, exit status, screens and files.
 
     Tests/Programs/run.py                  all cases but those marked big or long
     Tests/Programs/run.py --scale long     really all; `--scale big` leaves out those that take minutes
-    Tests/Programs/run.py busybox/awk      cases whose name contains one of the words, of every scale
+    Tests/Programs/run.py busybox-text/    cases whose name contains one of the words, of every scale
     Tests/Programs/run.py --options "--engine interpreter"
     VITRINE="qemu-x86_64 -cpu max" …       another engine instead of `.build/release/vitrine run`
 
@@ -13,7 +13,6 @@ The last line is `N passed, M failed`, with skipped cases named before it; the e
 import argparse
 import difflib
 import os
-import signal
 import resource
 import shlex
 import shutil
@@ -25,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cases
+import confinement
 import execution
 
 
@@ -124,15 +124,9 @@ def parse():
     return parser.parse_args()
 
 
-def restore_signals():
-    """Programs inherit what is ignored: under nohup or in the background of a script Ctrl-C would be, natively too."""
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP):
-        if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
-
-
 def main():
-    restore_signals()
+    # Under nohup or in the background of a script Ctrl-C would be ignored.
+    confinement.restore_ignored()
     options = parse()
     prefix = shlex.split(os.environ.get("VITRINE", ""))
     if not prefix:

@@ -123,7 +123,6 @@ typedef struct {
 
   uint16_t segment_selectors[6];  // es cs ss ds fs gs
   uint64_t xcr0;
-  uint32_t tsc_aux;
   /// Index into CPU feature levels: what the guest's CPUID advertises (Engine/CPUID).
   uint32_t cpu_level;
   /// Instruction set extensions of the host that handlers may use (VT_HOST_… in float.h); 0 is always safe.

@@ -29,7 +29,7 @@ extension GDBServer {
     case UInt8(ascii: "T"): return isAlive(rest, control)
     case UInt8(ascii: "D"): return detach(rest, control)
     case UInt8(ascii: "k"):
-      kill(control)
+      kill()
       return nil
     case UInt8(ascii: "R"):
       if session.isExtended { runAnew(nil, nil, replies: false, control) }
@@ -54,7 +54,7 @@ extension GDBServer {
     if let text = tail(data, "vFile:") { return files.reply(Array(text), control.process) }
     if tail(data, "vKill;") != nil {
       if !session.isExtended { send(GDBServer.success) }
-      kill(control)
+      kill()
       return GDBServer.success
     }
     if let text = tail(data, "vRun;") { return runProgram(text, control) }
@@ -111,8 +111,8 @@ extension GDBServer {
   }
 
   /// The end; in extended mode the debugger stays, and may ask for another run.
-  private func kill(_ control: MachineControl) {
-    if !session.isExtended { exitProcess(control, signal: 9) }
+  private func kill() {
+    if !session.isExtended { exitProcess() }
     session.isKilled = true
     ending = .killed(signal: 9)
   }

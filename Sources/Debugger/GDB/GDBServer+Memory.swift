@@ -150,11 +150,11 @@ extension GDBServer {
     let source = AgentExpression.Source(
       register: { number in
         guard number < table.count, table[number].size <= 8 else { return nil }
-        return access.read(table[number]).reversed().reduce(0) { $0 &<< 8 | UInt64($1) }
+        return RegisterAccess.value(access.read(table[number]))
       },
       memory: { address, size in
         let bytes = memory.peek(address, count: size)
-        return bytes.count == size ? bytes.reversed().reduce(0) { $0 &<< 8 | UInt64($1) } : nil
+        return bytes.count == size ? RegisterAccess.value(bytes) : nil
       })
     for condition in breakpoint.conditions {
       do {

@@ -78,8 +78,7 @@ extension GDBServer {
 
   /// The thread's name as prctl(2) set it.
   private func commandName(_ thread: ControlledThread, _ control: MachineControl) -> [UInt8] {
-    let process = control.process?.processNumber ?? 0
-    let text = RemoteFiles.content("/proc/\(process)/task/\(thread.number)/comm", limit: 64)
+    let text = control.process?.contents(of: "/proc/self/task/\(thread.number)/comm") ?? []
     return Array(text.prefix { $0 != 10 })
   }
 
@@ -125,9 +124,7 @@ extension GDBServer {
     case "threads": content = Array(threadList(control).utf8)
     case "siginfo":
       guard let thread = generalThread(control) else { return GDBServer.failure }
-      content = thread.information.flatMap { word in
-        (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
-      }
+      content = thread.information.withUnsafeBytes { Array($0) }
     default: return []
     }
     return GDBServer.piece(of: content, offset, length)
@@ -182,13 +179,13 @@ extension GDBServer {
     case "threads":
       answer = control.threads.map { thread in
         let state = thread.isInHostCall ? "in system call \(thread.originalRAX)" : "stopped"
-        return "\(thread.number) at 0x\(String(thread.cpu.pointee.rip, radix: 16)), \(state)\n"
+        return "\(thread.number) at \(thread.cpu.pointee.rip.hexadecimal), \(state)\n"
       }.joined()
     case "breakpoints":
-      let points = breakpoints.keys.sorted().map { "breakpoint at 0x\(String($0, radix: 16))\n" }
+      let points = breakpoints.keys.sorted().map { "breakpoint at \($0.hexadecimal)\n" }
       answer =
         (points
-        + control.watchpoints.map { "watching \($0.size) bytes at 0x\(String($0.address, radix: 16))\n" })
+        + control.watchpoints.map { "watching \($0.size) bytes at \($0.address.hexadecimal)\n" })
         .joined()
     case nil, "help":
       answer = """

@@ -80,7 +80,9 @@ public final class GDBServer {
   public func makeController() -> any MachineController {
     let control = MachineControl(
       start: { [unowned self] in start($0) }, wake: { [unowned self] in signalEvent() },
-      inForkedChild: { [unowned self] _ in forget() })
+      inForkedChild: { [unowned self] in forget() })
+    control.decides = { [unowned self] in stops($0) }
+    control.programBegan = { [unowned self] in breakpoints = [:] }
     self.control = control
     return control
   }
@@ -90,13 +92,12 @@ public final class GDBServer {
   private func start(_ control: MachineControl) -> String? {
     guard let process = control.process else { return "there is no process to debug" }
     let isTakenOver = input >= 0
+    if isTakenOver { beginInChild(process) }
     event = Connection.call(Connection.Call.event, 0, 0x80800)
     guard event >= 0 else { return "cannot make an event descriptor" }
     event = Int64(process.hide(Int32(truncatingIfNeeded: event)))
-    if isTakenOver { beginInChild() } else if let problem = open(process) { return problem }
+    if !isTakenOver, let problem = open(process) { return problem }
     if let cpu = control.process?.currentThread.cpu { registers = RegisterFile(components: cpu.pointee.xcr0) }
-    control.decides = { [unowned self] in stops($0) }
-    control.programBegan = { [unowned self] in breakpoints = [:] }
     let context = Unmanaged.passUnretained(self).toOpaque()
     let result = vt_thread_start(
       { context in
@@ -106,14 +107,13 @@ public final class GDBServer {
     return result < 0 ? "cannot start the debugger's thread" : nil
   }
 
-  /// In a forked child that was taken over: the connection goes on, the parent's breakpoints and listener do not.
-  private func beginInChild() {
+  /// In a forked child that was taken over: the connection goes on; the parent's breakpoints, listener and event do not.
+  private func beginInChild(_ process: LinuxProcess) {
     breakpoints = [:]
     session.isRunning = false
     session.lastStop = []
     (session.general, session.resumed) = (0, 0)
-    if listener >= 0 { _ = Connection.call(Connection.Call.close, listener) }
-    listener = -1
+    close([\.listener, \.event], process)
   }
 
   private func open(_ process: LinuxProcess) -> String? {
@@ -157,10 +157,16 @@ public final class GDBServer {
 
   /// In a forked child nobody serves.
   private func forget() {
-    for descriptor in Set([listener, input, output, event]) where descriptor >= 0 {
-      control?.process?.closeHidden(Int32(truncatingIfNeeded: descriptor))
+    files.closeAll(control?.process)
+    close([\.listener, \.input, \.output, \.event], control?.process)
+  }
+
+  /// Closes descriptors of this side. Input and output may be one.
+  private func close(_ ends: [ReferenceWritableKeyPath<GDBServer, Int64>], _ process: LinuxProcess?) {
+    for descriptor in Set(ends.map { self[keyPath: $0] }) where descriptor >= 0 {
+      process?.closeHidden(Int32(truncatingIfNeeded: descriptor))
     }
-    (listener, input, output, event) = (-1, -1, -1, -1)
+    for end in ends { self[keyPath: end] = -1 }
   }
 
   private func signalEvent() {
@@ -226,10 +232,7 @@ public final class GDBServer {
     session = Session()
     reader = PacketReader(limit: GDBServer.packetSize)
     connections += 1
-    if !control.isActive {
-      control.decides = { [unowned self] in stops($0) }
-      control.takeControl()
-    }
+    if !control.isActive { control.takeControl() }
     waitUntilStopped(control)
   }
 
@@ -271,10 +274,9 @@ public final class GDBServer {
 
   /// The debugger is gone; the program stays where it is until the next one comes.
   func disconnect(_ control: MachineControl) {
-    if listener < 0 || session.isKilled { exitProcess(control, signal: 9) }
-    control.process?.closeHidden(Int32(truncatingIfNeeded: input))
-    (input, output) = (-1, -1)
-    files.closeAll()
+    if listener < 0 || session.isKilled { exitProcess() }
+    close([\.input, \.output], control.process)
+    files.closeAll(control.process)
     if ending != nil { return control.releaseEnd() }
     if control.isActive { waitUntilStopped(control) }
     session = Session()
@@ -283,12 +285,10 @@ public final class GDBServer {
   /// The program runs on without a debugger; another one may come.
   func leave(_ control: MachineControl) {
     breakpoints = [:]
-    files.closeAll()
+    files.closeAll(control.process)
     control.release()
     session = Session()
-    control.process?.closeHidden(Int32(truncatingIfNeeded: input))
-    if output != input { control.process?.closeHidden(Int32(truncatingIfNeeded: output)) }
-    (input, output) = (-1, -1)
+    close([\.input, \.output], control.process)
   }
 
   func send(_ data: [UInt8]) {
@@ -301,7 +301,7 @@ public final class GDBServer {
   }
 
   /// Ends the process at once, as SIGKILL would.
-  func exitProcess(_ control: MachineControl, signal: Int64) -> Never {
-    while true { _ = Connection.call(231, 128 + signal) }
+  func exitProcess() -> Never {
+    while true { _ = Connection.call(231, 128 + Int64(Signal.kill)) }
   }
 }

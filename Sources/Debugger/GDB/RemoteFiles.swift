@@ -7,7 +7,8 @@ import Linux
 
 /// The files that one debugger has open.
 struct RemoteFiles {
-  private var open: [UInt64: Int64] = [:]
+  /// By the debugger's numbers; out of the guest's sight.
+  private var open: [UInt64: Int32] = [:]
   private var next: UInt64 = 1
   private static let mostOpen = 64
   private static let mostBytes = GDBServer.packetSize / 2
@@ -22,7 +23,7 @@ struct RemoteFiles {
     // There is one file system.
     case "setfs": return RemoteFiles.result(0)
     case "open": return openFile(words, process)
-    case "close": return closeFile(words)
+    case "close": return closeFile(words, process)
     case "pread": return read(words)
     case "pwrite": return write(rest)
     case "fstat": return status(words)
@@ -33,8 +34,8 @@ struct RemoteFiles {
     }
   }
 
-  mutating func closeAll() {
-    for descriptor in open.values { _ = Connection.call(Connection.Call.close, descriptor) }
+  mutating func closeAll(_ process: LinuxProcess?) {
+    for descriptor in open.values { process?.closeHidden(descriptor) }
     open = [:]
   }
 
@@ -70,26 +71,24 @@ struct RemoteFiles {
     if flags & 0x200 != 0 { own |= 0o100 }
     if flags & 0x400 != 0 { own |= 0o1000 }
     if flags & 0x800 != 0 { own |= 0o200 }
-    let descriptor =
-      process?.openForObserver(Array(path.dropLast()), flags: own, mode: mode & 0o7777) ?? RemoteFiles.invalid
+    guard let process else { return RemoteFiles.result(RemoteFiles.invalid) }
+    let descriptor = process.openForObserver(Array(path.dropLast()), flags: own, mode: mode & 0o7777)
     if descriptor < 0 { return RemoteFiles.result(descriptor) }
-    // Out of the way of the guest's numbers: F_DUPFD_CLOEXEC.
-    let moved = Connection.call(72, descriptor, 1030, 1000)
-    if moved >= 0 { _ = Connection.call(Connection.Call.close, descriptor) }
-    open[next] = moved >= 0 ? moved : descriptor
+    open[next] = process.hide(Int32(truncatingIfNeeded: descriptor), movesStandard: true)
     next += 1
     return RemoteFiles.result(Int64(next - 1))
   }
 
   private func descriptor(_ word: ArraySlice<UInt8>?) -> Int64? {
-    word.flatMap { Hex.number($0) }.flatMap { open[$0] }
+    word.flatMap { Hex.number($0) }.flatMap { open[$0] }.map { Int64($0) }
   }
 
-  private mutating func closeFile(_ words: [ArraySlice<UInt8>]) -> [UInt8] {
+  private mutating func closeFile(_ words: [ArraySlice<UInt8>], _ process: LinuxProcess?) -> [UInt8] {
     guard let number = words.first.flatMap({ Hex.number($0) }),
       let descriptor = open.removeValue(forKey: number)
     else { return RemoteFiles.result(-9) }
-    return RemoteFiles.result(Connection.call(Connection.Call.close, descriptor))
+    process?.closeHidden(descriptor)
+    return RemoteFiles.result(0)
   }
 
   private func read(_ words: [ArraySlice<UInt8>]) -> [UInt8] {
@@ -160,16 +159,5 @@ struct RemoteFiles {
       }
     }
     return RemoteFiles.result(count, Array(target.prefix(max(0, Int(count)))))
-  }
-
-  /// The first bytes of a file.
-  static func content(_ path: String, limit: Int) -> [UInt8] {
-    let name = Array(path.utf8) + [0]
-    let descriptor = name.withUnsafeBytes {
-      Connection.call(Connection.Call.open, Connection.pointer($0), 0x80000)
-    }
-    if descriptor < 0 { return [] }
-    defer { _ = Connection.call(Connection.Call.close, descriptor) }
-    return Array(Connection.receive(descriptor).prefix(limit))
   }
 }

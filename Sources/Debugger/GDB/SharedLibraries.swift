@@ -16,11 +16,9 @@ struct SharedLibraries {
   }
 
   private func auxiliaryValue(_ type: UInt64) -> UInt64? {
-    func word(_ place: Int) -> UInt64 {
-      (0..<8).reduce(0) { $0 | UInt64(auxiliary[place + $1]) << UInt64($1 * 8) }
-    }
-    for place in stride(from: 0, to: auxiliary.count - 15, by: 16) where word(place) == type {
-      return word(place + 8)
+    for place in stride(from: 0, to: auxiliary.count, by: 16)
+    where auxiliary.littleEndian(UInt64.self, at: place) == type {
+      return auxiliary.littleEndian(UInt64.self, at: place + 8)
     }
     return nil
   }
@@ -54,7 +52,7 @@ struct SharedLibraries {
     guard let debug = debugStructure, debug != 0, let first = memory.load(UInt64.self, at: debug &+ 8),
       first != 0
     else { return "<library-list-svr4 version=\"1.0\"/>\n" }
-    var text = "<library-list-svr4 version=\"1.0\" main-lm=\"0x\(String(first, radix: 16))\">\n"
+    var text = "<library-list-svr4 version=\"1.0\" main-lm=\"\(first.hexadecimal)\">\n"
     var object = memory.load(UInt64.self, at: first &+ 24) ?? 0
     var count = 0
     while object != 0, count < SharedLibraries.mostObjects {
@@ -65,9 +63,9 @@ struct SharedLibraries {
       else { break }
       let path = (try? memory.cString(at: GuestAddress(name), limit: 4096)) ?? []
       if !path.isEmpty {
-        text += "<library name=\"\(GDBServer.escaped(path))\" lm=\"0x\(String(object, radix: 16))\""
+        text += "<library name=\"\(GDBServer.escaped(path))\" lm=\"\(object.hexadecimal)\""
         text +=
-          " l_addr=\"0x\(String(base, radix: 16))\" l_ld=\"0x\(String(dynamic, radix: 16))\" lmid=\"0x0\"/>\n"
+          " l_addr=\"\(base.hexadecimal)\" l_ld=\"\(dynamic.hexadecimal)\" lmid=\"0x0\"/>\n"
       }
       object = next
       count += 1

@@ -48,7 +48,9 @@ struct OtherGuest {
     lines.reduce(into: []) { text, line in
       text += Array(
         (LinuxProcess.hex(line.start, width: 8) + "-" + LinuxProcess.hex(line.end, width: 8)).utf8)
-      text += line.rest + [10]
+      let place = line.rest.firstIndex(of: 47) ?? line.rest.endIndex
+      let path = line.rest[place...]
+      text += line.rest[..<place] + (process.root?.shownPath(path) ?? Array(path)) + [10]
     }
   }
 

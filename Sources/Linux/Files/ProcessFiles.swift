@@ -27,9 +27,10 @@ struct ProcessFile {
 extension LinuxProcess {
   /// Called with the result of every call that opens a file by name: exchanges the file if it is one of those.
   func opened(_ result: Int64, flags: UInt64) -> Int64 {
-    let pathOnly: UInt64 = 0x20_0000
-    if result < 0 || flags & pathOnly != 0 || !isProcessFileSystem(result) { return result }
-    guard let path = linkTarget("/proc/self/fd/\(result)"), let file = ProcessFile(path) else {
+    if result < 0 || flags & PathWalk.pathOnly != 0 || !isProcessFileSystem(result) { return result }
+    guard let path = linkTarget(LinuxProcess.link(of: Int32(truncatingIfNeeded: result))),
+      let file = ProcessFile(path)
+    else {
       return result
     }
     let descriptor = UInt64(result)
@@ -39,7 +40,12 @@ extension LinuxProcess {
       guard file.process.map(isGuest) ?? (file.name == "mem") else { return result }
       _ = host.call(3, descriptor)
       return -Errno.EACCES
+    // The host's memory, for a guest that has a root of its own.
+    case "kcore" where root != nil:
+      _ = host.call(3, descriptor)
+      return -Errno.EACCES
     default:
+      if let root, let text = mountText(file.name, root) { return exchange(descriptor, for: text, flags) }
       guard let text = guestText(of: file, descriptor) else { return result }
       return exchange(descriptor, for: text, flags)
     }
@@ -128,7 +134,7 @@ extension LinuxProcess {
   }
 
   /// The contents of a file of the host; nil when it cannot be opened.
-  func contents(of path: String) -> [UInt8]? {
+  public func contents(of path: String) -> [UInt8]? {
     let file = host.openForReading(path)
     if file < 0 { return nil }
     defer { _ = host.call(3, UInt64(file)) }

@@ -32,8 +32,12 @@ public struct ELFHeader: Equatable, Sendable {
 
   /// The checked header of a file: at its start, or embedded in a portable executable.
   public init(of file: ExecutableFile) throws(LoadError) {
+    try self.init(of: file, head: file.read(at: 0, count: ELFHeader.size))
+  }
+
+  /// `head`: what the file begins with.
+  init(of file: ExecutableFile, head: [UInt8]) throws(LoadError) {
     let path = file.identity.path
-    let head = file.read(at: 0, count: ELFHeader.size)
     if PortableExecutable.hasMagic(head) {
       self = try PortableExecutable.header(
         in: file.read(at: 0, count: PortableExecutable.window), path: path, fileSize: file.size)

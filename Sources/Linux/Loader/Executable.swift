@@ -34,7 +34,7 @@ public struct ProgramImage {
       header = ELFHeader(flatEntry: segment.address)
       programHeaders = ProgramHeaders(flat: segment)
     } else {
-      header = try ELFHeader(of: file)
+      header = try ELFHeader(of: file, head: head)
       programHeaders = try ProgramHeaders(of: header, in: file, limit: limit)
     }
   }

@@ -113,6 +113,10 @@ extension LinuxProcess {
   /// The current thread is no more; others may wait for that.
   func forgetThread() {
     allThreads[thread.number] = nil
+    announceEnding()
+  }
+
+  private func announceEnding() {
     endings.pointee = endings.pointee &+ 1
     vt_wake(endings, 0x7fff_ffff)
   }
@@ -120,7 +124,6 @@ extension LinuxProcess {
   /// The current host thread is about to end; `handle` names it. Others join it before they fork, because a fork in the middle of
   /// the C library's work for its end would leave its locks held in the child.
   public func threadEnds(_ handle: UInt64) {
-    vt_signal_block_all()
     passOnSignals()
     joinEnded()
     endedThreads.append(handle)
@@ -162,15 +165,13 @@ extension LinuxProcess {
     old.registersReplaced = false
     old.outcome = .threadEnded
     revives = true
-    endings.pointee = endings.pointee &+ 1
-    vt_wake(endings, 0x7fff_ffff)
+    announceEnding()
   }
 
   /// The first thread's host thread waits until the process ends with others, or `handOver` calls it back. Signals are meanwhile
   /// for the threads that run.
   public func waitForRevival() {
     let first = leader
-    vt_signal_block_all()
     passOnSignals()
     while !revives {
       let seen = endings.pointee
@@ -180,8 +181,9 @@ extension LinuxProcess {
     begin(first)
   }
 
-  /// Gives signals for the process that the current thread will not take back to the host, for other threads.
-  func passOnSignals() {
+  /// The current host thread takes no more signals: gives those that were for the process back to the host, for other threads.
+  private func passOnSignals() {
+    vt_signal_block_all()
     if memory.isThreaded { vt_signal_pass_on(.max) }
   }
 

@@ -143,15 +143,20 @@ final class GuestRoot {
 
   /// The guest's name of a host path; nil when it lies outside of what the guest can reach.
   func guestPath(_ path: some Collection<UInt8>) -> [UInt8]? {
-    guard let place = locate(path) else { return nil }
+    locate(path).flatMap { inside(fullPath($0)) }
+  }
+
+  /// The path of a place in the first tree and what is bound into it, whatever chroot(2) has made of `/`; empty for the root.
+  func fullPath(_ place: (mount: Int, rest: [UInt8])) -> [UInt8] {
     let base = mounts[place.mount].guestPath
-    var result = base == [47] ? [] : base
-    if !place.rest.isEmpty { result += [47] + place.rest }
-    if !startPath.isEmpty {
-      guard result.starts(with: startPath) else { return nil }
-      result = Array(result.dropFirst(startPath.count))
-      if let first = result.first, first != 47 { return nil }
-    }
+    return (base == [47] ? [] : base) + (place.rest.isEmpty ? [] : [47] + place.rest)
+  }
+
+  /// The same path after chroot(2); nil when it lies outside.
+  func inside(_ path: [UInt8]) -> [UInt8]? {
+    guard path.starts(with: startPath) else { return nil }
+    let result = Array(path.dropFirst(startPath.count))
+    if let first = result.first, first != 47 { return nil }
     return result.isEmpty ? [47] : result
   }
 

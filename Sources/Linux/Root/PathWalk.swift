@@ -156,13 +156,7 @@ final class PathWalk {
 
   /// A descriptor of `name` in the current directory.
   private func open(_ name: some Collection<UInt8>, _ flags: UInt64) throws(MemoryError) -> WalkStep {
-    let result = (Array(name) + [0]).withUnsafeBytes {
-      process.host.call(
-        257, PathWalk.word(current.descriptor), process.address(of: $0.baseAddress),
-        PathWalk.pathOnly | PathWalk.closeOnExec | flags)
-    }
-    if result < 0 { throw MemoryError(Int32(truncatingIfNeeded: -result)) }
-    let descriptor = Int32(truncatingIfNeeded: result)
+    let descriptor = try process.openPath(name, at: current.descriptor, flags)
     opened.append(descriptor)
     return WalkStep(descriptor: descriptor, status: try process.fileStatus(descriptor), mount: current.mount)
   }
@@ -310,6 +304,20 @@ enum WalkError {
   static var denied: MemoryError { MemoryError(13) }
   static var otherDevice: MemoryError { MemoryError(18) }
   static var notDirectory: MemoryError { MemoryError(20) }
-  static var readOnly: MemoryError { MemoryError(30) }
   static var loop: MemoryError { MemoryError(40) }
+}
+
+extension LinuxProcess {
+  /// Opens `name` in `directory` without reading or writing it (O_PATH), and not for the next program.
+  func openPath(
+    _ name: some Collection<UInt8>, at directory: Int32, _ flags: UInt64 = 0
+  ) throws(MemoryError) -> Int32 {
+    let result = (Array(name) + [0]).withUnsafeBytes {
+      host.call(
+        257, PathWalk.word(directory), address(of: $0.baseAddress),
+        PathWalk.pathOnly | PathWalk.closeOnExec | flags)
+    }
+    if result < 0 { throw MemoryError(Int32(truncatingIfNeeded: -result)) }
+    return Int32(truncatingIfNeeded: result)
+  }
 }

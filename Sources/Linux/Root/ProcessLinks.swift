@@ -69,7 +69,7 @@ extension LinuxProcess {
       }
     } else if let own = Int32(exactly: number), descriptors.contains(own),
       let path = linkTarget(LinuxProcess.link(of: directory.descriptor)),
-      path.reversed().starts(with: "df/".utf8) || path.reversed().starts(with: "ofnidf/".utf8)
+      LinuxProcess.isDescriptorFolder(path)
     {
       throw WalkError.missing
     }
@@ -118,20 +118,14 @@ extension LinuxProcess {
     case .descriptor(let number) where descriptors.contains(number): throw WalkError.missing
     default: break
     }
-    let result = (Array(name) + [0]).withUnsafeBytes {
-      host.call(
-        257, PathWalk.word(current.descriptor), address(of: $0.baseAddress),
-        PathWalk.pathOnly | PathWalk.closeOnExec)
-    }
-    if result < 0 { throw MemoryError(Int32(truncatingIfNeeded: -result)) }
-    let descriptor = Int32(truncatingIfNeeded: result)
+    let descriptor = try openPath(name, at: current.descriptor)
     do throws(MemoryError) {
       var step = WalkStep(descriptor: descriptor, status: try fileStatus(descriptor))
       step.mount = location(of: descriptor)?.mount
       if step.mount == nil { step.inherited = try inherited(magic, step.status, isOwn) }
       return .file(step, isOwned: true)
     } catch {
-      _ = host.call(3, UInt64(result))
+      _ = host.call(3, PathWalk.word(descriptor))
       throw error
     }
   }

@@ -64,13 +64,9 @@ extension LinuxProcess {
 
   /// Opens a tree or a file of the host. A symbolic link at the end is followed unless it is to be seen itself.
   private func openTree(_ what: String, _ path: [UInt8], isLink: Bool = false) throws(RootError) -> Mount {
-    let flags = PathWalk.pathOnly | PathWalk.closeOnExec | (isLink ? PathWalk.noFollow : 0)
-    let result = (path + [0]).withUnsafeBytes {
-      host.call(257, PathWalk.word(-100), address(of: $0.baseAddress), flags)
-    }
-    if result < 0 { throw RootError(what, path, MemoryError(Int32(truncatingIfNeeded: -result))) }
-    let descriptor = hide(Int32(truncatingIfNeeded: result), movesStandard: true)
     do throws(MemoryError) {
+      let opened = try openPath(path, at: -100, isLink ? PathWalk.noFollow : 0)
+      let descriptor = hide(opened, movesStandard: true)
       let status = try fileStatus(descriptor)
       guard let hostPath = linkTarget(LinuxProcess.link(of: descriptor)) else { throw WalkError.missing }
       return Mount(descriptor: descriptor, status: status, hostPath: hostPath, guestPath: [])
@@ -212,12 +208,9 @@ extension LinuxProcess {
 
   /// The mount's place as the guest names it, with blanks as the kernel writes them.
   private func visiblePath(_ mount: Mount, _ root: GuestRoot) -> String? {
-    var path = mount.guestPath
-    if !root.startPath.isEmpty {
-      if path == [47] { return "/" }
-      guard path.starts(with: root.startPath) else { return nil }
-      path = Array(path.dropFirst(root.startPath.count))
-    }
+    // The tree in which the guest's root lies.
+    if mount.guestPath == [47] { return "/" }
+    guard let path = root.inside(mount.guestPath) else { return nil }
     let escaped = path.reduce(into: [UInt8]()) { text, byte in
       switch byte {
       case 32: text += Array("\\040".utf8)

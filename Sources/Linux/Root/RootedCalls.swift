@@ -176,7 +176,7 @@ extension LinuxProcess {
         if let directory = path.directory { changed[directory] = host.directory }
         if host.isEmptyPath {
           if number == 6 { return boundLinkStatus(host.directory, arguments.b) }
-          (number, changed) = emptyPathForm(number, changed)
+          changed = emptyPathForm(number, changed)
         }
         guard let buffer = pathBuffers.fill(path.argument, host.name) else { throw MemoryError(36) }
         changed[path.argument] = address(of: buffer)
@@ -192,7 +192,7 @@ extension LinuxProcess {
       changed = Arguments(PathWalk.word(-100), changed.a, PathWalk.word(-100), changed.b, 0x400)
       return host.call(265, changed.a, changed.b, changed.c, changed.d, changed.e)
     }
-    let result = hostCall(call, number, changed, paths)
+    let result = hostCall(call, number, changed)
     return result == 0 && asksForWriting(call.number, arguments, places) ? -Errno.EROFS : result
   }
 
@@ -274,7 +274,7 @@ extension LinuxProcess {
   }
 
   /// newfstatat, statx of a link that is bound: by its descriptor.
-  private func emptyPathForm(_ number: Int64, _ arguments: Arguments) -> (Int64, Arguments) {
+  private func emptyPathForm(_ number: Int64, _ arguments: Arguments) -> Arguments {
     var changed = arguments
     let emptyPath: UInt64 = 0x1000
     switch number {
@@ -282,7 +282,7 @@ extension LinuxProcess {
     case 332: changed.c |= emptyPath
     default: break
     }
-    return (number, changed)
+    return changed
   }
 
   // MARK: Refusals
@@ -337,13 +337,13 @@ extension LinuxProcess {
     if flags & 1 != 0, target != nil { return -Errno.EEXIST }
     if exchanges, target == nil { return -Errno.ENOENT }
     let slashOfNew = new.name.last == 47
-    if exchanges, let target, !target.isDirectory, slashOfNew { return LinuxProcess.notDirectory }
+    if exchanges, let target, !target.isDirectory, slashOfNew { return -Errno.ENOTDIR }
     if !source.isDirectory, old.name.last == 47 || (!exchanges && slashOfNew) {
-      return LinuxProcess.notDirectory
+      return -Errno.ENOTDIR
     }
     if let target, target.identity == source.identity { return 0 }
     if !exchanges, let target, target.isDirectory != source.isDirectory {
-      return source.isDirectory ? LinuxProcess.notDirectory : -Errno.EISDIR
+      return source.isDirectory ? -Errno.ENOTDIR : -Errno.EISDIR
     }
     return -Errno.EBUSY
   }
@@ -352,14 +352,12 @@ extension LinuxProcess {
     if place.parent == nil || isDots(place) { return nil }
     if isReadOnly(place.parent) { return -Errno.EROFS }
     guard isFixed(place, root), let status = entryStatus(place) else { return nil }
-    if isDirectory, !status.isDirectory { return LinuxProcess.notDirectory }
+    if isDirectory, !status.isDirectory { return -Errno.ENOTDIR }
     if !isDirectory, status.isDirectory { return -Errno.EISDIR }
-    if !isDirectory, place.name.last == 47 { return LinuxProcess.notDirectory }
+    if !isDirectory, place.name.last == 47 { return -Errno.ENOTDIR }
     // Something stands in it that its own file system does not have.
     return place.mount == nil ? -39 : -Errno.EBUSY
   }
-
-  private static let notDirectory: Int64 = -20
 
   /// "." and "..", of which the kernel has its own to say.
   private func isDots(_ place: Place) -> Bool { place.name == [46] || place.name == [46, 46] }
@@ -370,7 +368,7 @@ extension LinuxProcess {
   }
 
   /// What stands at a name, a mount included; nil when there is nothing.
-  private func entryStatus(_ place: Place) -> FileStatus? {
+  func entryStatus(_ place: Place) -> FileStatus? {
     if let mount = place.mount { return root?.mounts[mount].status }
     guard let parent = place.parent else { return place.object?.status }
     return (Array(place.name.prefix { $0 != 47 }) + [0]).withUnsafeBytes {
@@ -427,26 +425,16 @@ extension LinuxProcess {
       }
       if let directory = path.directory { changed[directory] = PathWalk.word(-100) }
     }
-    let first = hostCall(call, Int64(call.number), changed, paths)
+    let first = hostCall(call, Int64(call.number), changed)
     return first < 0 && first != -Errno.ENOENT && first != Int64(VT_NOT_STARTED) ? first : error
   }
 
   /// Makes the call with paths that are the host's already.
-  private func hostCall(
-    _ call: SystemCall, _ number: Int64, _ arguments: Arguments, _ paths: [RootedPath]
-  ) -> Int64 {
+  private func hostCall(_ call: SystemCall, _ number: Int64, _ arguments: Arguments) -> Int64 {
     var translated = arguments
     for (index, type) in calls.signature(call.number).arguments.enumerated() where index < 6 {
-      let value = arguments[index]
-      switch type.kind {
-      case .string, .pointer: translated[index] = memory.hostArgument(value)
-      case .buffer, .structure:
-        translated[index] = memory.hostArgument(value)
-        if type.access == .write || type.access == .readWrite {
-          memory.prepareHostWrite(value, size: outputSize(type, arguments))
-        }
-      default: break
-      }
+      if type.kind == .descriptor, descriptors.contains(int(arguments[index])) { return -Errno.EBADF }
+      translated[index] = hostValue(arguments[index], type, arguments)
     }
     // name_to_handle_at(2): a header of two ints says how many bytes of handle follow.
     if number == 303 { memory.prepareHostWrite(arguments.c, size: 136) }

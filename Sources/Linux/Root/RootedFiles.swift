@@ -55,10 +55,7 @@ extension LinuxProcess {
     case 79: return rootedWorkingDirectory(arguments)
     case 161: return rootedChangeRoot(arguments, root)
     case 78, 217: return rootedReadDirectory(call, arguments, root)
-    case 8:
-      root.listed.remove(int(arguments.a))
-      return nil
-    case 3:
+    case 3, 8:
       root.listed.remove(int(arguments.a))
       return nil
     case 59, 322: return call.handler?(self, arguments)
@@ -164,7 +161,7 @@ extension LinuxProcess {
     let result = host.callWaiting(257, PathWalk.word(-100), address(of: buffer), flags, request.mode)
     if place.object == nil, result == -Errno.EEXIST, request.flags & OpenRequest.exclusive == 0 { return nil }
     if result >= 0 { root.listed.remove(Int32(truncatingIfNeeded: result)) }
-    return rootedOpened(result, request.flags, root)
+    return opened(result, flags: request.flags)
   }
 
   /// Makes a descriptor of a walk, or one of the guest's own, one that other threads cannot exchange; nil: it is one already.
@@ -188,24 +185,15 @@ extension LinuxProcess {
     }
     if descriptor == -100 {
       if !memory.isThreaded { return nil }
-      let here: [UInt8] = [46, 0]
-      let opened = here.withUnsafeBytes {
-        host.call(
-          257, PathWalk.word(-100), address(of: $0.baseAddress), PathWalk.pathOnly | PathWalk.closeOnExec)
-      }
-      return opened < 0 ? nil : hide(Int32(truncatingIfNeeded: opened), movesStandard: true)
+      return (try? openPath([46], at: -100)).map { hide($0, movesStandard: true) }
     }
     let duplicate = host.call(72, PathWalk.word(descriptor), 1030, 3)
     return duplicate < 0 ? nil : hide(Int32(truncatingIfNeeded: duplicate), movesStandard: true)
   }
 
   private func existsOrReadOnly(_ place: Place) -> Int64 {
-    guard let parent = place.parent else { return -Errno.EROFS }
     if place.name.last == 47 { return -Errno.EISDIR }
-    let status = (place.name + [0]).withUnsafeBytes {
-      fileStatus(parent.descriptor, address(of: $0.baseAddress), 0x100)
-    }
-    return status == nil ? -Errno.EROFS : -Errno.EEXIST
+    return entryStatus(place) == nil ? -Errno.EROFS : -Errno.EEXIST
   }
 
   /// Why the file may not be opened like this.
@@ -235,21 +223,6 @@ extension LinuxProcess {
       let first = place.rest.split(separator: 47).first
     else { return false }
     return first.allSatisfy { $0 >= 48 && $0 <= 57 }
-  }
-
-  /// Files of /proc that tell of the host's file systems and memory.
-  private func rootedOpened(_ result: Int64, _ flags: UInt64, _ root: GuestRoot) -> Int64 {
-    if result < 0 || flags & PathWalk.pathOnly != 0 || !isProcessFileSystem(result) { return result }
-    let path = linkTarget("/proc/thread-self/fd/\(result)") ?? []
-    if path.reversed().starts(with: "erock/".utf8) {
-      _ = host.call(3, UInt64(result))
-      return -Errno.EACCES
-    }
-    let name = path.reversed().prefix { $0 != 47 }.reversed()
-    if let text = mountText(String(decoding: Array(name), as: UTF8.self), root) {
-      return exchange(UInt64(result), for: text, flags)
-    }
-    return opened(result, flags: flags)
   }
 
   // MARK: readlink(2), getcwd(2)
@@ -323,9 +296,7 @@ extension LinuxProcess {
       if host.call(107) != 0 { return -Errno.EPERM }
       guard let text = linkTarget(LinuxProcess.link(of: object.descriptor)), let found = root.locate(text)
       else { throw WalkError.denied }
-      let base = root.mounts[found.mount].guestPath
-      var guestPath = base == [47] ? [] : base
-      if !found.rest.isEmpty { guestPath += [47] + found.rest }
+      let guestPath = root.fullPath(found)
       let duplicate = host.call(72, PathWalk.word(object.descriptor), 1030, 3)
       if duplicate < 0 { return duplicate }
       var start = object
@@ -367,22 +338,6 @@ extension LinuxProcess {
       if !memory.copyOut(kept, to: place) { return -Errno.EFAULT }
       if !kept.isEmpty { return Int64(kept.count) }
     }
-  }
-
-  /// The entries whose names are wanted.
-  private static func entries(
-    _ entries: [UInt8], _ nameOffset: Int, _ wanted: (ArraySlice<UInt8>) -> Bool
-  ) -> [UInt8] {
-    var kept: [UInt8] = []
-    var offset = 0
-    while let length = entries.littleEndian(UInt16.self, at: offset + 16), length > 0,
-      offset + Int(length) <= entries.count
-    {
-      let entry = entries[offset..<offset + Int(length)]
-      if wanted(entry.dropFirst(nameOffset).prefix { $0 != 0 }) { kept += entry }
-      offset += Int(length)
-    }
-    return kept
   }
 
   /// At the end of a directory: the names that are bound in it and that its own file system does not have. Told once.

@@ -72,22 +72,33 @@ extension LinuxProcess {
 
   /// Whether a descriptor is of the folder /proc/PID/fd or fdinfo.
   private func listsDescriptors(_ descriptor: UInt64) -> Bool {
-    guard let path = linkTarget("/proc/self/fd/\(int(descriptor))"), path.starts(with: "/proc/".utf8) else {
-      return false
-    }
-    return path.reversed().starts(with: "df/".utf8) || path.reversed().starts(with: "ofnidf/".utf8)
+    guard let path = linkTarget(LinuxProcess.link(of: int(descriptor))), path.starts(with: "/proc/".utf8)
+    else { return false }
+    return LinuxProcess.isDescriptorFolder(path)
+  }
+
+  /// Whether a path of /proc ends in `fd` or `fdinfo`.
+  static func isDescriptorFolder(_ path: [UInt8]) -> Bool {
+    path.reversed().starts(with: "df/".utf8) || path.reversed().starts(with: "ofnidf/".utf8)
   }
 
   /// Directory entries without those named like one of Vitrine's descriptors.
   private func withoutHidden(_ entries: [UInt8], nameOffset: Int) -> [UInt8] {
     let hidden = Set(descriptors.numbers.map { Array(String($0).utf8) })
+    return LinuxProcess.entries(entries, nameOffset) { !hidden.contains(Array($0)) }
+  }
+
+  /// The directory entries whose names are wanted.
+  static func entries(
+    _ entries: [UInt8], _ nameOffset: Int, _ wanted: (ArraySlice<UInt8>) -> Bool
+  ) -> [UInt8] {
     var kept: [UInt8] = []
     var offset = 0
     while let length = entries.littleEndian(UInt16.self, at: offset + 16), length > 0,
       offset + Int(length) <= entries.count
     {
       let entry = entries[offset..<offset + Int(length)]
-      if !hidden.contains(Array(entry.dropFirst(nameOffset).prefix { $0 != 0 })) { kept += entry }
+      if wanted(entry.dropFirst(nameOffset).prefix { $0 != 0 }) { kept += entry }
       offset += Int(length)
     }
     return kept

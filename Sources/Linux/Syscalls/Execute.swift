@@ -80,8 +80,6 @@ extension LinuxProcess {
       return 0
     }
     resetHandlers()
-    clearChildThread = 0
-    robustList = 0
     registersReplaced = true
     closeOnExecute(except: [executable.file.descriptor, executable.interpreter?.file.descriptor ?? -1])
     handOver()

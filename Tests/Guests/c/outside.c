@@ -1,8 +1,7 @@
 // Tries to get out of its root, in every way that is known, and by races: threads that exchange links,
-// directories and descriptors under
-// a path that another one opens. Outside, above the root, lies a file SECRET, and one in the host's
-// /proc/1/root. Prints a line for
-// each way out that was found; the last line counts the attempts. `outside MILLISECONDS PID`, PID: a
+// directories and descriptors under a path that another one opens. Outside, above the root, lies a file
+// SECRET, and one in the host's /proc/1/root. Prints a line for each way out that was found; the last
+// line counts the attempts, those in the races, and the ways out. `outside MILLISECONDS PID`, PID: a
 // process of the host's.
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -343,7 +342,9 @@ int main(int count, char **words) {
   by_descriptors();
   by_calls();
   by_chroot();
+  long alone = attempts;
   by_races(atoi(words[1]));
-  printf("%ld ways out\n", (long)ways);
+  long racing = attempts - alone;
+  printf("%ld attempts, %ld of them racing, %ld ways out\n", alone + racing, racing, (long)ways);
   return ways != 0;
 }

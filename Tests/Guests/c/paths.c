@@ -1,9 +1,7 @@
 // Every call that takes a path, with paths of many shapes, from several directories: results, errors and
-// what the calls tell are
-// printed, and compared with what the kernel says inside a chroot (Tests/Root/check). Makes its own tree
-// in "/", and makes it anew
-// after each call that has made, removed or renamed something. With the argument "binds" the paths lead
-// through /mnt, /romnt and /bound as well.
+// what the calls tell are printed, and compared with what the kernel says inside a chroot
+// (Tests/Root/check). Makes its own tree in "/", and makes it anew after each call that has made, removed
+// or renamed something. With the argument "binds" the paths lead through /mnt, /romnt and /bound as well.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>

@@ -12,18 +12,12 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "guest.h"
+#include "guest-threads.h"
 
 enum { FEW = 4 };
 static volatile int stop;
 static volatile long counters[FEW];
 static sem_t semaphore;
-
-static pthread_t start(void *(*function)(void *), void *argument) {
-  pthread_t thread;
-  CHECK(pthread_create(&thread, NULL, function, argument) == 0);
-  return thread;
-}
 
 static void *spin(void *argument) {
   long me = (long)argument;

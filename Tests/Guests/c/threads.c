@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include "guest.h"
+#include "guest-threads.h"
 
 enum { FEW = 8 };
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -21,25 +21,7 @@ static long counter;
 static __thread int own = 7;
 static __thread char own_bytes[3000];
 
-static pthread_t start(void *(*function)(void *), void *argument) {
-  pthread_t thread;
-  int error = pthread_create(&thread, NULL, function, argument);
-  if (error != 0) printf("pthread_create: %s\n", strerror(error));
-  CHECK(error == 0);
-  return thread;
-}
-
-static void *finish(pthread_t thread) {
-  void *result;
-  CHECK(pthread_join(thread, &result) == 0);
-  return result;
-}
-
-static void all(void *(*function)(void *)) {
-  pthread_t threads[FEW];
-  for (long i = 0; i < FEW; i++) threads[i] = start(function, (void *)i);
-  for (int i = 0; i < FEW; i++) finish(threads[i]);
-}
+static void all(void *(*function)(void *)) { crowd(FEW, function); }
 
 static void *count(void *argument) {
   (void)argument;
@@ -170,28 +152,15 @@ static void barriers(void) {
   printf("met %ld times\n", counter);
 }
 
-static pthread_rwlock_t reading_writing = PTHREAD_RWLOCK_INITIALIZER;
-static long pair[2];
+static guarded_pair pair = {.lock = PTHREAD_RWLOCK_INITIALIZER};
 static void *read_write(void *argument) {
-  long me = (long)argument;
-  for (int i = 0; i < 2000; i++) {
-    if (me < 2) {
-      pthread_rwlock_wrlock(&reading_writing);
-      pair[0]++;
-      if (i % 100 == 0) sched_yield();
-      pair[1]++;
-    } else {
-      pthread_rwlock_rdlock(&reading_writing);
-      CHECK(pair[0] == pair[1]);
-    }
-    pthread_rwlock_unlock(&reading_writing);
-  }
+  read_or_write(&pair, (long)argument < 2, 2000, 100);
   return NULL;
 }
 
 static void readers(void) {
   all(read_write);
-  printf("written %ld\n", pair[0]);
+  printf("written %ld\n", pair.left);
 }
 
 static sem_t semaphore;
@@ -381,8 +350,8 @@ static void *sleep_somehow(void *argument) {
       pthread_mutex_unlock(&held);
       break;
     case 2:
-      pthread_rwlock_rdlock(&reading_writing);
-      pthread_rwlock_unlock(&reading_writing);
+      pthread_rwlock_rdlock(&pair.lock);
+      pthread_rwlock_unlock(&pair.lock);
       break;
     default: pthread_barrier_wait(&barrier);
   }
@@ -406,7 +375,7 @@ static void sleepers(void) {
   sem_init(&semaphore, 0, 0);
   pthread_barrier_init(&barrier, NULL, MANY / 4 + 1);
   pthread_mutex_lock(&held);
-  pthread_rwlock_wrlock(&reading_writing);
+  pthread_rwlock_wrlock(&pair.lock);
   for (long i = 0; i < MANY; i++) threads[i] = start(sleep_somehow, (void *)i);
   for (int i = 0; i < MANY; i++) sem_wait(&semaphore);
   usleep(200000);
@@ -418,7 +387,7 @@ static void sleepers(void) {
   pthread_cond_broadcast(&condition);
   pthread_mutex_unlock(&mutex);
   pthread_mutex_unlock(&held);
-  pthread_rwlock_unlock(&reading_writing);
+  pthread_rwlock_unlock(&pair.lock);
   pthread_barrier_wait(&barrier);
   for (int i = 0; i < MANY; i++) finish(threads[i]);
   printf("slept\n");

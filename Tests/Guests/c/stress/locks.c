@@ -60,30 +60,17 @@ static void barrier_round(long number) {
   pthread_barrier_destroy(&barrier);
 }
 
-static pthread_rwlock_t reading_writing = PTHREAD_RWLOCK_INITIALIZER;
-static long pair[2];
+static guarded_pair pair = {.lock = PTHREAD_RWLOCK_INITIALIZER};
 static void *read_write(void *argument) {
-  long me = (long)argument;
-  for (int i = 0; i < 400; i++) {
-    if (me < 2) {
-      pthread_rwlock_wrlock(&reading_writing);
-      pair[0]++;
-      if (i % 50 == 0) sched_yield();
-      pair[1]++;
-    } else {
-      pthread_rwlock_rdlock(&reading_writing);
-      CHECK(pair[0] == pair[1]);
-    }
-    pthread_rwlock_unlock(&reading_writing);
-  }
+  read_or_write(&pair, (long)argument < 2, 400, 50);
   return NULL;
 }
 
 static void readers_round(long number) {
   (void)number;
-  long before = pair[0];
+  long before = pair.left;
   crowd(THREADS, read_write);
-  counted(0, pair[0] - before);
+  counted(0, pair.left - before);
 }
 
 // Priority inheritance, which the kernel does whenever the lock is taken, and conditions on top of it.

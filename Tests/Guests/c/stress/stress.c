@@ -20,26 +20,6 @@ static const storm *const families[] = {
 
 void counted(int counter, long amount) { __atomic_fetch_add(&counters[counter], amount, __ATOMIC_SEQ_CST); }
 
-pthread_t start(void *(*function)(void *), void *argument) {
-  pthread_t thread;
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, 128 << 10);
-  int error = pthread_create(&thread, &attributes, function, argument);
-  if (error != 0) printf("pthread_create: %s\n", strerror(error));
-  CHECK(error == 0);
-  pthread_attr_destroy(&attributes);
-  return thread;
-}
-
-void finish(pthread_t thread) { CHECK(pthread_join(thread, NULL) == 0); }
-
-void crowd(int number, void *(*function)(void *)) {
-  pthread_t threads[number];
-  for (long i = 0; i < number; i++) threads[i] = start(function, (void *)i);
-  for (int i = 0; i < number; i++) finish(threads[i]);
-}
-
 int status_of(pid_t child) {
   int status;
   pid_t found;

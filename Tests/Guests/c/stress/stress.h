@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include "../guest.h"
+// So that a thousand of them fit.
+#define GUEST_STACK (128 << 10)
+#include "../guest-threads.h"
 
 enum { COUNTERS = 4, THREADS = 6 };
 typedef struct {
@@ -20,10 +22,6 @@ extern const storm locks_storms[], futex_storms[], signal_storms[], process_stor
 
 /// Counters that are printed in the end; `counted` may be called by several threads.
 void counted(int counter, long amount);
-/// Starts `number` threads with their index as the argument, and waits for all of them.
-void crowd(int number, void *(*function)(void *));
-pthread_t start(void *(*function)(void *), void *argument);
-void finish(pthread_t thread);
 /// Waits for `child` and returns its exit status, or 128 + signal.
 int status_of(pid_t child);
 long now(void);  // microseconds, monotonic
