@@ -44,8 +44,12 @@ let package = Package(
       name: "Debugger",
       dependencies: ["VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost"],
       swiftSettings: core),
+    .target(
+      name: "Record",
+      dependencies: ["VirtualMachine", "Translator", "Engine", "Linux", "X86", "GuestMemory", "CHost"],
+      swiftSettings: core),
     .executableTarget(
-      name: "vitrine", dependencies: ["Debugger", "VirtualMachine", "Linux", "X86", "GuestMemory", "CHost"],
+      name: "vitrine", dependencies: ["Record", "Debugger", "VirtualMachine", "Linux", "X86", "GuestMemory", "CHost"],
       swiftSettings: [.unsafeFlags(["-static-executable"])], linkerSettings: staticExecutable),
 
     .executableTarget(name: "decodecheck", dependencies: ["X86"], path: "Tests/Tools/decodecheck"),

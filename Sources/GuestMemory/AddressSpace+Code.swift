@@ -62,7 +62,9 @@ extension AddressSpace {
   /// Makes `[start, start + size)` writable for the host kernel as far as it is for the guest. Call before a host call
   /// that writes there.
   public func prepareHostWrite(_ start: UInt64, size: UInt64) {
-    if tracked.isEmpty || size == 0 || start >= limit { return }
+    if size == 0 || start >= limit { return }
+    journal?.noteWrite(start, min(size, limit &- start))
+    if tracked.isEmpty { return }
     codeWillChange(from: start, to: rangeEnd(start, size) ?? limit)
   }
 

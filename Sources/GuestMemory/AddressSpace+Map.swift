@@ -56,6 +56,7 @@ extension AddressSpace {
       region.offset = file.offset
     }
     table.insert(region)
+    journal?.noteMapping(request, region)
     if region.flags.contains(.shared), region.backing != 0, region.permissions.contains(.write) {
       dropAliases(of: region)
     }
@@ -86,6 +87,11 @@ extension AddressSpace {
       start: start, end: end, permissions: request.permissions, flags: request.flags,
       backing: intern(identity))
     table.insert(region)
+    if let journal {
+      // The contents are what counts: whose memory it is stays outside.
+      journal.note(.map(region, file: 0))
+      journal.noteWrite(start, size)
+    }
     if region.permissions.contains(.write) { dropAliases(of: region) }
     return start
   }
@@ -176,6 +182,7 @@ extension AddressSpace {
     codeWillChange(from: start, to: end)
     try AddressSpace.check(HostMemory.reserve(hostBase &+ start, rounded))
     table.remove(start, end)
+    journal?.note(.unmap(start: start, size: rounded))
   }
 
   /// mprotect(2). Pages before the first hole are changed even when ENOMEM is thrown for the hole, as the kernel does.
@@ -194,6 +201,7 @@ extension AddressSpace {
     }
     let reached = table.coveredEnd(from: start, to: end)
     codeWillChange(from: start, to: reached)
+    journal?.note(.protect(start: start, size: reached &- start, permissions: permissions))
     for piece in table.regions(from: start, to: reached) {
       if piece.permissions == permissions { continue }
       try AddressSpace.check(
@@ -212,6 +220,7 @@ extension AddressSpace {
       codeWillChange(from: 0, to: limit)
       _ = HostMemory.reserve(hostBase, limit)
     }
+    journal?.noteReset()
     table.removeAll()
     tracked.removeAll()
     breakStart = 0

@@ -16,6 +16,19 @@ extension AddressSpace {
   public func remap(
     _ start: UInt64, size: UInt64, newSize: UInt64, flags: RemapFlags, newAddress: UInt64 = 0
   ) throws(MemoryError) -> UInt64 {
+    guard let journal else {
+      return try remapNow(start, size: size, newSize: newSize, flags: flags, newAddress: newAddress)
+    }
+    let target = try journal.whole { () throws(MemoryError) in
+      try remapNow(start, size: size, newSize: newSize, flags: flags, newAddress: newAddress)
+    }
+    journal.note(.remap(start: start, size: size, newSize: newSize, flags: flags, target: target))
+    return target
+  }
+
+  private func remapNow(
+    _ start: UInt64, size: UInt64, newSize: UInt64, flags: RemapFlags, newAddress: UInt64
+  ) throws(MemoryError) -> UInt64 {
     guard start & Page.mask == 0, flags.rawValue & ~7 == 0, let oldSize = Page.up(size),
       let wanted = Page.up(newSize), wanted != 0
     else { throw .invalid }
@@ -147,6 +160,14 @@ extension AddressSpace {
     let poison: Int32 = 100
     let softOffline: Int32 = 101
     if advice == poison || advice == softOffline { throw .notPermitted }
+    if let journal {
+      // MADV_FREE leaves it to the host when the contents go: under a recorder they stay.
+      let free: Int32 = 8
+      if advice == free { return }
+      if AddressSpace.changesContents(advice) {
+        journal.note(.advise(start: start, size: rounded, advice: advice))
+      }
+    }
     var hole = false
     var reached = start
     for piece in table.regions(from: start, to: end) {
@@ -164,10 +185,10 @@ extension AddressSpace {
     if hole || reached < end { throw .noMemory }
   }
 
-  /// MADV_DONTNEED, FREE, REMOVE, DONTNEED_LOCKED, POPULATE_WRITE, GUARD_INSTALL: what is read afterwards may differ.
+  /// MADV_DONTNEED, FREE, REMOVE, WIPEONFORK and its contrary, DONTNEED_LOCKED, POPULATE_WRITE, GUARD_INSTALL: what is read afterwards may differ.
   private static func changesContents(_ advice: Int32) -> Bool {
     switch advice {
-    case 4, 8, 9, 23, 24, 102: return true
+    case 4, 8, 9, 18, 19, 23, 24, 102: return true
     default: return false
     }
   }

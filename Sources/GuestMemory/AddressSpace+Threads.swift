@@ -93,7 +93,7 @@ extension AddressSpace {
   // PERF: one load and one branch as long as there is one thread.
   @inline(__always)
   public func enterGuest(_ observer: CodeObserver, _ attention: UnsafeMutablePointer<UInt32>) -> Bool {
-    if !isThreaded { return false }
+    if !isThreaded || keepsLock { return false }
     vt_presence_enter(observer.presence, attention, lock)
     return true
   }

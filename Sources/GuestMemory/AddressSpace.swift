@@ -40,6 +40,11 @@ public final class AddressSpace {
   // SAFETY: allocated in init, freed in deinit; threads use it only as long as they have the address space.
   let lock: UnsafeMutablePointer<vt_lock>
 
+  /// Told of everything that changes memory besides the guest; for a recorder.
+  public var journal: MemoryJournal?
+  /// Threads run guest code one after the other: the lock is kept there, too.
+  public var keepsLock = false
+
   var table = RegionTable()
   var tracked = PageRanges()
   /// Code has been decoded from a shared mapping of a file: writes to files can change it.

@@ -187,6 +187,7 @@ public final class LinuxProcess {
   }
 
   private func finish(_ call: SystemCall, _ arguments: Arguments, _ result: Int64) -> Outcome {
+    thread.result = result
     if let ending = outcome {
       tracer?.end(call, ending)
       return ending

@@ -43,7 +43,8 @@ final class BlockDecoder {
         break
       }
       buffer[count].address = address
-      buffer[count].plan = RowPlan(row: buffer[count].instruction.row)
+      let row = buffer[count].instruction.row
+      buffer[count].plan = options.trapsChance && isChance(row) ? .interpreted : RowPlan(row: row)
       let length = Int(buffer[count].instruction.length)
       let bytes = code.bytes(at: address)
       withUnsafeMutableBytes(of: &buffer[count].bytes) { copy in
@@ -54,6 +55,14 @@ final class BlockDecoder {
       if isLast(buffer[count &- 1].plan.template, options) { break }
     }
     return UnsafeMutableBufferPointer(start: buffer, count: count)
+  }
+
+  /// RDTSC, RDTSCP, RDPID; random numbers are the interpreter's anyway.
+  private func isChance(_ row: UInt16) -> Bool {
+    switch RowInfo(id: row).features.0 {
+    case .tsc, .rdtscp, .rdpid: true
+    default: false
+    }
   }
 
   private func isLast(_ template: RowPlan.Template, _ options: TranslatorOptions) -> Bool {

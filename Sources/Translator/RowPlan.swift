@@ -15,6 +15,9 @@ struct RowPlan {
     word = Int(row) < RowPlanTable.words.count ? RowPlanTable.words[Int(row)] : 0
   }
 
+  /// The plan of what only the interpreter executes.
+  static var interpreted: RowPlan { RowPlan(row: .max) }
+
   /// The order is shared with isagen's `PlanEmitter.Template`.
   enum Template: UInt32 {
     /// The interpreter executes it.

@@ -174,17 +174,20 @@ public final class TranslatorEngine: GuestEngine {
     enterState(cpu)
     defer { leaveState(cpu) }
     cpu.pointee.translated.remaining = 1 &<< 59
+    return executeOne(cpu) ?? .budget
+  }
+
+  /// Executes the instruction at RIP; nil when that is done.
+  private func executeOne(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
     let start = cpu.pointee.rip
-    guard mayBeWide(start), let decoded = decode(start), decoded.plan.isWide else {
-      return interpret(cpu) ?? .budget
-    }
+    guard mayBeWide(start), let decoded = decode(start), decoded.plan.isWide else { return interpret(cpu) }
     // Turns that only prepare the next one leave RIP where it is.
     for _ in 0..<4 where cpu.pointee.rip == start {
       untracked = start
       var origin: Int?
       if let exit = turn(cpu, &origin) { return exit }
     }
-    return .budget
+    return nil
   }
 
   /// The block at RIP; nil when the interpreter has to execute the next instruction.
@@ -418,7 +421,7 @@ public final class TranslatorEngine: GuestEngine {
   /// The budget ends within the next block: one instruction at a time to its end.
   private func stepOut(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
     while cpu.pointee.translated.remaining > 0 {
-      if let exit = interpret(cpu) { return exit }
+      if let exit = executeOne(cpu) { return exit }
     }
     return .budget
   }

@@ -14,6 +14,8 @@ public struct TranslatorOptions: Sendable {
   public var isFurtherThread = false
   /// Forget all code after this many blocks (for tests); nil: only when the cache is full.
   public var flushInterval: Int?
+  /// Instructions whose results are chance are left to the interpreter, which traps them for a recorder (`vt_cpu_state.traps_chance`).
+  public var trapsChance = false
   /// Collect what costs time to collect: time spent translating, and which instructions the interpreter executes.
   public var measures = false
   /// Instructions in a block at most.

@@ -28,7 +28,8 @@ extension UserMachine {
       pastStatistics = StatisticsText.Sum()
       controller?.forked()
     }
-    if configuration.budget != nil || configuration.translator.countsInstructions { return }
+    let counts = configuration.budget != nil || configuration.translator.countsInstructions
+    if counts, controller?.countsThreads != true { return }
     process.startThread = { [unowned self, unowned process] thread, cpu, prepare in
       startThread(thread, cpu, process, prepare)
     }

@@ -93,6 +93,7 @@ public final class UserMachine {
     } catch {
       return .failed("cannot reserve the guest's address space (errno \(error.number))")
     }
+    controller?.prepare(memory)
     guard let engine = makeEngine(memory) else {
       return .failed("cannot start the engine: the host lacks BMI2, memory, or refuses signal handlers")
     }
@@ -210,9 +211,8 @@ public final class UserMachine {
       let outcome: Outcome
       switch exit {
       case .systemCall: outcome = controller?.systemCall(cpu) ?? process.systemCall(cpu)
-      case .attention: outcome = process.deliverPendingSignals(cpu)
-      case .fault(let fault): outcome = process.deliver(fault: GuestFault(fault, cpu), cpu)
-      case .interrupt(let vector): outcome = deliverInterrupt(vector, process, cpu)
+      case .attention, .fault, .interrupt:
+        outcome = controller?.deliver(exit, cpu) { deliver(exit, process, cpu) } ?? deliver(exit, process, cpu)
       case .budget:
         if configuration.budget != nil { return .budgetSpent }
         continue
@@ -232,6 +232,16 @@ public final class UserMachine {
         report(signal, fault, process, cpu)
         return .killed(signal: signal)
       }
+    }
+  }
+
+  private func deliver(
+    _ exit: Exit, _ process: LinuxProcess, _ cpu: UnsafeMutablePointer<CPUState>
+  ) -> Outcome {
+    switch exit {
+    case .fault(let fault): process.deliver(fault: GuestFault(fault, cpu), cpu)
+    case .interrupt(let vector): deliverInterrupt(vector, process, cpu)
+    default: process.deliverPendingSignals(cpu)
     }
   }
 

@@ -4,8 +4,10 @@ enum HelpText {
   static let usage = """
     usage: vitrine run [OPTION]... [--] PROGRAM [ARGUMENT]...
            vitrine debug --gdb WHERE [OPTION]... [--] PROGRAM [ARGUMENT]...
+           vitrine record [OPTION]... [--] PROGRAM [ARGUMENT]...
+           vitrine replay [OPTION]... RECORDING
            vitrine disassemble [OPTION]... FILE
-           vitrine help [run | debug | disassemble | exit-codes]
+           vitrine help [run | debug | record | replay | disassemble | exit-codes]
            vitrine --version
 
     """
@@ -18,6 +20,8 @@ enum HelpText {
     case "": return overview
     case "run": return run
     case "debug": return debug
+    case "record": return record
+    case "replay": return replay
     case "disassemble": return disassemble
     case "exit-codes": return exitCodes
     default: return nil
@@ -31,6 +35,8 @@ enum HelpText {
     commands:
       run           run a program
       debug         run a program under gdb
+      record        run a program and write down what it got from outside
+      replay        run a recording again, exactly
       disassemble   print the machine code of a program
       help          explain a command
 

@@ -12,7 +12,8 @@ enum VitrineCommand {
         exitProcess(with: RunCommand.interpret(ProcessArguments.current(window)))
       }
     }
-    if ProcessArguments.firstIs("run") || ProcessArguments.firstIs("debug") {
+    let withGuest: [StaticString] = ["run", "debug", "record", "replay"]
+    if withGuest.contains(where: { ProcessArguments.firstIs($0) }) {
       IsolatedWindow.evacuate { window in exitProcess(with: run(ProcessArguments.current(window))) }
     }
     exitProcess(with: run(ProcessArguments.current(nil)))
@@ -28,6 +29,8 @@ enum VitrineCommand {
     switch String(decoding: first, as: UTF8.self) {
     case "run": return RunCommand.run(rest, process)
     case "debug": return DebugCommand.run(rest, process)
+    case "record": return RecordCommand.run(rest, process)
+    case "replay": return ReplayCommand.run(rest, process)
     case "disassemble": return DisassembleCommand.run(rest)
     case "help", "--help", "-h": return help(rest)
     case "--version", "version", "-V":
@@ -44,7 +47,7 @@ enum VitrineCommand {
     let topic = words.first.map { String(decoding: $0, as: UTF8.self) } ?? ""
     guard let text = HelpText.text(for: topic) else {
       Terminal.complain("no help for: \(shown(topic))")
-      Terminal.write("Topics: run, debug, disassemble, exit-codes\n", to: 2)
+      Terminal.write("Topics: run, debug, record, replay, disassemble, exit-codes\n", to: 2)
       return ownFailureCode
     }
     Terminal.write(text, to: 1)

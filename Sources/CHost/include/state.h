@@ -127,6 +127,8 @@ typedef struct {
   uint32_t cpu_level;
   /// Instruction set extensions of the host that handlers may use (VT_HOST_… in float.h); 0 is always safe.
   uint32_t host_features;
+  /// What differs from run to run (time stamps, random numbers, the processor's number) raises #GP, for whoever records it.
+  uint32_t traps_chance;
 } vt_cpu_state;
 
 /// One pre-decoded operation of the interpreter; 32 bytes, a block is an array of them.

@@ -62,9 +62,20 @@ extension Interpreter {
     writeRegister(W32.self, GeneralOffset.rdx, UInt64(result.edx))
   }
 
-  public func timeStamp() -> UInt64 { vt_host_time_stamp() }
-  public func processorNumber() -> UInt64 { UInt64(vt_host_processor_number()) }
-  public func randomNumber() -> UInt64 { vt_host_random() }
+  public func timeStamp() -> UInt64 {
+    trap(if: cpu.pointee.traps_chance != 0, .generalProtection)
+    return vt_host_time_stamp()
+  }
+
+  public func processorNumber() -> UInt64 {
+    trap(if: cpu.pointee.traps_chance != 0, .generalProtection)
+    return UInt64(vt_host_processor_number())
+  }
+
+  public func randomNumber() -> UInt64 {
+    trap(if: cpu.pointee.traps_chance != 0, .generalProtection)
+    return vt_host_random()
+  }
 
   /// XCR0, and with 1 the components of XCR0 that are in use.
   public func readExtendedControl(_ number: UInt64) -> UInt64 {

@@ -18,6 +18,9 @@ public final class GuestThread {
   /// It is in a host call that may wait, and its registers stay as they are until that returns.
   public internal(set) var isWaiting = false
 
+  /// What its last system call returned, whatever signal handlers have made of the registers since.
+  public internal(set) var result: Int64 = 0
+
   /// The blocked signals, and the mask to go back to after a call that replaced it (sigsuspend, ppoll …).
   var mask: UInt64 = 0
   var savedMask: UInt64?

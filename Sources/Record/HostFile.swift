@@ -1,0 +1,121 @@
+// The few host calls that making and reading recordings takes, past the personality: they are Vitrine's own. Results are values or
+// -errno.
+import CHost
+import GuestMemory
+
+enum HostFile {
+  private static let closeOnExec: Int64 = 0x80000
+
+  static func call(
+    _ number: Int64, _ a: Int64 = 0, _ b: Int64 = 0, _ c: Int64 = 0, _ d: Int64 = 0, _ e: Int64 = 0,
+    _ f: Int64 = 0
+  ) -> Int64 {
+    while true {
+      let result = vt_syscall6(number, a, b, c, d, e, f)
+      if result != -4 { return result }  // EINTR
+    }
+  }
+
+  private static func pointer(_ bytes: UnsafeRawBufferPointer) -> Int64 { Int64(Int(bitPattern: bytes.baseAddress)) }
+
+  /// Opens a file for appending, empty.
+  static func create(_ path: [UInt8]) -> Int64 {
+    let writeAppendCreateTruncate: Int64 = 0o3101
+    return (path + [0]).withUnsafeBytes {
+      call(257, -100, pointer($0), writeAppendCreateTruncate | closeOnExec, 0o666)
+    }
+  }
+
+  static func open(_ path: [UInt8]) -> Int64 {
+    (path + [0]).withUnsafeBytes { call(257, -100, pointer($0), closeOnExec, 0) }
+  }
+
+  static func close(_ descriptor: Int32) { _ = vt_syscall6(3, Int64(descriptor), 0, 0, 0, 0, 0) }
+
+  /// Writes all of `bytes`; false when the host takes no more.
+  static func write(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
+    bytes.withUnsafeBytes { buffer in
+      var done = 0
+      while done < buffer.count {
+        let result = call(
+          1, Int64(descriptor), pointer(UnsafeRawBufferPointer(rebasing: buffer[done...])),
+          Int64(buffer.count - done))
+        if result <= 0 { return false }
+        done += Int(result)
+      }
+      return true
+    }
+  }
+
+  /// As many of `count` bytes at `offset` as there are.
+  static func read(_ descriptor: Int32, at offset: UInt64, count: Int) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+      let raw = UnsafeRawBufferPointer(buffer)
+      while filled < count {
+        let result = call(
+          17, Int64(descriptor), pointer(UnsafeRawBufferPointer(rebasing: raw[filled...])),
+          Int64(count - filled), Int64(bitPattern: offset &+ UInt64(filled)))
+        if result <= 0 { return }
+        filled += Int(result)
+      }
+    }
+  }
+
+  static func write(_ bytes: [UInt8], to descriptor: Int32, at offset: UInt64) -> Bool {
+    bytes.withUnsafeBytes {
+      call(18, Int64(descriptor), pointer($0), Int64($0.count), Int64(bitPattern: offset)) == Int64($0.count)
+    }
+  }
+
+  /// What tells one state of a file from another.
+  struct Identity: Equatable {
+    var device: UInt64
+    var inode: UInt64
+    var size: UInt64
+    var modified: UInt64
+    var changed: UInt64
+  }
+
+  static func identity(_ descriptor: Int32) -> Identity? {
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 18) { status -> Identity? in
+      status.initialize(repeating: 0)
+      guard call(5, Int64(descriptor), pointer(UnsafeRawBufferPointer(status))) == 0 else { return nil }
+      // struct stat: st_dev, st_ino, …, st_size at 48, st_mtim at 88, st_ctim at 104.
+      return Identity(
+        device: status[0], inode: status[1], size: status[6],
+        modified: status[11] &* 1_000_000_000 &+ status[12],
+        changed: status[13] &* 1_000_000_000 &+ status[14])
+    }
+  }
+
+  /// A file of `size` bytes that lies in memory only.
+  static func inMemory(size: UInt64) -> Int32? {
+    let name: [UInt8] = Array("recorded".utf8) + [0]
+    let result = name.withUnsafeBytes { call(319, pointer($0), 1) }
+    guard result >= 0, call(77, result, Int64(bitPattern: size)) == 0 else { return nil }
+    return Int32(truncatingIfNeeded: result)
+  }
+
+  /// A page that forked children share.
+  static func sharedPage() -> UnsafeMutablePointer<UInt64>? {
+    let readWrite: Int64 = 3
+    let sharedAnonymous: Int64 = 0x21
+    let result = call(9, 0, Int64(Page.size), readWrite, sharedAnonymous, -1, 0)
+    guard result > 0 else { return nil }
+    return UnsafeMutableRawPointer(bitPattern: Int(result))?.assumingMemoryBound(to: UInt64.self)
+  }
+
+  static func sleepMillisecond() {
+    let time: [Int64] = [0, 1_000_000]
+    _ = time.withUnsafeBytes { call(35, pointer($0), 0) }
+  }
+
+  /// Adds one to a word that other processes use, too; what it was.
+  static func fetchAdd(_ word: UnsafeMutablePointer<UInt64>) -> UInt64 {
+    var seen = word.pointee
+    while true {
+      let next = seen &+ 1
+      if vt_compare_exchange64(word, &seen, next) { return next &- 1 }
+    }
+  }
+}

@@ -1,0 +1,108 @@
+// Small parts that recorder and replay share: the vector and x87 registers as bytes, instructions whose results are chance, how
+// long threads run, a hash of memory.
+import CHost
+import Engine
+import GuestMemory
+import X86
+
+/// The vector, opmask and x87 registers with their control words: one run of bytes in the CPU's state.
+enum ExtendedRegisters {
+  private static var range: Range<Int> { Int(VT_OFFSET_VECTOR)..<Int(VT_OFFSET_X87) + Int(VT_SIZE_X87) }
+
+  static func bytes(_ cpu: UnsafeMutablePointer<CPUState>) -> [UInt8] {
+    let raw = UnsafeRawBufferPointer(start: cpu, count: CPUState.allocationSize)
+    return Array(raw[range])
+  }
+
+  /// False when these are not that many.
+  static func store(_ bytes: [UInt8], to cpu: UnsafeMutablePointer<CPUState>) -> Bool {
+    if bytes.count != range.count { return false }
+    // SAFETY: as many bytes as the range has, inside the state.
+    bytes.withUnsafeBytes {
+      UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(start: cpu, count: CPUState.allocationSize)[range])
+        .copyMemory(from: $0)
+    }
+    return true
+  }
+}
+
+extension vt_cpu_state {
+  /// SYSCALL leaves the address behind it in RCX and the flags in R11; engines may leave that to others.
+  mutating func finishSystemCall() {
+    general.1 = rip
+    general.11 = lazyFlags.rflags
+  }
+}
+
+/// Finds instructions whose results differ from run to run.
+final class ChanceReader {
+  private let code: CodeReader
+  private var instruction = Instruction()
+
+  init(memory: AddressSpace) { code = CodeReader(memory: memory) }
+
+  func isChance(_ cpu: UnsafeMutablePointer<CPUState>) -> Bool {
+    code.begin(cpu.pointee.rip)
+    guard code.decode(cpu.pointee.rip, into: &instruction) == .valid else { return false }
+    switch instruction.info.features.0 {
+    case .tsc, .rdtscp, .rdpid, .rdrand, .rdseed: return true
+    default: return false
+    }
+  }
+}
+
+/// How many instructions a thread executes before others may.
+struct ThreadSchedule {
+  private var state: UInt64
+  private let seed: UInt64
+  private let isChaotic: Bool
+  /// About a tenth of a millisecond.
+  private static let usual: InstructionCount = 400_000
+
+  init(seed: UInt64, isChaotic: Bool) {
+    self.seed = seed
+    self.isChaotic = isChaotic
+    state = seed &* 0x9e37_79b9_7f4a_7c15 &+ 1
+  }
+
+  mutating func next() -> InstructionCount {
+    if seed == 0, !isChaotic { return ThreadSchedule.usual }
+    // xorshift64*.
+    state ^= state &>> 12
+    state ^= state &<< 25
+    state ^= state &>> 27
+    let random = (state &* 0x2545_f491_4f6c_dd1d) &>> 32
+    if !isChaotic { return ThreadSchedule.usual / 2 &+ InstructionCount(random % UInt64(ThreadSchedule.usual)) }
+    // All orders of magnitude are equally frequent.
+    let bits = random & 15
+    return 1 &+ InstructionCount((random &>> 4) & (1 &<< (bits &+ 4) &- 1))
+  }
+}
+
+/// A number for what all of guest memory holds.
+enum MemoryHash {
+  static func value(of memory: AddressSpace) -> UInt64 {
+    var mixed: UInt64 = 0
+    func mix(_ word: UInt64) {
+      let product = (mixed ^ word) &* 0x9e37_79b9_7f4a_7c15
+      mixed = product ^ product &>> 29
+    }
+    withUnsafeTemporaryAllocation(byteCount: Int(Page.size), alignment: 8) { page in
+      for region in memory.regions() {
+        mix(region.start)
+        mix(region.end)
+        mix(UInt64(region.permissions.rawValue))
+        // What cannot be read may be gigabytes that were only reserved.
+        if !region.permissions.contains(.read) { continue }
+        for address in stride(from: region.start, to: region.end, by: Int(Page.size)) {
+          guard memory.copyIn(page, from: GuestAddress(address)) else { continue }
+          let words = page.bindMemory(to: UInt64.self)
+          if words.allSatisfy({ $0 == 0 }) { continue }
+          mix(address)
+          for word in words { mix(word) }
+        }
+      }
+    }
+    return mixed
+  }
+}

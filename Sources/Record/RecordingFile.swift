@@ -1,0 +1,189 @@
+// A recording as a file. Each recorded process appends chunks of its timeline, each by one write(2): so several processes can share
+// the file, and what has been written stays valid when one of them is killed.
+//
+//     header   "Vitrine recording\n", version (4 bytes)
+//     chunk    magic (4), timeline (4), index in the timeline (4), bytes unpacked (4), bytes packed (4), reserved (4),
+//              checksum of all that and of the contents (8); then the contents: records, in the LZ4 block format
+//
+// Integers are little-endian.
+import Linux
+
+enum RecordingFile {
+  static let signature = Array("Vitrine recording\n".utf8)
+  static let version: UInt32 = 1
+  static let headerSize = signature.count + 4
+  static let chunkMagic: UInt32 = 0x4b4e_4843  // "CHNK"
+  static let chunkHeaderSize = 32
+  /// A chunk's contents are not larger than this but for a single record.
+  static let chunkSize = 1 << 18
+  /// No chunk is larger.
+  static let largestChunk = 1 << 30
+
+  static var header: [UInt8] { signature + littleEndian(version) }
+
+  static func littleEndian(_ value: some FixedWidthInteger) -> [UInt8] {
+    withUnsafeBytes(of: value.littleEndian) { Array($0) }
+  }
+
+  static func checksum(_ bytes: ArraySlice<UInt8>, _ more: [UInt8]) -> UInt64 {
+    var mixed: UInt64 = 0xcbf2_9ce4_8422_2325
+    for part in [bytes, more[...]] {
+      part.withUnsafeBytes { raw in
+        var place = 0
+        while place + 8 <= raw.count {
+          mixed = mix(mixed, raw.loadUnaligned(fromByteOffset: place, as: UInt64.self))
+          place += 8
+        }
+        while place < raw.count {
+          mixed = mix(mixed, UInt64(raw[place]))
+          place += 1
+        }
+      }
+    }
+    return mixed
+  }
+
+  private static func mix(_ mixed: UInt64, _ word: UInt64) -> UInt64 {
+    let product = (mixed ^ word) &* 0x9e37_79b9_7f4a_7c15
+    return product ^ product &>> 32
+  }
+}
+
+/// Writes one process's timeline.
+struct TimelineWriter {
+  /// Changes when the descriptor is moved.
+  var descriptor: Int32
+  private(set) var timeline: UInt64
+  private var index: UInt32 = 0
+  private var records = ByteWriter()
+  /// The host took no more: the rest is not recorded.
+  private(set) var isBroken = false
+
+  init(descriptor: Int32, timeline: UInt64) {
+    self.descriptor = descriptor
+    self.timeline = timeline
+  }
+
+  /// In a forked child: what has not been written is its parent's.
+  mutating func begin(timeline: UInt64) {
+    self.timeline = timeline
+    index = 0
+    records.removeAll()
+  }
+
+  mutating func append(_ record: Record) {
+    record.write(to: &records)
+    if records.bytes.count >= RecordingFile.chunkSize { flush() }
+  }
+
+  mutating func flush() {
+    if records.bytes.isEmpty || isBroken { return }
+    let packed = BlockCompression.compress(records.bytes)
+    var chunk: [UInt8] = []
+    chunk.reserveCapacity(packed.count + RecordingFile.chunkHeaderSize)
+    for word in [
+      RecordingFile.chunkMagic, UInt32(truncatingIfNeeded: timeline), index,
+      UInt32(truncatingIfNeeded: records.bytes.count), UInt32(truncatingIfNeeded: packed.count), 0,
+    ] { chunk += RecordingFile.littleEndian(word) }
+    chunk += RecordingFile.littleEndian(RecordingFile.checksum(chunk[...], packed))
+    chunk += packed
+    isBroken = !HostFile.write(chunk, to: descriptor)
+    index &+= 1
+    records.removeAll()
+  }
+}
+
+/// A recording that has been opened: where each timeline's chunks are.
+public final class Recording {
+  struct Chunk {
+    var offset: UInt64
+    var size: Int
+    var packed: Int
+  }
+
+  private let descriptor: Int32
+  /// Chunks by timeline, in order.
+  private(set) var chunks: [UInt64: [Chunk]] = [:]
+  /// Bytes at the end that are no whole chunk: the recorder was killed while it wrote them.
+  public private(set) var lostBytes: UInt64 = 0
+
+  public init(_ path: [UInt8]) throws(RecordingError) {
+    let result = HostFile.open(path)
+    let name = String(decoding: path, as: UTF8.self)
+    guard result >= 0 else { throw .cannotOpen("cannot open \(name) (errno \(-result))") }
+    descriptor = Int32(truncatingIfNeeded: result)
+    let header = HostFile.read(descriptor, at: 0, count: RecordingFile.headerSize)
+    guard header.starts(with: RecordingFile.signature), header.count == RecordingFile.headerSize else {
+      throw .unsupported("\(name) is not a recording")
+    }
+    guard let version = header.littleEndian(UInt32.self, at: RecordingFile.signature.count),
+      version == RecordingFile.version
+    else { throw .unsupported("\(name) was recorded by another version of Vitrine") }
+    try findChunks()
+    if chunks.isEmpty { throw .damaged("\(name) holds nothing") }
+  }
+
+  deinit { HostFile.close(descriptor) }
+
+  private func findChunks() throws(RecordingError) {
+    let end = HostFile.identity(descriptor)?.size ?? 0
+    var offset = UInt64(RecordingFile.headerSize)
+    while offset < end {
+      let header = HostFile.read(descriptor, at: offset, count: RecordingFile.chunkHeaderSize)
+      func word(_ index: Int) -> UInt32 { header.littleEndian(UInt32.self, at: index * 4) ?? 0 }
+      let first = offset &+ UInt64(RecordingFile.chunkHeaderSize)
+      let packed = UInt64(word(4))
+      guard word(0) == RecordingFile.chunkMagic, word(3) <= UInt32(RecordingFile.largestChunk),
+        first &+ packed <= end
+      else { break }
+      let timeline = UInt64(word(1))
+      // Chunks of one timeline are written one after the other: what is missing in between was damaged.
+      guard chunks[timeline, default: []].count == Int(word(2)) else {
+        throw .damaged("a part of timeline \(timeline) is missing")
+      }
+      chunks[timeline, default: []].append(Chunk(offset: first, size: Int(word(3)), packed: Int(packed)))
+      offset = first &+ packed
+    }
+    lostBytes = end &- min(offset, end)
+  }
+
+  /// The timelines by the order in which they began.
+  public var timelines: [UInt64] { chunks.keys.sorted() }
+
+  func records(_ chunk: Chunk) throws(RecordingError) -> [UInt8] {
+    let size = RecordingFile.chunkHeaderSize
+    let bytes = HostFile.read(descriptor, at: chunk.offset &- UInt64(size), count: size + chunk.packed)
+    let packed = Array(bytes.dropFirst(size))
+    let sum = bytes.littleEndian(UInt64.self, at: size - 8)
+    guard packed.count == chunk.packed, sum == RecordingFile.checksum(bytes[..<(size - 8)], packed) else {
+      throw .damaged("a checksum is wrong")
+    }
+    guard let records = BlockCompression.decompress(packed, size: chunk.size) else {
+      throw .damaged("a chunk cannot be unpacked")
+    }
+    return records
+  }
+}
+
+/// Reads one timeline's records in order.
+struct TimelineReader {
+  private let recording: Recording
+  let timeline: UInt64
+  private var nextChunk = 0
+  private var reader = ByteReader([])
+
+  init(_ recording: Recording, _ timeline: UInt64) {
+    self.recording = recording
+    self.timeline = timeline
+  }
+
+  /// The next record; nil at the end of what was recorded.
+  mutating func next() throws(RecordingError) -> Record? {
+    while reader.isAtEnd {
+      guard let chunks = recording.chunks[timeline], nextChunk < chunks.count else { return nil }
+      reader = ByteReader(try recording.records(chunks[nextChunk]))
+      nextChunk += 1
+    }
+    return try Record(&reader)
+  }
+}

@@ -1,0 +1,296 @@
+// Replays a timeline: an address space, the CPUs of its threads and one engine, driven by the recorded events. There is no process here
+// and no operating system: what they did is in the events. Between two events the guest's own instructions do again what they
+// did then; that they come to the same places, with the same counts and calls, is checked at every event.
+import CHost
+import Engine
+import GuestMemory
+import Linux
+import Translator
+
+/// What a replay runs on.
+public struct ReplayOptions: Sendable {
+  public enum Engine: Sendable { case automatic, translator, interpreter }
+
+  public var engine = Engine.automatic
+  public var window: IsolatedWindow?
+
+  public init() {}
+}
+
+/// How a timeline ends.
+public enum ReplayEnd: Equatable, Sendable {
+  case exited(code: Int32)
+  case killed(signal: Int32)
+  /// The recording stops here: the recorder was killed, or the child goes on elsewhere.
+  case unfinished
+}
+
+public final class Replay {
+  /// A guest thread.
+  final class Thread {
+    let index: Int
+    // SAFETY: allocated with the thread, freed in deinit.
+    let cpu: UnsafeMutablePointer<CPUState>
+    /// Instructions since its last event.
+    var count: InstructionCount = 0
+    /// It has come to a system call whose answer is still to come.
+    var isAtCall = false
+
+    init(_ index: Int) {
+      self.index = index
+      let raw = UnsafeMutableRawPointer.allocate(
+        byteCount: CPUState.allocationSize, alignment: CPUState.allocationAlignment)
+      cpu = raw.bindMemory(to: CPUState.self, capacity: 1)
+      CPUState.initialize(cpu)
+      cpu.pointee.traps_chance = 1
+    }
+
+    deinit { UnsafeMutableRawPointer(cpu).deallocate() }
+  }
+
+  public let memory: AddressSpace
+  let engine: any GuestEngine
+  var events: EventSource
+  let files: ReplayedFiles
+  private(set) var threads: [Int: Thread] = [:]
+  /// Instructions executed by all threads.
+  public private(set) var instant: InstructionCount = 0
+  public private(set) var eventCount: UInt64 = 0
+  private(set) var start = TimelineStart()
+  private var hasStarted = false
+  /// Told of what the program writes to standard output or error.
+  public var output: ((_ descriptor: UInt8, _ order: UInt64, _ bytes: [UInt8]) -> Void)?
+  /// Told that a child's timeline begins here: the replay of this one goes on when it returns.
+  var forks: ((_ eventCount: UInt64) -> Void)?
+
+  public init(_ recording: Recording, timeline: UInt64, _ options: ReplayOptions) throws(RecordingError) {
+    events = try EventSource(recording, timeline)
+    do { memory = try AddressSpace(options.window) } catch {
+      throw .cannotOpen("cannot reserve the guest's address space (errno \(error.number))")
+    }
+    var translation = TranslatorOptions()
+    translation.countsInstructions = true
+    translation.trapsChance = true
+    let translator =
+      options.engine == .interpreter ? nil : TranslatorEngine(memory: memory, options: translation)
+    let interpreter = options.engine == .translator ? nil : translator == nil ? InterpreterEngine(memory: memory) : nil
+    let chosen: (any GuestEngine)? = translator ?? interpreter
+    guard let engine = chosen else { throw .cannotOpen("cannot start the engine") }
+    self.engine = engine
+    files = ReplayedFiles()
+  }
+
+  deinit { files.close() }
+
+  // MARK: Running
+
+  /// Replays to the end.
+  public func run() throws(RecordingError) -> ReplayEnd {
+    while true {
+      // In a child's process the timeline is another one afterwards.
+      forks?(eventCount)
+      guard let event = try nextEvent() else { return .unfinished }
+      if let end = try replay(event) { return end }
+      eventCount += 1
+    }
+  }
+
+  /// The next event; what comes in front of it has been taken note of.
+  private func nextEvent() throws(RecordingError) -> Event? {
+    while let record = try events.next() {
+      switch record {
+      case .start(let begin): try take(begin)
+      case .file(let file): try files.add(file)
+      case .data(let file, let offset, let bytes): try files.put(bytes, file, offset)
+      case .event(let event):
+        guard hasStarted else { throw .damaged("it does not say where it begins") }
+        return event
+      }
+    }
+    return nil
+  }
+
+  private func take(_ begin: TimelineStart) throws(RecordingError) {
+    if !hasStarted {
+      guard let level = CPUID.Level(rawValue: begin.level) else { throw .damaged("there is no such CPU level") }
+      if level.needsVectors512, !engine.executesVectors512 {
+        throw .unsupported("the program was recorded on a CPU with AVX-512, which this host or engine lacks")
+      }
+    }
+    start = begin
+    hasStarted = true
+    memory.stackLimit = begin.stackLimit
+  }
+
+  /// Brings the thread to the event and lets that happen. How the timeline ends, if it does.
+  private func replay(_ event: Event) throws(RecordingError) -> ReplayEnd? {
+    if event.kind == .threadBegins {
+      guard threads[event.thread] == nil, threads.count < 1 << 16 else {
+        throw .damaged("a thread begins twice")
+      }
+      threads[event.thread] = Thread(event.thread)
+    }
+    guard let thread = threads[event.thread] else { throw .damaged("there is no thread \(event.thread)") }
+    try advance(thread, to: event)
+    if let digest = event.digest, RegisterWords(thread.cpu).digest != digest {
+      throw diverged(event, "registers differ")
+    }
+    thread.count = 0
+    switch event.kind {
+    case .pause:
+      return nil
+    case .systemCall(let number, let output):
+      thread.isAtCall = false
+      if thread.cpu.pointee.general.0 != number {
+        throw diverged(event, "it makes call \(thread.cpu.pointee.general.0) instead of \(number)")
+      }
+      if let output { tell(output, thread) }
+    case .threadEnds: if thread.index != 0 { threads[thread.index] = nil }
+    case .end(let code, let signal, let hash):
+      if let hash, hash != MemoryHash.value(of: memory) { throw diverged(event, "memory differs at the end") }
+      return signal == 0 ? .exited(code: code) : .killed(signal: signal)
+    default: break
+    }
+    try apply(event.effect, thread, event)
+    return nil
+  }
+
+  /// Executes `thread` until what the event speaks of is due.
+  private func advance(_ thread: Thread, to event: Event) throws(RecordingError) {
+    let target = event.count
+    let wait = Wait(event.kind)
+    while true {
+      if thread.isAtCall {
+        guard thread.count == target, wait == .call || wait == .nothing else {
+          throw diverged(event, "call \(thread.cpu.pointee.general.0) comes after \(thread.count) instructions, not \(target)")
+        }
+        return
+      }
+      let rest = target &- thread.count
+      if rest == 0, wait == .nothing { return }
+      if rest < 0 { throw diverged(event, "too many instructions") }
+      let before = engine.instructionCount
+      let exit = engine.run(thread.cpu, budget: wait == .stop ? rest &+ 1 : max(rest, 1))
+      let done = engine.instructionCount &- before
+      thread.count &+= done
+      instant &+= done
+      switch exit {
+      case .systemCall:
+        thread.cpu.pointee.finishSystemCall()
+        thread.isAtCall = true
+      case .budget:
+        if thread.count > target || (rest == 0 && wait != .nothing) {
+          throw diverged(event, "it goes on where there was \(wait == .call ? "a system call" : "a fault")")
+        }
+      case .fault(let fault):
+        if fault.trap == .pageFault, fault.errorCode & 16 == 0,
+          memory.handleFault(at: fault.address, write: fault.errorCode & 2 != 0)
+        {
+          continue
+        }
+        if wait == .stop, thread.count == target { return }
+        throw diverged(event, "a fault (\(fault.trap)) at \(fault.address.hexadecimal)")
+      case .interrupt:
+        if wait == .stop { return }
+        throw diverged(event, "an interrupt")
+      case .attention: CPUState.attention(thread.cpu).pointee = 0
+      case .stop: continue
+      }
+    }
+  }
+
+  /// What the engine has to stop for when an event is due.
+  private enum Wait {
+    case call, stop, nothing
+
+    init(_ kind: Event.Kind) {
+      switch kind {
+      case .systemCall: self = .call
+      case .fault, .chance: self = .stop
+      default: self = .nothing
+      }
+    }
+  }
+
+  private func diverged(_ event: Event, _ what: String) -> RecordingError {
+    let rip = threads[event.thread]?.cpu.pointee.rip ?? 0
+    return .diverged(
+      "process \(start.process), event \(eventCount), thread \(event.thread), instruction \(instant) at \(rip.hexadecimal): \(what)")
+  }
+
+  /// The replay goes on with a child's timeline: it has come to the fork.
+  func follow(_ recording: Recording, _ timeline: UInt64) throws(RecordingError) {
+    events = try EventSource(recording, fromFork: timeline)
+    eventCount = 0
+    do { try files.separate(memory) } catch {
+      throw .cannotOpen("there is no room for the recorded files (errno \(error.number))")
+    }
+  }
+
+  // MARK: Effects
+
+  private func tell(_ output: Event.Output, _ thread: Thread) {
+    guard let tell = self.output else { return }
+    var rest = output.size
+    var bytes: [UInt8] = []
+    for buffer in LinuxProcess.writtenBuffers(thread.cpu, memory)?.data ?? [] {
+      let part = min(buffer.size, rest)
+      bytes += memory.peek(buffer.address, count: Int(truncatingIfNeeded: part))
+      rest &-= part
+    }
+    tell(output.descriptor, output.order, bytes)
+  }
+
+  private func apply(_ effect: StateEffect, _ thread: Thread, _ event: Event) throws(RecordingError) {
+    for change in effect.memory {
+      do { try apply(change) } catch {
+        throw diverged(event, "a change of memory fails (errno \(error.number))")
+      }
+    }
+    effect.registers.store(effect.mask, to: thread.cpu)
+    if !effect.extended.isEmpty, !ExtendedRegisters.store(effect.extended, to: thread.cpu) {
+      throw .damaged("registers of another size")
+    }
+    if event.kind == .threadBegins {
+      thread.cpu.pointee.cpu_level = start.level
+      thread.cpu.pointee.xcr0 = CPUID.Level(rawValue: start.level)?.stateComponents ?? 7
+    }
+  }
+
+  private func apply(_ change: MemoryEffect) throws(MemoryError) {
+    switch change {
+    case .write(let address, let bytes): if !memory.poke(bytes, at: address) { throw .badAddress }
+    case .stackLimit(let limit): memory.stackLimit = limit
+    case .change(let entry):
+      switch entry {
+      case .map(let region, let file): try map(region, file)
+      case .unmap(let address, let size): try memory.unmap(address, size: size)
+      case .protect(let address, let size, let permissions):
+        try memory.protect(address, size: size, permissions: permissions)
+      case .remap(let address, let size, let newSize, let flags, let target):
+        let forced: RemapFlags = target == address ? flags : flags.union([.fixed, .mayMove])
+        let result = try memory.remap(address, size: size, newSize: newSize, flags: forced, newAddress: target)
+        if result != target { throw .noMemory }
+      case .advise(let address, let size, let advice):
+        // Holes are an error of the guest's, which it has been told.
+        do { try memory.advise(address, size: size, advice: advice) } catch { if error != .noMemory { throw error } }
+      case .reset: memory.reset()
+      case .write: break
+      }
+    }
+  }
+
+  private func map(_ region: Region, _ file: UInt32) throws(MemoryError) {
+    var request = MapRequest(address: region.start, size: region.size, permissions: region.permissions)
+    request.placement = .fixed
+    request.flags = region.flags
+    if file != 0 {
+      guard let known = files[file] else { throw .badAddress }
+      request.file = (known.descriptor, region.offset, known.backing)
+    } else {
+      // Shared with nobody: other processes of the recording have replays of their own.
+      request.flags.remove(.shared)
+    }
+    _ = try memory.map(request)
+  }
+}

@@ -1,0 +1,119 @@
+// Where a replay's events come from: the records of a timeline, and in front of them those of the timelines that it forks from, each
+// up to the fork. And the files that recorded programs had mapped, as files in memory.
+import GuestMemory
+
+/// All records that lead to a timeline's end.
+struct EventSource {
+  private let recording: Recording
+  /// The timelines from the first one on; each but the last is followed for so many events.
+  private let path: [(timeline: UInt64, events: UInt64)]
+  private var place = 0
+  private var reader: TimelineReader
+  private var count: UInt64 = 0
+
+  init(_ recording: Recording, _ timeline: UInt64) throws(RecordingError) {
+    self.recording = recording
+    var path: [(timeline: UInt64, events: UInt64)] = [(timeline, .max)]
+    while let parent = try EventSource.parent(recording, path[0].timeline) {
+      // Children come after their parents.
+      guard parent.timeline < path[0].timeline else { throw .damaged("a timeline forks from a later one") }
+      path.insert((parent.timeline, parent.event), at: 0)
+    }
+    self.path = path
+    reader = TimelineReader(recording, path[0].timeline)
+  }
+
+  /// From the fork on, without what led there.
+  init(_ recording: Recording, fromFork timeline: UInt64) throws(RecordingError) {
+    self.recording = recording
+    path = [(timeline, .max)]
+    reader = TimelineReader(recording, timeline)
+  }
+
+  static func parent(
+    _ recording: Recording, _ timeline: UInt64
+  ) throws(RecordingError) -> (timeline: UInt64, event: UInt64)? {
+    guard recording.chunks[timeline] != nil else { throw .damaged("there is no timeline \(timeline)") }
+    var reader = TimelineReader(recording, timeline)
+    while let record = try reader.next() {
+      if case .start(let start) = record { return start.parent }
+      if case .event = record { break }
+    }
+    throw .damaged("timeline \(timeline) does not say where it begins")
+  }
+
+  mutating func next() throws(RecordingError) -> Record? {
+    while true {
+      if count < path[place].events {
+        let record = try reader.next()
+        if case .event = record { count += 1 }
+        if record != nil || place == path.count - 1 { return record }
+        throw .damaged("what leads to timeline \(path[place + 1].timeline) is missing")
+      }
+      place += 1
+      count = 0
+      reader = TimelineReader(recording, path[place].timeline)
+    }
+  }
+
+  /// The number of the timeline that is being followed.
+  var timeline: UInt64 { path[place].timeline }
+}
+
+/// Files behind mappings.
+final class ReplayedFiles {
+  private var files: [UInt32: (descriptor: Int32, backing: Backing)] = [:]
+  private static let mostFiles = 1 << 16
+
+  subscript(number: UInt32) -> (descriptor: Int32, backing: Backing)? { files[number] }
+
+  func add(_ file: RecordedFile) throws(RecordingError) {
+    guard files.count < ReplayedFiles.mostFiles, file.size < 1 << 46 else { throw .damaged("there are too many files") }
+    guard let descriptor = HostFile.inMemory(size: file.size) else {
+      throw .cannotOpen("there is no room for the recorded files")
+    }
+    if let old = files[file.number] { HostFile.close(old.descriptor) }
+    files[file.number] = (descriptor, Backing(device: file.device, inode: file.inode, path: file.path))
+  }
+
+  func put(_ bytes: [UInt8], _ number: UInt32, _ offset: UInt64) throws(RecordingError) {
+    guard let file = files[number] else { throw .damaged("there is no file \(number)") }
+    guard HostFile.write(bytes, to: file.descriptor, at: offset) else {
+      throw .cannotOpen("there is no room for the recorded files")
+    }
+  }
+
+  /// In the replay of a forked child: makes files that it shares by mappings its own.
+  func separate(_ memory: AddressSpace) throws(MemoryError) {
+    for (number, file) in files {
+      let regions = memory.regions().filter { region in
+        region.flags.contains(.shared) && memory.backing(region.backing) == file.backing
+      }
+      if regions.isEmpty { continue }
+      guard let size = HostFile.identity(file.descriptor)?.size, let copy = HostFile.inMemory(size: size) else {
+        throw .noMemory
+      }
+      let pieceSize: UInt64 = 1 << 20
+      var offset: UInt64 = 0
+      while offset < size {
+        let piece = HostFile.read(file.descriptor, at: offset, count: Int(min(pieceSize, size &- offset)))
+        if piece.isEmpty || !HostFile.write(piece, to: copy, at: offset) { throw .noMemory }
+        offset &+= UInt64(piece.count)
+      }
+      HostFile.close(file.descriptor)
+      files[number] = (copy, file.backing)
+      for region in regions {
+        var request = MapRequest(address: region.start, size: region.size, permissions: region.permissions)
+        request.placement = .fixed
+        request.flags = region.flags
+        request.file = (copy, region.offset, file.backing)
+        _ = try memory.map(request)
+      }
+    }
+  }
+
+  func close() {
+    for file in files.values { HostFile.close(file.descriptor) }
+    files = [:]
+  }
+}

@@ -1,0 +1,51 @@
+// The help texts of recording and replay.
+
+extension HelpText {
+  static let recordUsage = "usage: vitrine record [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
+  static let replayUsage = "usage: vitrine replay [OPTION]... RECORDING\n"
+
+  static let record = """
+    vitrine record - run a program and write down what it got from outside
+
+    \(recordUsage)
+    The program runs as under `vitrine run`. What crosses into its machine goes to
+    a file: results of system calls, signals, mapped files, switches between
+    threads. `vitrine replay` runs the file again, without the program, its files
+    or its network. Children that the program forks are in the same file.
+
+    options:
+      -o, --output FILE   the recording (default: vitrine.rec)
+      --seed N            another schedule of the program's threads
+      --chaos             switch threads as often and as unevenly as possible
+      --hash              end with a hash of memory, which the replay compares
+    All options of `vitrine run` are allowed but --budget.
+
+    examples:
+      vitrine record -o date.rec date
+      vitrine replay date.rec
+      vitrine record --chaos -o threads.rec python3 threads.py
+
+    """
+
+  static let replay = """
+    vitrine replay - run a recording again, exactly
+
+    \(replayUsage)
+    Does again what the program did, instruction by instruction, and prints what
+    it printed. Nothing is read but the recording, and nothing is written but
+    standard output and standard error. At every event the replay is compared with
+    the recording; a difference ends it with a message and exit code 125. The
+    exit code is the program's otherwise, 0 where the recording ends early.
+
+    options:
+      -q, --quiet         do not print what the program printed
+      --list              list the recorded processes
+      --timeline N        replay only this process of the list
+      --engine NAME       auto, translator or interpreter
+
+    examples:
+      vitrine replay date.rec
+      vitrine replay --list build.rec
+
+    """
+}
