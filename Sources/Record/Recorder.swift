@@ -16,8 +16,9 @@ public struct RecordingOptions: Sendable {
   public var seed: UInt64 = 0
   /// Switch between threads as often and as unevenly as possible.
   public var isChaotic = false
-  /// End the recording with a hash of memory, for a stricter check.
-  public var endsWithHash = false
+  /// Keep a digest of the registers with every event, and a hash of memory at the end: a replay that differs is found out
+  /// at once.
+  public var isStrict = false
 
   public init(path: [UInt8]) { self.path = path }
 }
@@ -320,7 +321,7 @@ public final class Recorder: MachineController {
     var (code, signal): (Int32, Int32) = (0, 0)
     if case .exited(let value) = termination { code = value }
     if case .killed(let value) = termination { signal = value }
-    let hash = options.endsWithHash ? MemoryHash.value(of: process.memory) : nil
+    let hash = options.isStrict ? MemoryHash.value(of: process.memory) : nil
     log(.end(code: code, signal: signal, hash: hash), thread, StateEffect(), RegisterWords(cpu))
     writer.flush()
   }
@@ -349,7 +350,7 @@ public final class Recorder: MachineController {
     var event = Event(kind: kind, thread: thread.index, count: thread.count, effect: effect)
     thread.sinceDigest &+= thread.count
     thread.count = 0
-    if let before, thread.sinceDigest >= Recorder.digestInterval || isEnd(kind) {
+    if let before, thread.sinceDigest >= Recorder.digestInterval || options.isStrict || isEnd(kind) {
       event.digest = before.digest
       thread.sinceDigest = 0
     }

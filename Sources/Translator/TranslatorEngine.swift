@@ -282,7 +282,8 @@ public final class TranslatorEngine: GuestEngine {
         origin = number
         return nil
       }
-      refund(cpu, Int(site.block), Int(site.executed))
+      // A loop's guards stand in front of where its block is charged.
+      if site.kind != .wildLoop { refund(cpu, Int(site.block), Int(site.executed)) }
       switch site.kind {
       case .interpret: return interpret(cpu)
       case .systemCall:

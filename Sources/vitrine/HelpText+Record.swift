@@ -17,7 +17,8 @@ extension HelpText {
       -o, --output FILE   the recording (default: vitrine.rec)
       --seed N            another schedule of the program's threads
       --chaos             switch threads as often and as unevenly as possible
-      --hash              end with a hash of memory, which the replay compares
+      --strict            let the replay compare registers at every event, and
+                          memory at the end
     All options of `vitrine run` are allowed but --budget.
 
     examples:

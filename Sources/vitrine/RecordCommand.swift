@@ -47,9 +47,9 @@ enum RecordCommand {
     case "--chaos":
       try reader.requireNoValue(option)
       options.isChaotic = true
-    case "--hash":
+    case "--strict":
       try reader.requireNoValue(option)
-      options.endsWithHash = true
+      options.isStrict = true
     default: return false
     }
     return true
