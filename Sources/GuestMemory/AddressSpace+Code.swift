@@ -85,20 +85,34 @@ extension AddressSpace {
   /// Stops tracking what overlaps `[start, end)`, restores the host's protections and tells the engine.
   func codeWillChange(from start: UInt64, to end: UInt64) {
     if tracked.isEmpty || start >= end { return }
-    let pages = start >> Page.shift..<(Page.up(end) ?? limit) >> Page.shift
+    var pages = start >> Page.shift..<(Page.up(end) ?? limit) >> Page.shift
+    if let widening, pages.count <= 2, tracked.overlaps(pages) { pages = widening(pages) }
     for run in tracked.intersection(pages) { drop(whole(run), followAliases: true) }
   }
 
   private func drop(_ run: Range<UInt64>, followAliases: Bool) {
     tracked.remove(run)
     for region in table.regions(from: run.lowerBound << Page.shift, to: run.upperBound << Page.shift) {
-      if region.permissions.contains(.write) {
-        _ = HostMemory.protect(
-          hostBase &+ region.start, region.size, AddressSpace.hostProtection(region.permissions))
-      }
+      if region.permissions.contains(.write) { open(region) }
       if followAliases { dropAliases(of: region) }
     }
     for observer in observers { tell(observer, run) }
+  }
+
+  /// Makes a part of a region writable again. A host that allows no further mappings refuses to divide one (`vm.max_map_count`):
+  /// then all of the region is opened, which divides nothing.
+  private func open(_ part: Region) {
+    let protection = AddressSpace.hostProtection(part.permissions)
+    if HostMemory.protect(hostBase &+ part.start, part.size, protection) >= 0 { return }
+    guard let region = query(part.start), region.size > part.size,
+      HostMemory.protect(hostBase &+ region.start, region.size, protection) >= 0
+    else { return }
+    let others = tracked.intersection(region.start >> Page.shift..<region.end >> Page.shift)
+    for run in others {
+      tracked.remove(run)
+      for observer in observers { tell(observer, run) }
+    }
+    dropAliases(of: region)
   }
 
   /// Forgets decoded code in other mappings of the file pages that `region` maps. What is written to a private mapping

@@ -185,10 +185,11 @@ extension AddressSpace {
     if hole || reached < end { throw .noMemory }
   }
 
-  /// MADV_DONTNEED, FREE, REMOVE, WIPEONFORK and its contrary, DONTNEED_LOCKED, POPULATE_WRITE, GUARD_INSTALL: what is read afterwards may differ.
+  /// MADV_DONTNEED, FREE, REMOVE, WIPEONFORK and its contrary, DONTNEED_LOCKED, POPULATE_WRITE, GUARD_INSTALL and _REMOVE: what is
+  /// read afterwards may differ.
   private static func changesContents(_ advice: Int32) -> Bool {
     switch advice {
-    case 4, 8, 9, 18, 19, 23, 24, 102: return true
+    case 4, 8, 9, 18, 19, 23, 24, 102, 103: return true
     default: return false
     }
   }

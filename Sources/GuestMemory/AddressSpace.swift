@@ -47,9 +47,12 @@ public final class AddressSpace {
 
   var table = RegionTable()
   var tracked = PageRanges()
+  /// The pages that are opened together when a tracked one or two are about to be written; else only those. For whoever tracks
+  /// much more than code, and would have to hear of every page.
+  var widening: ((_ pages: Range<UInt64>) -> Range<UInt64>)?
   /// Code has been decoded from a shared mapping of a file: writes to files can change it.
   public internal(set) var runsSharedFiles = false
-  private var backings = BackingTable()
+  var backings = BackingTable()
   /// How the kernel lays out the vdso, once that is known (AddressSpace+VDSO.swift).
   var vdsoParts: [VDSOPart] = []
   /// How many pieces of anonymous shared memory have been given an identity.

@@ -31,6 +31,11 @@ enum HostMemory {
     static let readNumber: Int64 = 0
     static let closeNumber: Int64 = 3
     static let openatNumber: Int64 = 257
+    static let ioctlNumber: Int64 = 16
+    static let preadNumber: Int64 = 17
+    static let pwriteNumber: Int64 = 18
+    static let ftruncateNumber: Int64 = 77
+    static let memfdCreateNumber: Int64 = 319
   #else
     // The generic table: arm64, riscv64, loongarch64.
     static let mmapNumber: Int64 = 222
@@ -43,6 +48,11 @@ enum HostMemory {
     static let readNumber: Int64 = 63
     static let closeNumber: Int64 = 57
     static let openatNumber: Int64 = 56
+    static let ioctlNumber: Int64 = 29
+    static let preadNumber: Int64 = 67
+    static let pwriteNumber: Int64 = 68
+    static let ftruncateNumber: Int64 = 46
+    static let memfdCreateNumber: Int64 = 279
   #endif
 
   /// mmap(2). Returns the address, or -errno.

@@ -69,3 +69,36 @@ struct PageRanges {
 
   mutating func removeAll() { ranges.removeAll() }
 }
+
+extension PageRanges {
+  /// The run of members that `page` lies in.
+  func run(containing page: UInt64) -> Range<UInt64>? {
+    let index = index(endingAbove: page)
+    return index < ranges.count && ranges[index].lowerBound <= page ? ranges[index] : nil
+  }
+
+  /// Where the run below the one of `page` (or below `page`) ends; 0 when there is none.
+  func end(before page: UInt64) -> UInt64 {
+    let index = index(endingAbove: page)
+    return index > 0 ? ranges[index &- 1].upperBound : 0
+  }
+
+  /// Where the run above the one of `page` (or above `page`) starts; the largest number when there is none.
+  func start(after page: UInt64) -> UInt64 {
+    var index = index(endingAbove: page)
+    if index < ranges.count, ranges[index].lowerBound <= page { index &+= 1 }
+    return index < ranges.count ? ranges[index].lowerBound : .max
+  }
+
+  /// What of `pages` is not a member, in order.
+  func missing(from pages: Range<UInt64>) -> [Range<UInt64>] {
+    var result: [Range<UInt64>] = []
+    var next = pages.lowerBound
+    for range in intersection(pages) {
+      if next < range.lowerBound { result.append(next..<range.lowerBound) }
+      next = range.upperBound
+    }
+    if next < pages.upperBound { result.append(next..<pages.upperBound) }
+    return result
+  }
+}
