@@ -43,17 +43,13 @@ struct MemoryCopy {
     #expect(mappings == other.mappings, comment)
     #expect(breakEnd == other.breakEnd, comment)
     #expect(hash == other.hash, comment)
-    let wrong = pages.keys.filter { other.pages[$0] != pages[$0] }.sorted()
-    #expect(wrong.isEmpty && other.pages.count == pages.count, comment)
-    if !wrong.isEmpty {
-      for page in wrong.prefix(5) {
-        print(
-          "DBG", String(page, radix: 16), mappings.first { $0.start <= page << 12 && $0.end > page << 12 }!,
-          "want", pages[page]!?.prefix(20) as Any, "got", other.pages[page]!?.prefix(20) as Any);
-        let a = pages[page]!, b = other.pages[page]!;
-        if let a, let b { print("DBG differs at", (0..<4096).filter { a[$0] != b[$0] }.prefix(9)) }
+    let wrong = pages.keys.filter { page in
+      guard let mine = pages[page] ?? nil, let others = other.pages[page] ?? nil else {
+        return pages[page] != other.pages[page]
       }
+      return mine.count != others.count || memcmp(mine, others, mine.count) != 0
     }
+    #expect(wrong.isEmpty && other.pages.count == pages.count, comment)
   }
 }
 
@@ -92,7 +88,11 @@ func patternFile(size: Int, seed: UInt8) -> Int32 {
   guard let file = tmpfile() else { return -1 }
   let descriptor = dup(fileno(file))
   fclose(file)
-  let bytes = (0..<size).map { UInt8(truncatingIfNeeded: $0 / 512) &+ seed &+ 1 }
+  var bytes: [UInt8] = []
+  while bytes.count < size {
+    let value = UInt8(truncatingIfNeeded: bytes.count / 512) &+ seed &+ 1
+    bytes += [UInt8](repeating: value, count: min(512, size - bytes.count))
+  }
   return write(descriptor, bytes, size) == size ? descriptor : -1
 }
 

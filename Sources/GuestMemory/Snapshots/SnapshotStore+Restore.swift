@@ -10,7 +10,7 @@ import CHost
 extension SnapshotStore {
   /// Makes memory what it was when `snapshot` was taken, earlier or later than now. Takes time for the pages that have changed since
   /// the last turn and for those in which the snapshots differ. False when something could not be: for a snapshot that is not
-  /// complete nothing has changed; else the host has refused a mapping, or a shared file is shorter or cannot be written.
+  /// complete nothing has changed; else the host has refused a mapping, or a shared file could not be written.
   @discardableResult public func restore(_ snapshot: Snapshot) -> Bool {
     guard let target = snapshot.state, target.isComplete else { return false }
     memory.evictAll()
