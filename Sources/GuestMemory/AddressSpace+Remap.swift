@@ -93,6 +93,7 @@ extension AddressSpace {
     added.end = newEnd
     if region.backing != 0 { added.offset = region.offset &+ region.size }
     table.insert(added)
+    if added.permissions.contains(.write) { dropAliases(of: added) }
     return true
   }
 
@@ -116,7 +117,8 @@ extension AddressSpace {
       _ = HostMemory.reserve(hostSource, source.size)
       table.remove(source.start, source.end)
     }
-    var placed = source.size == 0 ? identified(source.start) ?? source : source
+    let isDoubled = source.size == 0 || (keepOld && source.flags.contains(.shared))
+    var placed = isDoubled ? identified(source.start) ?? source : source
     placed.start = target
     placed.end = target &+ moved
     table.insert(placed)
@@ -179,7 +181,10 @@ extension AddressSpace {
         }
         continue
       }
-      if AddressSpace.changesContents(advice) { codeWillChange(from: piece.start, to: piece.end) }
+      if AddressSpace.changesContents(advice) {
+        codeWillChange(from: piece.start, to: piece.end)
+        dropAliases(of: piece)
+      }
       try AddressSpace.check(HostMemory.advise(hostBase &+ piece.start, piece.size, advice))
     }
     if hole || reached < end { throw .noMemory }

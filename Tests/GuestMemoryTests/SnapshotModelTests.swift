@@ -207,11 +207,14 @@ private struct SnapshotModel {
   private mutating func remap(_ start: UInt64, _ size: UInt64) {
     let target = SnapshotModel.arena + random.next(SnapshotModel.pageCount - 32) * Page.size
     var newSize = (1 + random.next(30)) * Page.size
-    // Which pieces of anonymous shared memory were once one is not known: none gets longer, and sees another.
+    // Which pieces of anonymous shared memory were once one, or lie on top of another, is not known: none gets longer and sees more
+    // than the one page that it is doubled from.
+    var doubled = newSize
     if let region = space.query(start), region.flags.contains(.shared),
       space.backing(region.backing)?.device != 9
     {
       newSize = min(newSize, size, region.end - start)
+      doubled = Page.size
     }
     switch random.next(4) {
     case 0: _ = try? space.remap(start, size: size, newSize: newSize, flags: [])
@@ -219,7 +222,7 @@ private struct SnapshotModel {
       _ = try? space.remap(
         start, size: size, newSize: size, flags: [.mayMove, .fixed, .dontUnmap], newAddress: target)
     case 2:
-      _ = try? space.remap(start, size: 0, newSize: newSize, flags: [.mayMove, .fixed], newAddress: target)
+      _ = try? space.remap(start, size: 0, newSize: doubled, flags: [.mayMove, .fixed], newAddress: target)
     default:
       _ = try? space.remap(
         start, size: size, newSize: newSize, flags: [.mayMove, .fixed], newAddress: target)

@@ -240,7 +240,8 @@ extension SnapshotStore {
       target.images.forEach(in: region.start >> Page.shift..<region.end >> Page.shift) { page, entry in
         if entry == .unreadable { return }
         if entry == .zero, !hasFile { return }
-        if kind == .whole, hasFile, !differs(page, entry, kind, &reader) { return }
+        let isLooked = kind == .whole && hasFile && !region.permissions.isEmpty
+        if isLooked, !differs(page, entry, kind, &reader) { return }
         pages.append(page)
       }
       fill(region, pages[...], target.images, &failures)
