@@ -24,7 +24,9 @@ struct RegisterWords: Equatable {
 
   init(_ cpu: UnsafeMutablePointer<CPUState>) {
     // SAFETY: `general` is the first member, sixteen 64-bit words (asserted in state.c).
-    for index in 0..<16 { words[index] = UnsafeRawPointer(cpu).load(fromByteOffset: index &* 8, as: UInt64.self) }
+    for index in 0..<16 {
+      words[index] = UnsafeRawPointer(cpu).load(fromByteOffset: index &* 8, as: UInt64.self)
+    }
     words[16] = cpu.pointee.fs_base
     words[17] = cpu.pointee.gs_base
     words[18] = cpu.pointee.rip
@@ -52,7 +54,9 @@ struct RegisterWords: Equatable {
   /// Which words differ.
   func difference(from other: RegisterWords) -> UInt32 {
     var mask: UInt32 = 0
-    for index in 0..<RegisterWords.count where words[index] != other.words[index] { mask |= 1 << UInt32(index) }
+    for index in 0..<RegisterWords.count where words[index] != other.words[index] {
+      mask |= 1 << UInt32(index)
+    }
     return mask
   }
 
@@ -120,6 +124,11 @@ struct Event: Equatable {
   var effect = StateEffect()
   /// Digest of the thread's registers before the event, from time to time.
   var digest: UInt32?
+}
+
+extension Event {
+  /// Makes a thread, and takes no time.
+  var isBeginning: Bool { kind == .threadBegins }
 }
 
 /// Where a timeline begins.

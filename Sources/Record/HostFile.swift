@@ -16,7 +16,9 @@ enum HostFile {
     }
   }
 
-  private static func pointer(_ bytes: UnsafeRawBufferPointer) -> Int64 { Int64(Int(bitPattern: bytes.baseAddress)) }
+  private static func pointer(_ bytes: UnsafeRawBufferPointer) -> Int64 {
+    Int64(Int(bitPattern: bytes.baseAddress))
+  }
 
   /// Opens a file for appending, empty.
   static func create(_ path: [UInt8]) -> Int64 {

@@ -19,8 +19,10 @@ enum ExtendedRegisters {
     if bytes.count != range.count { return false }
     // SAFETY: as many bytes as the range has, inside the state.
     bytes.withUnsafeBytes {
-      UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(start: cpu, count: CPUState.allocationSize)[range])
-        .copyMemory(from: $0)
+      UnsafeMutableRawBufferPointer(
+        rebasing: UnsafeMutableRawBufferPointer(start: cpu, count: CPUState.allocationSize)[range]
+      )
+      .copyMemory(from: $0)
     }
     return true
   }
@@ -72,7 +74,9 @@ struct ThreadSchedule {
     state ^= state &<< 25
     state ^= state &>> 27
     let random = (state &* 0x2545_f491_4f6c_dd1d) &>> 32
-    if !isChaotic { return ThreadSchedule.usual / 2 &+ InstructionCount(random % UInt64(ThreadSchedule.usual)) }
+    if !isChaotic {
+      return ThreadSchedule.usual / 2 &+ InstructionCount(random % UInt64(ThreadSchedule.usual))
+    }
     // All orders of magnitude are equally frequent.
     let bits = random & 15
     return 1 &+ InstructionCount((random &>> 4) & (1 &<< (bits &+ 4) &- 1))

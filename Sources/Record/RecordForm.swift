@@ -92,7 +92,9 @@ extension Event {
         writer.number(output.order)
       }
     case .end(let code, let signal, let hash):
-      for value in [UInt64(UInt32(bitPattern: code)), UInt64(UInt32(bitPattern: signal)), hash == nil ? 0 : 1] {
+      for value in [
+        UInt64(UInt32(bitPattern: code)), UInt64(UInt32(bitPattern: signal)), hash == nil ? 0 : 1,
+      ] {
         writer.number(value)
       }
       if let hash { writer.number(hash) }
@@ -117,7 +119,9 @@ extension Event {
 
   init(_ reader: inout ByteReader) throws(RecordingError) {
     let first = try reader.byte()
-    guard let thread = Int(exactly: try reader.word()) else { throw .damaged("a thread's number is too large") }
+    guard let thread = Int(exactly: try reader.word()) else {
+      throw .damaged("a thread's number is too large")
+    }
     let count = InstructionCount(bitPattern: try reader.number())
     guard count >= 0 else { throw .damaged("a count is too large") }
     let kind = try Event.kind(first & Event.kindMask, &reader)
@@ -157,7 +161,9 @@ extension Event {
 extension StateEffect {
   func write(to writer: inout ByteWriter) {
     writer.number(UInt64(mask))
-    for index in 0..<RegisterWords.count where mask >> UInt32(index) & 1 != 0 { writer.signed(registers[index]) }
+    for index in 0..<RegisterWords.count where mask >> UInt32(index) & 1 != 0 {
+      writer.signed(registers[index])
+    }
     if !extended.isEmpty { writer.run(extended) }
     if memory.isEmpty { return }
     writer.number(UInt64(memory.count))

@@ -41,6 +41,13 @@ public final class Recorder: MachineController {
     }
   }
 
+  /// A file that the program writes to.
+  private struct WrittenFile {
+    var identity: MappedFile
+    /// 1 or 2 for standard output and error.
+    var output: UInt8?
+  }
+
   /// Words of the page that all processes of a recording share.
   private enum Shared { static let timelines = 0, outputs = 1 }
   /// A digest of the registers after so many instructions: it costs four bytes.
@@ -67,6 +74,8 @@ public final class Recorder: MachineController {
   private var stackLimit: UInt64 = 0
   /// Devices and inodes of standard output and error at the beginning; 0: closed.
   private var outputs: [[UInt64]] = []
+  /// What is behind descriptors that have been written to, as long as no call can have changed that.
+  private var written: [UInt64: WrittenFile] = [:]
   private var lastFlush = vt_host_time_stamp()
   private lazy var chance = memory.map { ChanceReader(memory: $0) }
   private var hasEnded = false
@@ -214,7 +223,7 @@ public final class Recorder: MachineController {
     }
     let filled = process.filledBuffers(cpu)
     let written = LinuxProcess.writtenBuffers(cpu, process.memory)
-    let changed = process.changedFile(cpu)
+    let changed = changedFile(cpu, process)
     let timelineBefore = writer.timeline
     thread.journal.removeAll()
     process.memory.journal = thread.journal
@@ -226,6 +235,7 @@ public final class Recorder: MachineController {
     if let changed, result > 0 {
       noteChange(of: changed, arguments: before, count: UInt64(result), thread.journal)
     }
+    if !LinuxProcess.keepsDescriptors(number) { self.written.removeAll(keepingCapacity: true) }
     let isNewProgram = thread.program != process.programCount
     thread.program = process.programCount
     var effect = difference(before, cpu)
@@ -257,15 +267,34 @@ public final class Recorder: MachineController {
     case 275, 326: descriptor = cpu.pointee.general.2  // splice, copy_file_range: RDX
     default: return false
     }
+    written.removeAll(keepingCapacity: true)
     guard outputNumber(descriptor, process) != nil else { return false }
     cpu.pointee.general.0 = UInt64(bitPattern: -22)  // EINVAL
     return true
   }
 
   private func outputNumber(_ descriptor: UInt64, _ process: LinuxProcess) -> UInt8? {
-    guard let file = process.file(behind: descriptor), let index = outputs.firstIndex(of: file) else { return nil }
-    // The same terminal is behind both more often than not.
-    return descriptor == 2 && outputs[1] == file ? 2 : UInt8(index + 1)
+    writtenFile(descriptor, process)?.output
+  }
+
+  /// The descriptor of a mapped file whose contents the call is about to change.
+  private func changedFile(_ cpu: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess) -> UInt64? {
+    guard let descriptor = process.changedFile(cpu), let file = writtenFile(descriptor, process) else {
+      return nil
+    }
+    return files.contain(file.identity) ? descriptor : nil
+  }
+
+  private func writtenFile(_ descriptor: UInt64, _ process: LinuxProcess) -> WrittenFile? {
+    if let known = written[descriptor] { return known }
+    guard let file = process.file(behind: descriptor) else { return nil }
+    var result = WrittenFile(identity: MappedFile(device: file[0], inode: file[1]))
+    if let index = outputs.firstIndex(of: file) {
+      // The same terminal is behind both more often than not.
+      result.output = descriptor == 2 && outputs[1] == file ? 2 : UInt8(index + 1)
+    }
+    written[descriptor] = result
+    return result
   }
 
   private func output(_ descriptor: UInt64, _ size: UInt64, _ process: LinuxProcess) -> Event.Output? {
@@ -346,7 +375,9 @@ public final class Recorder: MachineController {
 
   // MARK: Writing
 
-  private func log(_ kind: Event.Kind, _ thread: Thread, _ effect: StateEffect, _ before: RegisterWords? = nil) {
+  private func log(
+    _ kind: Event.Kind, _ thread: Thread, _ effect: StateEffect, _ before: RegisterWords? = nil
+  ) {
     var event = Event(kind: kind, thread: thread.index, count: thread.count, effect: effect)
     thread.sinceDigest &+= thread.count
     thread.count = 0

@@ -62,9 +62,7 @@ extension Recorder {
   /// A call has written `count` bytes to a file: where it is mapped, memory has changed. Without an offset among the arguments
   /// they lie in front of the file's position.
   func noteChange(of descriptor: UInt64, arguments: RegisterWords, count: UInt64, _ journal: MemoryJournal) {
-    guard let memory, let identity = HostFile.identity(Int32(truncatingIfNeeded: descriptor)),
-      files.contain(identity)
-    else { return }
+    guard let memory, let identity = HostFile.identity(Int32(truncatingIfNeeded: descriptor)) else { return }
     let number = arguments[0]
     let takesOffset = number == 18 || number == 296 || number == 328
     let current: Int64 = 1
@@ -83,6 +81,12 @@ extension Recorder {
   }
 }
 
+/// A file by its place in the host's file systems.
+struct MappedFile: Hashable {
+  var device: UInt64
+  var inode: UInt64
+}
+
 /// The files that a recording holds.
 struct RecordedFiles {
   private struct File {
@@ -93,12 +97,11 @@ struct RecordedFiles {
   }
 
   private var files: [File] = []
+  private var known: Set<MappedFile> = []
   private static let pieceSize: UInt64 = 1 << 20
 
   /// Whether the file has been mapped.
-  func contain(_ identity: HostFile.Identity) -> Bool {
-    files.contains { $0.identity.device == identity.device && $0.identity.inode == identity.inode }
-  }
+  func contain(_ file: MappedFile) -> Bool { known.contains(file) }
 
   /// The number of the file that is being mapped; writes down what has not been yet of `[offset, offset + size)`.
   mutating func number(
@@ -112,10 +115,13 @@ struct RecordedFiles {
     while next < end {
       let piece = next..<min(next &+ RecordedFiles.pieceSize, end)
       next = piece.upperBound
-      if files[index].recorded.contains(where: { $0.contains(piece.lowerBound) && $0.upperBound >= piece.upperBound }) {
+      if files[index].recorded.contains(where: {
+        $0.contains(piece.lowerBound) && $0.upperBound >= piece.upperBound
+      }) {
         continue
       }
-      let bytes = HostFile.read(descriptor, at: piece.lowerBound, count: Int(piece.upperBound &- piece.lowerBound))
+      let bytes = HostFile.read(
+        descriptor, at: piece.lowerBound, count: Int(piece.upperBound &- piece.lowerBound))
       writer.append(.data(file: files[index].number, offset: piece.lowerBound, bytes: bytes))
     }
     if offset < end { files[index].recorded.append(offset..<end) }
@@ -123,12 +129,16 @@ struct RecordedFiles {
   }
 
   private mutating func place(
-    of identity: HostFile.Identity, _ backing: Backing, _ memory: AddressSpace?, _ writer: inout TimelineWriter
+    of identity: HostFile.Identity, _ backing: Backing, _ memory: AddressSpace?,
+    _ writer: inout TimelineWriter
   ) -> Int {
-    let known = files.lastIndex { $0.identity.device == identity.device && $0.identity.inode == identity.inode }
-    if let known, files[known].identity == identity || isShared(identity, memory) { return known }
+    let place = files.lastIndex {
+      $0.identity.device == identity.device && $0.identity.inode == identity.inode
+    }
+    if let place, files[place].identity == identity || isShared(identity, memory) { return place }
     let number = UInt32(truncatingIfNeeded: files.count + 1)
     files.append(File(number: number, identity: identity))
+    known.insert(MappedFile(device: identity.device, inode: identity.inode))
     writer.append(
       .file(
         RecordedFile(

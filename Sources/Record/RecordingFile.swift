@@ -125,6 +125,15 @@ public final class Recording {
 
   deinit { HostFile.close(descriptor) }
 
+  /// Whether a file begins like a recording.
+  public static func isRecording(_ path: [UInt8]) -> Bool {
+    let descriptor = HostFile.open(path)
+    if descriptor < 0 { return false }
+    defer { HostFile.close(Int32(truncatingIfNeeded: descriptor)) }
+    let signature = RecordingFile.signature
+    return HostFile.read(Int32(truncatingIfNeeded: descriptor), at: 0, count: signature.count) == signature
+  }
+
   private func findChunks() throws(RecordingError) {
     let end = HostFile.identity(descriptor)?.size ?? 0
     var offset = UInt64(RecordingFile.headerSize)

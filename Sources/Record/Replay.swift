@@ -52,10 +52,16 @@ public final class Replay {
   let engine: any GuestEngine
   var events: EventSource
   let files: ReplayedFiles
-  private(set) var threads: [Int: Thread] = [:]
+  var threads: [Int: Thread] = [:]
   /// Instructions executed by all threads.
-  public private(set) var instant: InstructionCount = 0
-  public private(set) var eventCount: UInt64 = 0
+  public internal(set) var instant: InstructionCount = 0
+  public internal(set) var eventCount: UInt64 = 0
+  /// The event that comes next, once it has been read.
+  var due: Event?
+  /// The system call that the last event was.
+  private(set) var lastCall: UInt64?
+  /// The thread that runs, or has run last.
+  var running = 0
   private(set) var start = TimelineStart()
   private var hasStarted = false
   /// Told of what the program writes to standard output or error.
@@ -73,7 +79,8 @@ public final class Replay {
     translation.trapsChance = true
     let translator =
       options.engine == .interpreter ? nil : TranslatorEngine(memory: memory, options: translation)
-    let interpreter = options.engine == .translator ? nil : translator == nil ? InterpreterEngine(memory: memory) : nil
+    let interpreter =
+      options.engine == .translator ? nil : translator == nil ? InterpreterEngine(memory: memory) : nil
     let chosen: (any GuestEngine)? = translator ?? interpreter
     guard let engine = chosen else { throw .cannotOpen("cannot start the engine") }
     self.engine = engine
@@ -88,11 +95,39 @@ public final class Replay {
   public func run() throws(RecordingError) -> ReplayEnd {
     while true {
       // In a child's process the timeline is another one afterwards.
-      forks?(eventCount)
-      guard let event = try nextEvent() else { return .unfinished }
-      if let end = try replay(event) { return end }
-      eventCount += 1
+      if due == nil { forks?(eventCount) }
+      if let pause = try proceed(to: .max) {
+        if case .end(let end) = pause { return end }
+      }
     }
+  }
+
+  /// Why a replay has come to rest.
+  enum Pause: Equatable {
+    /// This is the instant that was asked for.
+    case instant
+    /// A stop address of the engine is next.
+    case stop
+    /// Somebody has set the running CPU's attention word.
+    case attention
+    case end(ReplayEnd)
+  }
+
+  /// Replays up to and with the next event, or less; nil: the event has happened. At the instant of several events they have not
+  /// happened yet; `limit` counts as `instant` does.
+  func proceed(to limit: InstructionCount) throws(RecordingError) -> Pause? {
+    if due == nil { due = try nextEvent() }
+    guard let event = due else { return .end(.unfinished) }
+    let thread = try self.thread(of: event)
+    running = event.thread
+    if let pause = try advance(thread, to: event, limit) { return pause }
+    if instant >= limit, !event.isBeginning { return .instant }
+    if let end = try apply(event, thread) { return .end(end) }
+    due = nil
+    eventCount += 1
+    lastCall = nil
+    if case .systemCall(let number, _) = event.kind { lastCall = number }
+    return nil
   }
 
   /// The next event; what comes in front of it has been taken note of.
@@ -112,7 +147,9 @@ public final class Replay {
 
   private func take(_ begin: TimelineStart) throws(RecordingError) {
     if !hasStarted {
-      guard let level = CPUID.Level(rawValue: begin.level) else { throw .damaged("there is no such CPU level") }
+      guard let level = CPUID.Level(rawValue: begin.level) else {
+        throw .damaged("there is no such CPU level")
+      }
       if level.needsVectors512, !engine.executesVectors512 {
         throw .unsupported("the program was recorded on a CPU with AVX-512, which this host or engine lacks")
       }
@@ -122,16 +159,20 @@ public final class Replay {
     memory.stackLimit = begin.stackLimit
   }
 
-  /// Brings the thread to the event and lets that happen. How the timeline ends, if it does.
-  private func replay(_ event: Event) throws(RecordingError) -> ReplayEnd? {
-    if event.kind == .threadBegins {
-      guard threads[event.thread] == nil, threads.count < 1 << 16 else {
-        throw .damaged("a thread begins twice")
-      }
-      threads[event.thread] = Thread(event.thread)
+  private func thread(of event: Event) throws(RecordingError) -> Thread {
+    if let known = threads[event.thread] {
+      if event.kind == .threadBegins { throw .damaged("a thread begins twice") }
+      return known
     }
-    guard let thread = threads[event.thread] else { throw .damaged("there is no thread \(event.thread)") }
-    try advance(thread, to: event)
+    guard event.kind == .threadBegins, threads.count < 1 << 16 else {
+      throw .damaged("there is no thread \(event.thread)")
+    }
+    return Thread(event.thread)
+  }
+
+  /// Lets the event happen to its thread, which has come to it. How the timeline ends, if it does.
+  private func apply(_ event: Event, _ thread: Thread) throws(RecordingError) -> ReplayEnd? {
+    if event.kind == .threadBegins { threads[event.thread] = thread }
     if let digest = event.digest, RegisterWords(thread.cpu).digest != digest {
       throw diverged(event, "registers differ")
     }
@@ -155,22 +196,29 @@ public final class Replay {
     return nil
   }
 
-  /// Executes `thread` until what the event speaks of is due.
-  private func advance(_ thread: Thread, to event: Event) throws(RecordingError) {
+  /// Executes `thread` until what the event speaks of is due; a pause when something else comes first.
+  private func advance(
+    _ thread: Thread, to event: Event, _ limit: InstructionCount
+  ) throws(RecordingError) -> Pause? {
     let target = event.count
     let wait = Wait(event.kind)
     while true {
       if thread.isAtCall {
         guard thread.count == target, wait == .call || wait == .nothing else {
-          throw diverged(event, "call \(thread.cpu.pointee.general.0) comes after \(thread.count) instructions, not \(target)")
+          throw diverged(
+            event,
+            "call \(thread.cpu.pointee.general.0) comes after \(thread.count) instructions, not \(target)")
         }
-        return
+        return nil
       }
       let rest = target &- thread.count
-      if rest == 0, wait == .nothing { return }
+      if rest == 0, wait == .nothing { return nil }
       if rest < 0 { throw diverged(event, "too many instructions") }
+      // A fault comes in front of an instruction, at the limit as well.
+      if instant >= limit, wait != .stop || rest > 0 { return .instant }
       let before = engine.instructionCount
-      let exit = engine.run(thread.cpu, budget: wait == .stop ? rest &+ 1 : max(rest, 1))
+      let exit = engine.run(
+        thread.cpu, budget: min(wait == .stop ? rest &+ 1 : max(rest, 1), max(limit &- instant, 1)))
       let done = engine.instructionCount &- before
       thread.count &+= done
       instant &+= done
@@ -188,13 +236,15 @@ public final class Replay {
         {
           continue
         }
-        if wait == .stop, thread.count == target { return }
+        if wait == .stop, thread.count == target { return nil }
         throw diverged(event, "a fault (\(fault.trap)) at \(fault.address.hexadecimal)")
       case .interrupt:
-        if wait == .stop { return }
+        if wait == .stop { return nil }
         throw diverged(event, "an interrupt")
-      case .attention: CPUState.attention(thread.cpu).pointee = 0
-      case .stop: continue
+      case .attention:
+        CPUState.attention(thread.cpu).pointee = 0
+        return .attention
+      case .stop: return .stop
       }
     }
   }
@@ -215,7 +265,8 @@ public final class Replay {
   private func diverged(_ event: Event, _ what: String) -> RecordingError {
     let rip = threads[event.thread]?.cpu.pointee.rip ?? 0
     return .diverged(
-      "process \(start.process), event \(eventCount), thread \(event.thread), instruction \(instant) at \(rip.hexadecimal): \(what)")
+      "process \(start.process), event \(eventCount), thread \(event.thread), instruction \(instant) at \(rip.hexadecimal): \(what)"
+    )
   }
 
   /// The replay goes on with a child's timeline: it has come to the fork.
@@ -226,6 +277,9 @@ public final class Replay {
       throw .cannotOpen("there is no room for the recorded files (errno \(error.number))")
     }
   }
+
+  /// RIP of the thread that runs, or has run last.
+  public var instructionPointer: UInt64? { threads[running]?.cpu.pointee.rip }
 
   // MARK: Effects
 
@@ -269,11 +323,14 @@ public final class Replay {
         try memory.protect(address, size: size, permissions: permissions)
       case .remap(let address, let size, let newSize, let flags, let target):
         let forced: RemapFlags = target == address ? flags : flags.union([.fixed, .mayMove])
-        let result = try memory.remap(address, size: size, newSize: newSize, flags: forced, newAddress: target)
+        let result = try memory.remap(
+          address, size: size, newSize: newSize, flags: forced, newAddress: target)
         if result != target { throw .noMemory }
       case .advise(let address, let size, let advice):
         // Holes are an error of the guest's, which it has been told.
-        do { try memory.advise(address, size: size, advice: advice) } catch { if error != .noMemory { throw error } }
+        do { try memory.advise(address, size: size, advice: advice) } catch {
+          if error != .noMemory { throw error }
+        }
       case .reset: memory.reset()
       case .write: break
       }

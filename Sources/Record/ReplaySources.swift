@@ -67,13 +67,27 @@ final class ReplayedFiles {
 
   subscript(number: UInt32) -> (descriptor: Int32, backing: Backing)? { files[number] }
 
+  /// For snapshots: how to map the file again.
+  func file(for backing: Backing) -> SnapshotFile? {
+    files.values.first { $0.backing == backing }.map { SnapshotFile(descriptor: $0.descriptor) }
+  }
+
   func add(_ file: RecordedFile) throws(RecordingError) {
-    guard files.count < ReplayedFiles.mostFiles, file.size < 1 << 46 else { throw .damaged("there are too many files") }
+    guard files.count < ReplayedFiles.mostFiles, file.size < 1 << 46 else {
+      throw .damaged("there are too many files")
+    }
+    let backing = Backing(device: file.device, inode: file.inode, path: file.path)
+    // A replay that has gone back in time comes here again, and mappings of the file are still there.
+    if let known = files[file.number], known.backing == backing,
+      HostFile.identity(known.descriptor)?.size == file.size
+    {
+      return
+    }
     guard let descriptor = HostFile.inMemory(size: file.size) else {
       throw .cannotOpen("there is no room for the recorded files")
     }
     if let old = files[file.number] { HostFile.close(old.descriptor) }
-    files[file.number] = (descriptor, Backing(device: file.device, inode: file.inode, path: file.path))
+    files[file.number] = (descriptor, backing)
   }
 
   func put(_ bytes: [UInt8], _ number: UInt32, _ offset: UInt64) throws(RecordingError) {
@@ -90,7 +104,8 @@ final class ReplayedFiles {
         region.flags.contains(.shared) && memory.backing(region.backing) == file.backing
       }
       if regions.isEmpty { continue }
-      guard let size = HostFile.identity(file.descriptor)?.size, let copy = HostFile.inMemory(size: size) else {
+      guard let size = HostFile.identity(file.descriptor)?.size, let copy = HostFile.inMemory(size: size)
+      else {
         throw .noMemory
       }
       let pieceSize: UInt64 = 1 << 20

@@ -395,17 +395,12 @@ public final class TranslatorEngine: GuestEngine {
       return interpretWide(cpu, decoded.instruction)
     }
     leaveState(cpu)
+    let before = interpreter.instructionCount
     let exit = interpreter.run(cpu, budget: 1)
+    // Also when a store has made somebody call for attention.
+    cpu.pointee.translated.remaining &-= interpreter.instructionCount &- before
     enterState(cpu)
-    switch exit {
-    case .budget:
-      cpu.pointee.translated.remaining &-= 1
-      return nil
-    case .systemCall, .interrupt:
-      cpu.pointee.translated.remaining &-= 1
-      return exit
-    default: return exit
-    }
+    return exit == .budget ? nil : exit
   }
 
   private func noteInterpreted(_ address: UInt64) {

@@ -28,7 +28,8 @@ enum VitrineCommand {
     let rest = Array(process.arguments.dropFirst())
     switch String(decoding: first, as: UTF8.self) {
     case "run": return RunCommand.run(rest, process)
-    case "debug": return DebugCommand.run(rest, process)
+    case "debug":
+      return TravelCommand.isMeant(rest) ? TravelCommand.run(rest, process) : DebugCommand.run(rest, process)
     case "record": return RecordCommand.run(rest, process)
     case "replay": return ReplayCommand.run(rest, process)
     case "disassemble": return DisassembleCommand.run(rest)

@@ -50,6 +50,13 @@ struct BlockWriter {
     unsafeBitCast(handler, to: UnsafeRawPointer.self)
   }
 
+  /// The handlers of operations that are a compare and a branch.
+  static var fusedHandlers: Set<UnsafeRawPointer?> {
+    var result: Set<UnsafeRawPointer?> = []
+    for index in BranchTable.fused.indices { result.insert(pointer(BranchTable.fused[index])) }
+    return result
+  }
+
   // MARK: Instructions
 
   mutating func append(_ instruction: Instruction) {

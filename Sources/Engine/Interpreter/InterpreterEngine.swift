@@ -147,6 +147,9 @@ public final class InterpreterEngine: GuestEngine {
     operation.pointee.displacement = Int32(truncatingIfNeeded: head - UnsafePointer(operation))
   }
 
+  /// Operations that are a compare and a branch. Built when something faults for the first time.
+  private lazy var fusedHandlers = BlockWriter.fusedHandlers
+
   /// Instructions of the block before the one that `operation` belongs to.
   private func executedBefore(_ operation: UnsafePointer<Operation>) -> InstructionCount {
     guard let block = cache.block(containing: operation) else { return 0 }
@@ -154,7 +157,9 @@ public final class InterpreterEngine: GuestEngine {
     var current = UnsafePointer(cache.arena + block.head)
     while current < operation {
       let following = current + 1
-      if following.pointee.rip != current.pointee.rip { count &+= 1 }
+      if following.pointee.rip != current.pointee.rip {
+        count &+= fusedHandlers.contains(current.pointee.handler) ? 2 : 1
+      }
       current = following
     }
     return count

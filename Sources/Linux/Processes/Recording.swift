@@ -30,7 +30,10 @@ extension LinuxProcess {
     }
     for (index, type) in calls.signature(call.number).arguments.enumerated() where type.access == .write {
       let count = type.count.map { arguments[$0] } ?? 0
-      if type.kind == .buffer { return [GuestBytes(address: arguments[index], size: count)] }
+      // Directory entries are as many bytes as the result says, too.
+      if type.kind == .buffer || type.name.elementsEqual("dirents".utf8) {
+        return [GuestBytes(address: arguments[index], size: count)]
+      }
       if type.kind == .vector { return LinuxProcess.buffers(arguments[index], count: count, memory) }
     }
     return []
@@ -70,6 +73,18 @@ extension LinuxProcess {
     let arguments = Arguments(registers)
     let copiesOut = call.number == 275 || call.number == 326
     return copiesOut ? arguments.c : arguments.a
+  }
+
+  /// Whether a call leaves alone what descriptors stand for. Of the others some do, too.
+  public static func keepsDescriptors(_ number: UInt64) -> Bool {
+    switch number {
+    // Reading, writing and waiting; memory; signals; clocks; the thread itself.
+    case 0, 1, 4...8, 17...24, 262, 295, 296, 327, 328: true
+    case 9...15, 25...28, 127...131: true
+    case 35...39, 96, 97, 102, 104, 107, 108, 110, 186, 201, 202, 218, 228...230: true
+    case 89, 217, 232, 267, 270, 271, 281, 318, 332: true
+    default: false
+    }
   }
 
   /// Device and inode behind a descriptor of the guest's; nil when it is not open.

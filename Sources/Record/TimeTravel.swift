@@ -1,0 +1,392 @@
+// Visits any instant of a recording. An instant is the number of instructions that all threads of the process have executed; the replay
+// is brought there from the nearest checkpoint in front of it. Checkpoints are taken on the way: far apart over the whole run, and
+// closer together just in front of where somebody looks, so that a step backwards is as quick as one forwards.
+//
+//     0 ──────●────────────────●────────────────●───────────────●──────────●───●──▲
+//             checkpoints, `spacing` instructions apart                    near    the present
+import CHost
+import Engine
+import GuestMemory
+
+/// What can stop a journey.
+public struct TravelStops: Sendable {
+  /// Instructions in front of which to stop.
+  public var addresses: Set<UInt64> = []
+  /// Bytes whose change stops, behind the instruction or system call that made it.
+  public var watched: [Range<UInt64>] = []
+  /// System calls behind which to stop, by number; empty: all. Nil: none.
+  public var calls: Set<UInt64>?
+
+  public init() {}
+}
+
+/// Where a journey has ended.
+public enum TravelEnd: Equatable, Sendable {
+  /// Where it was to end.
+  case arrived
+  case breakpoint(UInt64)
+  /// These bytes were changed by the instruction, or system call, that was last.
+  case changed(Range<UInt64>)
+  /// The last event was this system call.
+  case systemCall(UInt64)
+  /// The beginning or the end of the recording.
+  case beginning
+  case end(ReplayEnd)
+}
+
+extension TravelEnd {
+  var isBreakpoint: Bool {
+    if case .breakpoint = self { return true }
+    return false
+  }
+}
+
+public final class TimeTravel {
+  private struct Checkpoint {
+    var position: Position
+    var snapshot: Snapshot
+    var state: ReplayState
+    /// Only for the time being.
+    var isNear: Bool
+  }
+
+  public let replay: Replay
+  private let store: SnapshotStore
+  private var checkpoints: [Checkpoint] = []
+  /// Instructions between two checkpoints that stay; doubled when there are too many.
+  private var spacing: InstructionCount = 4_000_000
+  private static let mostCheckpoints = 64
+  /// How far in front of the present the near ones are, and how many there are.
+  private static let nearDistances: [InstructionCount] = [2_000_000, 100_000]
+  private static let mostNear = 8
+  /// Bytes of memory that checkpoints may hold.
+  public var memoryLimit: UInt64
+  private var watch: Watch?
+  /// In front of what made the last change that was noticed.
+  private var beforeChange = Position(instant: 0)
+  private(set) var ending: ReplayEnd?
+
+  public init(_ replay: Replay, memoryLimit: UInt64 = 1 << 30) throws(RecordingError) {
+    self.replay = replay
+    self.memoryLimit = memoryLimit
+    let files = replay.files
+    store = SnapshotStore(memory: replay.memory) { files.file(for: $0) }
+    // The first instant: the program is loaded, and nothing has been executed.
+    while replay.threads.isEmpty {
+      if case .end(let end) = try replay.proceed(to: 0) { ending = end; break }
+    }
+    checkpoints = [checkpoint(isNear: false)]
+  }
+
+  public var instant: InstructionCount { replay.instant }
+
+  /// Bytes that checkpoints occupy.
+  public var checkpointBytes: UInt64 { store.bytes }
+  public var checkpointCount: Int { checkpoints.count }
+
+  // MARK: Going
+
+  /// A moment of the replay: several events can happen at one instant.
+  struct Position: Comparable {
+    var instant: InstructionCount
+    var event: UInt64 = 0
+
+    static func < (left: Position, right: Position) -> Bool {
+      left.instant != right.instant ? left.instant < right.instant : left.event < right.event
+    }
+  }
+
+  private var position: Position { Position(instant: replay.instant, event: replay.eventCount) }
+
+  /// Goes to an instant, in front of the events that happen there, or to the end when that comes first.
+  public func seek(_ target: InstructionCount) throws(RecordingError) -> TravelEnd {
+    try seek(Position(instant: max(target, 0)))
+  }
+
+  private func seek(_ target: Position) throws(RecordingError) -> TravelEnd {
+    restore(before: target)
+    for distance in TimeTravel.nearDistances where target.instant &- distance > instant &+ distance {
+      if let end = try forward(to: Position(instant: target.instant &- distance), TravelStops()) {
+        return end
+      }
+      addNear()
+    }
+    if let end = try forward(to: target, TravelStops()) { return end }
+    return target.instant == 0 ? .beginning : .arrived
+  }
+
+  /// Goes on until one of `stops`, or to the end.
+  public func goOn(_ stops: TravelStops) throws(RecordingError) -> TravelEnd {
+    try forward(to: Position(instant: .max), stops) ?? .arrived
+  }
+
+  /// Goes back to the last of `stops` before the present, or to the beginning. The replay is then in front of a breakpoint's instruction,
+  /// or of the instruction or system call that changed what is watched.
+  public func goBack(_ stops: TravelStops) throws(RecordingError) -> TravelEnd {
+    var limit = position
+    while limit.instant > 0 {
+      restore(before: Position(instant: limit.instant &- 1, event: limit.event))
+      let start = position
+      var last: (position: Position, end: TravelEnd)?
+      var leaves = false
+      while position < limit, let end = try forward(to: limit, stops, leaves) {
+        if case .end = end { break }
+        leaves = end.isBreakpoint
+        let place = leaves ? position : beforeChange
+        if place < limit { last = (place, end) }
+      }
+      if let last {
+        _ = try seek(last.position)
+        return last.end
+      }
+      limit = start
+    }
+    _ = try seek(0)
+    return .beginning
+  }
+
+  /// Goes back to where the bytes were changed last.
+  public func lastChange(of bytes: Range<UInt64>) throws(RecordingError) -> TravelEnd {
+    var stops = TravelStops()
+    stops.watched = [bytes]
+    return try goBack(stops)
+  }
+
+  /// Replays forwards; what it was stopped by, nil for `target`. `leaves`: a breakpoint at the present is not met again.
+  private func forward(
+    to target: Position, _ stops: TravelStops, _ leaves: Bool = true
+  ) throws(RecordingError) -> TravelEnd? {
+    prepare(stops)
+    defer { prepare(TravelStops()) }
+    var leaving = leaves ? replay.instructionPointer : nil
+    while position < target {
+      if let ending { return .end(ending) }
+      if leaving != nil {
+        if let end = try stepOver(&leaving) { return end }
+        continue
+      }
+      // Events at the instant that is wanted happen when there is room for an instruction behind them.
+      let next = target.instant == instant ? instant &+ 1 : target.instant
+      let events = replay.eventCount
+      let pause = try replay.proceed(to: min(next, max(nextCheckpoint, instant &+ 1)))
+      if let found = takeChange(since: events) ?? takeCall(stops, since: events) { return found }
+      switch pause {
+      case .instant: if instant >= nextCheckpoint { addCheckpoint() }
+      case .stop: return .breakpoint(replay.instructionPointer ?? 0)
+      case .end(let end):
+        ending = end
+        return .end(end)
+      case .attention, nil: continue
+      }
+    }
+    return nil
+  }
+
+  private func takeCall(_ stops: TravelStops, since events: UInt64) -> TravelEnd? {
+    guard let calls = stops.calls, replay.eventCount != events, let number = replay.lastCall,
+      calls.isEmpty || calls.contains(number)
+    else { return nil }
+    beforeChange = Position(instant: instant, event: replay.eventCount &- 1)
+    return .systemCall(number)
+  }
+
+  private func takeChange(since events: UInt64) -> TravelEnd? {
+    let isByEvent = replay.eventCount != events
+    guard let changed = watch?.takeChange(looks: isByEvent) else { return nil }
+    beforeChange = Position(
+      instant: isByEvent ? instant : instant &- 1,
+      event: isByEvent ? replay.eventCount &- 1 : replay.eventCount)
+    return .changed(changed)
+  }
+
+  /// Executes the instruction at a stop address that is not to count.
+  private func stepOver(_ leaving: inout UInt64?) throws(RecordingError) -> TravelEnd? {
+    let stops = replay.engine.stops
+    defer { leaving = nil }
+    guard let stops, let address = leaving, stops.contains(address) else { return nil }
+    set(stops, without: address)
+    defer { set(stops, with: address) }
+    let events = replay.eventCount
+    if case .end(let end) = try replay.proceed(to: instant &+ 1) {
+      ending = end
+      return .end(end)
+    }
+    return takeChange(since: events)
+  }
+
+  private func set(_ stops: StopAddresses, with address: UInt64) {
+    stops.insert(address)
+    replay.memory.forgetCode(at: address)
+  }
+
+  private func set(_ stops: StopAddresses, without address: UInt64) {
+    stops.remove(address)
+    replay.memory.forgetCode(at: address)
+  }
+
+  private func prepare(_ stops: TravelStops) {
+    let old = replay.engine.stops?.addresses ?? []
+    if old != stops.addresses {
+      let addresses = StopAddresses()
+      for address in stops.addresses { addresses.insert(address) }
+      replay.engine.stops = stops.addresses.isEmpty ? nil : addresses
+      for address in old.symmetricDifference(stops.addresses) { replay.memory.forgetCode(at: address) }
+    }
+    watch = stops.watched.isEmpty ? nil : Watch(replay, stops.watched)
+  }
+
+  // MARK: Checkpoints
+
+  private var nextCheckpoint: InstructionCount {
+    (checkpoints.last { !$0.isNear }?.position.instant ?? 0) &+ spacing
+  }
+
+  private func checkpoint(isNear: Bool) -> Checkpoint {
+    Checkpoint(position: position, snapshot: store.take(), state: ReplayState(replay), isNear: isNear)
+  }
+
+  private func addCheckpoint() {
+    insert(checkpoint(isNear: false))
+    while checkpoints.count { !$0.isNear } > TimeTravel.mostCheckpoints || store.bytes > memoryLimit {
+      if checkpoints.count < 3 { return }
+      thinOut()
+    }
+  }
+
+  /// Drops every other checkpoint, but for the first one.
+  private func thinOut() {
+    spacing &*= 2
+    var kept: [Checkpoint] = []
+    var reached: InstructionCount = 0
+    for checkpoint in checkpoints {
+      if kept.isEmpty || !checkpoint.isNear && checkpoint.position.instant >= reached &+ spacing {
+        kept.append(checkpoint)
+        reached = checkpoint.position.instant
+      } else {
+        store.drop(checkpoint.snapshot)
+      }
+    }
+    checkpoints = kept
+  }
+
+  /// A checkpoint at the present, for steps backwards from a little later on.
+  private func addNear() {
+    if checkpoints.contains(where: { $0.position == position }) || store.bytes > memoryLimit { return }
+    insert(checkpoint(isNear: true))
+    guard checkpoints.count(where: { $0.isNear }) > TimeTravel.mostNear else { return }
+    let distance = { (checkpoint: Checkpoint) in abs(checkpoint.position.instant &- self.instant) }
+    let farthest = checkpoints.indices.filter { checkpoints[$0].isNear }
+      .max { distance(checkpoints[$0]) < distance(checkpoints[$1]) }
+    if let farthest { store.drop(checkpoints.remove(at: farthest).snapshot) }
+  }
+
+  private func insert(_ checkpoint: Checkpoint) {
+    // There was no memory for it.
+    if !checkpoint.snapshot.isComplete { return store.drop(checkpoint.snapshot) }
+    let index = checkpoints.firstIndex { $0.position > checkpoint.position } ?? checkpoints.count
+    checkpoints.insert(checkpoint, at: index)
+  }
+
+  /// Goes back to the last checkpoint that is not behind `target`, unless the present is nearer.
+  private func restore(before target: Position) {
+    guard let best = checkpoints.last(where: { $0.position <= target }) ?? checkpoints.first else { return }
+    if position <= target, position >= best.position { return }
+    store.restore(best.snapshot)
+    best.state.put(into: replay)
+    ending = nil
+  }
+}
+
+/// A replay's state besides memory.
+private struct ReplayState {
+  private struct ThreadState {
+    var cpu: [UInt8]
+    var count: InstructionCount
+    var isAtCall: Bool
+  }
+
+  private var threads: [Int: ThreadState] = [:]
+  private let events: EventSource
+  private let due: Event?
+  private let running: Int
+  private let instant: InstructionCount
+  private let eventCount: UInt64
+
+  init(_ replay: Replay) {
+    (events, due, running) = (replay.events, replay.due, replay.running)
+    (instant, eventCount) = (replay.instant, replay.eventCount)
+    for (index, thread) in replay.threads {
+      let bytes = UnsafeRawBufferPointer(start: thread.cpu, count: CPUState.allocationSize)
+      threads[index] = ThreadState(cpu: Array(bytes), count: thread.count, isAtCall: thread.isAtCall)
+    }
+  }
+
+  func put(into replay: Replay) {
+    (replay.events, replay.due, replay.running) = (events, due, running)
+    (replay.instant, replay.eventCount) = (instant, eventCount)
+    replay.threads = replay.threads.filter { threads[$0.key] != nil }
+    for (index, state) in threads {
+      let thread = replay.threads[index] ?? Replay.Thread(index)
+      replay.threads[index] = thread
+      // SAFETY: as many bytes as the state has.
+      state.cpu.withUnsafeBytes {
+        UnsafeMutableRawBufferPointer(start: thread.cpu, count: CPUState.allocationSize).copyMemory(from: $0)
+      }
+      (thread.count, thread.isAtCall) = (state.count, state.isAtCall)
+    }
+  }
+}
+
+/// Notices changes of bytes: their pages are closed to stores, and behind each store they are compared.
+private final class Watch {
+  private let replay: Replay
+  private let watched: [Range<UInt64>]
+  private var contents: [[UInt8]] = []
+  private var observer: CodeObserver?
+  private var isTouched = false
+
+  init(_ replay: Replay, _ watched: [Range<UInt64>]) {
+    self.replay = replay
+    self.watched = watched
+    let observer = CodeObserver(
+      hasCode: { [unowned self] in covers($0) },
+      forget: { [unowned self] in if covers($0) { touch() } })
+    self.observer = observer
+    replay.memory.add(observer)
+    begin()
+  }
+
+  deinit { if let observer { replay.memory.remove(observer) } }
+
+  private func begin() {
+    contents = watched.map { replay.memory.peek($0.lowerBound, count: $0.count) }
+    isTouched = false
+    for range in watched { replay.memory.markCode(from: range.lowerBound, to: range.upperBound) }
+    isTouched = false
+  }
+
+  private func covers(_ pages: Range<UInt64>) -> Bool {
+    watched.contains {
+      $0.lowerBound >> Page.shift < pages.upperBound && ($0.upperBound &- 1) >> Page.shift >= pages.lowerBound
+    }
+  }
+
+  /// A page is about to change: the engine comes back behind the store.
+  private func touch() {
+    isTouched = true
+    if let thread = replay.threads[replay.running] { CPUState.attention(thread.cpu).pointee = 1 }
+  }
+
+  /// The bytes that have changed since the last look. `looks`: also when nothing was noticed, because an event may have mapped
+  /// something there.
+  func takeChange(looks: Bool) -> Range<UInt64>? {
+    if !isTouched, !looks { return nil }
+    if let thread = replay.threads[replay.running] { CPUState.attention(thread.cpu).pointee = 0 }
+    let old = contents
+    begin()
+    // What is mapped now, and was not, has not been written.
+    for (index, range) in watched.enumerated()
+    where contents[index] != old[index] && contents[index].count == old[index].count { return range }
+    return nil
+  }
+}
