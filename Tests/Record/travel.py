@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Time travel over recordings: whatever way leads to an instant, the machine is the same there.
+
+    Tests/Record/travel.py [--vitrine PATH] [--seeks N] [PART ...]
+
+Parts: seeks (random instants of real programs, visited in order and out of order, on both engines), steps (back and forth),
+stops (breakpoints, watchpoints and system calls forwards and backwards), corruption (who wrote this, from the crash), limits
+(memory of checkpoints, wrong commands). Prints `N passed, M failed`.
+"""
+
+import argparse
+import json
+import random
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+GUESTS = ROOT / "Tests/Guests/.out"
+PROGRAMS = {
+    "busybox": ["/bin/busybox", "sh", "-c", "echo a; ls /; exit 3"],
+    "python": ["/usr/bin/python3", "-S", "-c", "import json; print(json.dumps({str(i): i * i for i in range(3000)})[:50])"],
+    "threads": ["/usr/bin/python3", "-S", "-c", "import threading\nl = []\ndef f(i):\n  for j in range(500): l.append(i)\n"
+                "t = [threading.Thread(target=f, args=(i,)) for i in range(3)]\n[x.start() for x in t]\n[x.join() for x in t]\n"
+                "print(len(l))"],
+    "perl": ["/usr/bin/perl", "-e", 'my %h; $h{$_ % 97} .= "x$_" for 1..20000; print length join(",", sort values %h), "\\n"'],
+    "sqlite": ["/usr/bin/sqlite3", ":memory:", "create table t(a); insert into t values(1),(2),(3); select sum(a) from t"],
+    "sort": ["/usr/bin/sort", "/etc/services"],
+    "bash": ["/bin/bash", "-c", "trap 'echo signal' USR1; kill -USR1 $$; for i in {1..200}; do ((s += i)); done; echo $s"],
+}
+
+
+class Checks:
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def check(self, name, holds, details=""):
+        if holds:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(f"FAILED {name}: {str(details)[:600]}")
+
+
+class Machine:
+    """Vitrine and a folder for recordings."""
+
+    def __init__(self, vitrine, folder):
+        self.vitrine, self.folder = vitrine, Path(folder)
+
+    def record(self, name, words):
+        path = self.folder / f"{name}.rec"
+        # --cpu v3: a recording that the interpreter can replay, too.
+        subprocess.run([self.vitrine, "record", "--cpu", "v3", "-o", path] + words, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+        return path
+
+    def travel(self, path, commands, *options):
+        """The answers, as (failed, lines) each; and the exit code."""
+        script = self.folder / "script"
+        script.write_text("\n".join(commands) + "\n")
+        run = subprocess.run([self.vitrine, "debug", "--json", "--script", script, *options, path], stdin=subprocess.DEVNULL,
+                             capture_output=True, text=True, timeout=300)
+        answers = [json.loads(line) for line in run.stdout.splitlines()]
+        if len(answers) != len(commands):
+            raise RuntimeError(f"{len(answers)} answers to {len(commands)} commands, {run.returncode}: {run.stderr[-500:]}")
+        return [(answer["failed"], answer["lines"]) for answer in answers], run.returncode
+
+    def end(self, path):
+        """The last instant."""
+        answers, _ = self.travel(path, ["seek end"])
+        return int(re.search(r"instant (\d+)", answers[0][1][0])[1])
+
+
+def seeks(machine, checks, count):
+    for name, words in PROGRAMS.items():
+        path = machine.record(name, words)
+        end = machine.end(path)
+        chance = random.Random(name)
+        instants = [chance.randrange(end) for _ in range(count)]
+        states = {}
+        for order, options in [(sorted(instants), []), (instants, []), (instants, ["--checkpoint-memory", "4"]),
+                               (instants[:count // 4], ["--engine", "interpreter"])]:
+            commands = [word for instant in order for word in (f"seek {instant}", "registers", "hash")]
+            answers, code = machine.travel(path, commands, *options)
+            wrong = []
+            for index, instant in enumerate(order):
+                state = [lines for _, lines in answers[3 * index + 1:3 * index + 3]]
+                # Flags are left undefined by some instructions.
+                state[0] = [line for line in state[0] if not line.startswith("eflags")]
+                if not answers[3 * index][1][0].startswith(f"at instant {instant},") or states.setdefault(instant, state) != state:
+                    wrong.append((instant, answers[3 * index][1]))
+            checks.check(f"{name}: {len(order)} seeks {options}", not wrong and code == 0, wrong[:2])
+
+
+def steps(machine, checks, count):
+    path = machine.record("python", PROGRAMS["python"])
+    end = machine.end(path)
+    chance = random.Random(3)
+    for _ in range(count // 10):
+        start, distance = chance.randrange(1000, end - 1000), chance.choice([1, 2, 17, 900])
+        commands = [f"seek {start}", "registers", "hash", f"back {distance}", "registers", f"step {distance}", "registers", "hash",
+                    f"step {distance}", f"back {distance}", "registers", "hash"]
+        answers, _ = machine.travel(path, commands)
+        lines = [lines for _, lines in answers]
+        checks.check(f"steps at {start}", lines[1:3] == lines[6:8] == lines[10:12] and lines[4] != lines[1], answers)
+
+
+def stops(machine, checks, count):
+    path = machine.record("sort", PROGRAMS["sort"])
+    end = machine.end(path)
+
+    def places(direction, commands, most=12):
+        begin = ["seek start"] if direction == "continue" else ["seek end"]
+        answers, _ = machine.travel(path, begin + commands + [direction] * most)
+        return [lines[0] for _, lines in answers[len(begin) + len(commands):]]
+
+    # An instruction in the middle of a loop: where the program is at some instants.
+    answers, _ = machine.travel(path, [f"seek {end * 3 // 4}", "registers"])
+    address = next(line.split()[1] for line in answers[1][1] if line.startswith("rip"))
+    hits, _ = machine.travel(path, ["seek start", f"break {address}"] + ["continue"] * 40)
+    forwards = [lines[0] for _, lines in hits[2:] if lines[0].startswith("breakpoint")]
+    checks.check("breakpoint met", len(forwards) > 1, hits[2])
+    # From behind the last of them all are met again, in the other order.
+    last = int(re.search(r"instant (\d+)", forwards[-1])[1])
+    hits, _ = machine.travel(path, [f"seek {last + 1}", f"break {address}"] + ["reverse"] * len(forwards))
+    backwards = [lines[0] for _, lines in hits[2:]]
+    checks.check("breakpoint met backwards", backwards == forwards[::-1], (forwards[-3:], backwards[:3]))
+
+    answers, _ = machine.travel(path, ["seek start", "calls"] + ["continue"] * 30)
+    forwards = [lines[0] for _, lines in answers[2:]]
+    checks.check("system calls", all(line.startswith("system call") for line in forwards), forwards[:3])
+    instants = [int(re.search(r"instant (\d+)", line)[1]) for line in forwards]
+    answers, _ = machine.travel(path, [f"seek {instants[-1] + 1}", "calls"] + ["reverse"] * 30)
+    backwards = [lines[0] for _, lines in answers[2:]]
+    numbers = [re.search(r"system call (\d+)", line)[1] for line in forwards]
+    checks.check("system calls backwards", [re.search(r"system call (\d+)", line)[1] for line in backwards] == numbers[::-1],
+                 (forwards[-3:], backwards[:3]))
+
+    # What a watchpoint says of the stack is what comparing at each step says.
+    begin = instants[5]
+    answers, _ = machine.travel(path, [f"seek {begin}", "registers"])
+    stack = int(next(line.split()[1] for line in answers[1][1] if line.startswith("rsp")), 16) - 64
+    length = 3000
+    answers, _ = machine.travel(path, [f"seek {begin}"] + [f"memory {stack} 8", "where", "step"] * length)
+    contents = [(lines[0], where[0]) for (_, lines), (_, where) in zip(answers[1::3], answers[2::3])]
+    changes = [int(re.search(r"instant (\d+)", now[1])[1]) for before, now in zip(contents, contents[1:]) if before[0] != now[0]]
+    answers, _ = machine.travel(path, [f"seek {begin}", f"watch {stack} 8"] + ["continue"] * (len(changes) + 1))
+    found = [int(re.search(r"instant (\d+)", lines[0])[1]) for _, lines in answers[2:]]
+    # A system call's change is seen by steps behind the next instruction.
+    checks.check("watchpoint", len(changes) > 3 and all(change - at in (0, 1) for change, at in zip(changes, found)),
+                 (changes[:5], found[:5]))
+    answers, _ = machine.travel(path, [f"seek {begin + length}", f"watch {stack} 8"] + ["reverse"] * len(changes))
+    found = [int(re.search(r"instant (\d+)", lines[0])[1]) for _, lines in answers[2:]]
+    # In front of the instruction, or of the system call, that made the change.
+    checks.check("watchpoint backwards", all(change - at in (0, 1) for change, at in zip(changes[::-1], found)),
+                 (changes[-5:], found[:5]))
+
+
+def corruption(machine, checks, count):
+    """From the crash to the wild write by one command, with symbols in the file and without."""
+    guest = GUESTS / "debug-corruption"
+    stripped = machine.folder / "stripped"
+    subprocess.run(["strip", "-o", stripped, guest], check=True)
+    listing = subprocess.run(["objdump", "-d", "--no-show-raw-insn", guest], capture_output=True, text=True, check=True).stdout
+    body = re.search(r"<fill>:\n(.*?)\n\n", listing, re.S)[1]
+    store = [int(line.split(":")[0], 16) for line in body.splitlines() if re.search(r"mov\s+%\w+,\(", line)]
+    for program in (guest, stripped):
+        path = machine.folder / "corruption.rec"
+        run = subprocess.run([machine.vitrine, "record", "-o", path, program], stdin=subprocess.DEVNULL, capture_output=True,
+                             text=True)
+        node = int(run.stdout.splitlines()[0], 16)
+        answers, code = machine.travel(path, ["seek end", f"last-change {node} 8", "where", "step", f"expect [{node}] != 0"])
+        where = re.search(r"\(([^)+]+)\+0x([0-9a-f]+)\)", answers[2][1][0])
+        checks.check(f"{program.name}: the crash", "killed by signal 11" in answers[0][1][0] and run.returncode == 139, answers[0])
+        checks.check(f"{program.name}: the wild write", where and int(where[2], 16) in store and code == 0, (store, answers))
+
+
+def limits(machine, checks, count):
+    path = machine.record("python", PROGRAMS["python"])
+    end = machine.end(path)
+    answers, _ = machine.travel(path, ["seek end", "seek 5", f"seek {end // 2}", "checkpoints"], "--checkpoint-memory", "2")
+    size = int(re.search(r"(\d+) bytes", answers[3][1][0])[1])
+    # The first checkpoint stays, and the last one may be larger than the limit by itself.
+    checks.check("memory of checkpoints", size < 12 << 20, answers[3])
+    wrong = ["seek", "seek x", "seek 99999999999999999999", "step -1", "break", "watch 0", "watch 5 0", "memory", "memory 0 8",
+             "memory 0 99999999999", "last-change", "disassemble 0xffffffffffffffff 3", "expect 1 == 2", "expect 1", "expect a b c",
+             "nonsense", "watch 0xffffffffffffffff 8"]
+    answers, code = machine.travel(path, wrong)
+    mild = {"watch 0", "disassemble 0xffffffffffffffff 3"}
+    bad = [command for command, (failed, _) in zip(wrong, answers) if not failed and command not in mild]
+    checks.check("wrong commands fail", not bad and code == 1, bad)
+    answers, code = machine.travel(path, ["seek start", "back 1", "reverse", "seek end", "step 5", "continue"])
+    checks.check("both ends", code == 0 and "beginning" in answers[1][1][0] and "ended" in answers[5][1][0], answers)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vitrine", default=str(ROOT / ".build/release/vitrine"))
+    parser.add_argument("--seeks", type=int, default=60, help="instants of each program")
+    parser.add_argument("parts", nargs="*", default=[])
+    options = parser.parse_args()
+    checks = Checks()
+    with tempfile.TemporaryDirectory() as folder:
+        machine = Machine(options.vitrine, folder)
+        for part in (seeks, steps, stops, corruption, limits):
+            if options.parts and part.__name__ not in options.parts:
+                continue
+            try:
+                part(machine, checks, options.seeks)
+            except (RuntimeError, subprocess.SubprocessError, StopIteration, TypeError, IndexError) as problem:
+                checks.check(part.__name__, False, repr(problem))
+    print(f"{checks.passed} passed, {checks.failed} failed")
+    return checks.failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
