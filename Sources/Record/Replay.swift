@@ -89,6 +89,9 @@ public final class Replay {
 
   deinit { files.close() }
 
+  /// Instructions that a thread may execute beyond a call or fault that does not come, before that is noticed.
+  private static let slack: InstructionCount = 4096
+
   // MARK: Running
 
   /// Replays to the end.
@@ -217,8 +220,9 @@ public final class Replay {
       // A fault comes in front of an instruction, at the limit as well.
       if instant >= limit, wait != .stop || rest > 0 { return .instant }
       let before = engine.instructionCount
-      let exit = engine.run(
-        thread.cpu, budget: min(wait == .stop ? rest &+ 1 : max(rest, 1), max(limit &- instant, 1)))
+      // What stops the engine by itself needs no exact budget, whose end costs single steps.
+      let budget = wait == .nothing ? rest : rest &+ Replay.slack
+      let exit = engine.run(thread.cpu, budget: min(budget, max(limit &- instant, 1)))
       let done = engine.instructionCount &- before
       thread.count &+= done
       instant &+= done
@@ -227,7 +231,7 @@ public final class Replay {
         thread.cpu.pointee.finishSystemCall()
         thread.isAtCall = true
       case .budget:
-        if thread.count > target || (rest == 0 && wait != .nothing) {
+        if thread.count > target {
           throw diverged(event, "it goes on where there was \(wait == .call ? "a system call" : "a fault")")
         }
       case .fault(let fault):

@@ -81,12 +81,15 @@ enum ReplayCommand {
         case "--list":
           try reader.requireNoValue(option)
           request.onlyLists = true
-        case "--timeline": request.timeline = try RunCommand.number(of: option, &reader, 0...UInt64(UInt32.max))
+        case "--timeline":
+          request.timeline = try RunCommand.number(of: option, &reader, 0...UInt64(UInt32.max))
         default: throw UsageError("unknown option: \(shown(option.name))")
         }
       }
       let operands = reader.operands()
-      guard let path = operands.first, operands.count == 1 else { throw UsageError("one recording is needed") }
+      guard let path = operands.first, operands.count == 1 else {
+        throw UsageError("one recording is needed")
+      }
       return replay(path, request)
     } catch {
       Terminal.complain(error.message)
