@@ -48,8 +48,14 @@ let package = Package(
       name: "Record",
       dependencies: ["VirtualMachine", "Translator", "Engine", "Linux", "X86", "GuestMemory", "CHost"],
       swiftSettings: core),
+    .target(
+      name: "TUI",
+      dependencies: [
+        "Debugger", "VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost",
+      ]),
     .executableTarget(
-      name: "vitrine", dependencies: ["Record", "Debugger", "VirtualMachine", "Linux", "X86", "GuestMemory", "CHost"],
+      name: "vitrine",
+      dependencies: ["TUI", "Record", "Debugger", "VirtualMachine", "Linux", "X86", "GuestMemory", "CHost"],
       swiftSettings: [.unsafeFlags(["-static-executable"])], linkerSettings: staticExecutable),
 
     .executableTarget(name: "decodecheck", dependencies: ["X86"], path: "Tests/Tools/decodecheck"),
@@ -74,6 +80,7 @@ let package = Package(
       name: "VirtualMachineTests",
       dependencies: ["VirtualMachine", "Engine", "Linux", "GuestMemory", "CHost"]),
     .testTarget(name: "DebuggerTests", dependencies: ["Debugger", "Engine", "CHost"]),
+    .testTarget(name: "TUITests", dependencies: ["TUI"]),
     .testTarget(name: "LinuxTests", dependencies: ["Linux", "LinuxABI", "GuestMemory", "CHost"]),
   ]
 )

@@ -259,6 +259,9 @@ public final class MachineControl: MachineController {
     return state == .stopped
   }
 
+  /// There is a stop that nobody has been told of.
+  public var hasStop: Bool { threads.contains { $0.pending != nil } }
+
   /// The next stop that nobody has been told of.
   public func takeStop() -> (thread: ControlledThread, reason: StopReason)? {
     // What ends the process comes last: until then there may be something to see.
@@ -287,6 +290,9 @@ public final class MachineControl: MachineController {
     announce()
     return false
   }
+
+  /// `thread`, which stands still, is going to execute the instruction where it stands even if there is a breakpoint.
+  public func passBreakpoint(_ thread: ControlledThread) { thread.stepsOver = thread.visible.pointee.rip }
 
   /// Makes a thread's host call return, so that its changed registers can count.
   private func interrupt(_ thread: ControlledThread) {

@@ -53,6 +53,16 @@ extension MachineControl {
     }
   }
 
+  /// Memory has been changed by whoever steers: that is not to be found as a change.
+  public func forgetChanges() { beginWatching() }
+
+  /// The memory that the next instruction of `thread`, which stands still, is going to write, as far as its operands tell.
+  public func nextWrite(of thread: ControlledThread) -> UInt64? {
+    var result: UInt64?
+    accesses?.forEach(thread.visible) { if $0.kinds.contains(.write), result == nil { result = $0.address } }
+    return result
+  }
+
   private func watchesPages(_ pages: Range<UInt64>) -> Bool {
     watchpoints.contains {
       $0.address &>> Page.shift < pages.upperBound

@@ -44,6 +44,8 @@ public struct ProcessOptions {
   public internal(set) var environment: [[UInt8]] = []
   /// A host descriptor for the trace of system calls in strace's format; nil: no trace.
   public var traceDescriptor: Int32?
+  /// Gets the trace in the descriptor's stead, in parts of lines.
+  public var traceReceiver: ((String) -> Void)?
   /// AT_HWCAP and AT_HWCAP2 of the guest's CPU (see `LoadRequest`).
   public var hardwareCapabilities: UInt32 = 0
   public var hardwareCapabilities2: UInt32 = 0
@@ -132,12 +134,17 @@ public final class LinuxProcess {
     host.threads = threads
     inheritSignals()
     if let descriptor = options.traceDescriptor {
-      let sink = TraceSink(descriptor: hide(descriptor), host: host)
-      traceSink = sink
-      tracer = Tracer(sink)
+      beginTrace(TraceSink(descriptor: hide(descriptor), host: host))
+    } else if let receiver = options.traceReceiver {
+      beginTrace(TraceSink(receive: receiver))
     }
     standardError = fileBehind(2)
     memory.stackLimit = hostLimit(MemoryLimits.stack).soft
+  }
+
+  private func beginTrace(_ sink: TraceSink) {
+    traceSink = sink
+    tracer = Tracer(sink)
   }
 
   deinit {

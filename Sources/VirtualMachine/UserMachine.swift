@@ -10,7 +10,11 @@ import Translator
 /// What to run and how.
 public struct UserMachineConfiguration: Sendable {
   /// Where the trace of system calls goes.
-  public enum Trace: Sendable { case none, standardError, file([UInt8]) }
+  public enum Trace: Sendable {
+    case none, standardError, file([UInt8])
+    /// Parts of lines, handed over by the thread concerned under the address space's lock.
+    case receiver(@Sendable (String) -> Void)
+  }
 
   public var program: [UInt8] = []
   /// The program as a descriptor, when the kernel has opened it (`LoadRequest.descriptor`).
@@ -155,6 +159,7 @@ public final class UserMachine {
     switch configuration.trace {
     case .none: break
     case .standardError: options.traceDescriptor = 2
+    case .receiver(let receive): options.traceReceiver = receive
     case .file(let path):
       guard let descriptor = openTrace(path, host) else {
         return .failure(

@@ -1,16 +1,20 @@
-// `vitrine debug`: a program under a debugger. So far that is one that speaks gdb's remote protocol.
+// `vitrine debug`: a program under a debugger: the terminal's (DebugCommand+Terminal), or one that speaks gdb's remote protocol.
 import Debugger
 import Glibc
+import TUI
 import VirtualMachine
 
 enum DebugCommand {
   static func run(_ words: [[UInt8]], _ process: ProcessArguments) -> Int32 {
     do {
-      guard let (configuration, address) = try parse(words, process) else {
+      guard let request = try parse(words, process) else {
         Terminal.write(HelpText.debug, to: 1)
         return 0
       }
-      return run(configuration, address, words, process)
+      guard let address = request.address else {
+        return runInTerminal(request.configuration, try options(request, process), process)
+      }
+      return run(request.configuration, address, words, process)
     } catch {
       Terminal.complain(error.message)
       Terminal.write(HelpText.debugUsage + "Try: vitrine help debug\n", to: 2)
@@ -18,30 +22,42 @@ enum DebugCommand {
     }
   }
 
-  /// Takes `--gdb` out of the options; the others are those of `vitrine run`. Nil when help is wanted.
-  private static func parse(
-    _ words: [[UInt8]], _ process: ProcessArguments
-  ) throws(UsageError) -> (UserMachineConfiguration, DebuggerAddress)? {
+  /// What the words ask for.
+  struct Request {
+    var configuration = UserMachineConfiguration()
+    /// Where to wait for gdb; nil: the debugger of the terminal.
     var address: DebuggerAddress?
+    var commands: [String] = []
+    var isBatch = false
+    var json = false
+    var usesATT = false
+  }
+
+  /// Takes the debugger's options out; the others are those of `vitrine run`. Nil when help is wanted.
+  private static func parse(_ words: [[UInt8]], _ process: ProcessArguments) throws(UsageError) -> Request? {
+    var request = Request()
     guard
       let configuration = try RunCommand.parse(
         words, process,
         further: { (option, reader) throws(UsageError) in
-          guard option.name == "--gdb" else { return false }
+          guard option.name == "--gdb" else { return try parseTerminalOption(option, &reader, &request) }
           let text = try reader.bytes(of: option)
           guard let parsed = DebuggerAddress(text) else {
             let place = shown(String(decoding: text, as: UTF8.self))
             throw UsageError("--gdb needs HOST:PORT, unix:PATH or STDIO, not \(place)")
           }
-          address = parsed
+          request.address = parsed
           return true
         })
     else { return nil }
-    guard let address else { throw UsageError("--gdb is missing: where to wait for a debugger") }
+    request.configuration = configuration
+    if request.address != nil, request.isBatch {
+      throw UsageError("--gdb and commands for the terminal's debugger exclude each other")
+    }
     if configuration.budget != nil || configuration.translator.countsInstructions {
       throw UsageError("--budget and --count do not go together with a debugger")
     }
-    return (configuration, address)
+    return request
   }
 
   private static func run(

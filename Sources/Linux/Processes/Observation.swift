@@ -72,6 +72,14 @@ extension LinuxProcess {
   /// getpid(2).
   public var processNumber: UInt64 { UInt64(bitPattern: host.call(39)) }
 
+  /// A system call's name by its number, as the manual pages have it; nil when there is none.
+  public func callName(_ number: UInt64) -> String? { calls[number].map { "\($0.name)" } }
+
+  /// The number of the system call of this name.
+  public func callNumber(named name: String) -> UInt64? {
+    (0..<UInt64(SystemCallTable.size)).first { callName($0) == name }
+  }
+
   /// All threads that live.
   public var threadList: [GuestThread] { allThreads.isEmpty ? [leader] : Array(allThreads.values) }
 

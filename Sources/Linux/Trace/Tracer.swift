@@ -6,17 +6,18 @@ import LinuxABI
 
 /// Where the traces of a process's threads go.
 final class TraceSink {
-  private let descriptor: Int32
-  private let host: Host
+  private let receive: (String) -> Void
   /// Whose line is incomplete.
   private var open: Tracer?
   /// Lines say whose they are.
   var isThreaded = false
 
   init(descriptor: Int32, host: Host) {
-    self.descriptor = descriptor
-    self.host = host
+    receive = { host.writeAll(Array($0.utf8), to: descriptor) }
   }
+
+  /// Hands everything to `receive`, which is called by the thread concerned under the address space's lock.
+  init(receive: @escaping (String) -> Void) { self.receive = receive }
 
   /// Writes the next part of `tracer`'s line; the first part when `begins`.
   func write(_ text: String, of tracer: Tracer, begins: Bool, ends: Bool) {
@@ -30,7 +31,7 @@ final class TraceSink {
       if !begins { whole += "<... \(tracer.name) resumed>" }
     }
     open = ends ? nil : tracer
-    host.writeAll(Array((whole + text).utf8), to: descriptor)
+    receive(whole + text)
   }
 }
 

@@ -15,15 +15,27 @@ struct BacktraceFrame: Equatable {
 
 struct Unwinder<Memory: UnwindMemory> {
   let memory: Memory
-  let table: CallFrameTable
-  /// What is added to the file's addresses.
-  let loadBias: UInt64
+  /// The table for the code at an address, and what is added to the addresses of its file.
+  let table: (_ address: UInt64) -> (frames: CallFrameTable, loadBias: UInt64)?
   /// Deeper frames are not looked for.
   let frameLimit: Int
 
-  /// The frames from `registers` outwards; the first one is where the guest stands.
-  func backtrace(_ start: UnwindRegisters) -> [BacktraceFrame] {
+  init(
+    memory: Memory, frameLimit: Int,
+    table: @escaping (_ address: UInt64) -> (frames: CallFrameTable, loadBias: UInt64)?
+  ) {
+    (self.memory, self.frameLimit, self.table) = (memory, frameLimit, table)
+  }
+
+  /// One table for all code.
+  init(memory: Memory, table: CallFrameTable, loadBias: UInt64, frameLimit: Int) {
+    self.init(memory: memory, frameLimit: frameLimit) { _ in (table, loadBias) }
+  }
+
+  /// The frames from `registers` outwards; the first one is where the guest stands. `each` gets the registers of every frame.
+  func backtrace(_ start: UnwindRegisters, each: (UnwindRegisters) -> Void = { _ in }) -> [BacktraceFrame] {
     var registers = start
+    each(start)
     var frames = [
       BacktraceFrame(
         address: start[UnwindRegisters.rip], origin: .fault, lookup: start[UnwindRegisters.rip])
@@ -40,6 +52,7 @@ struct Unwinder<Memory: UnwindMemory> {
       frames.append(
         BacktraceFrame(address: address, origin: origin, lookup: isReturnAddress ? address &- 1 : address))
       registers = caller
+      each(caller)
     }
     return frames
   }
@@ -47,7 +60,7 @@ struct Unwinder<Memory: UnwindMemory> {
   private func caller(
     of registers: UnwindRegisters, lookup: UInt64, isFirst: Bool
   ) -> (UnwindRegisters, BacktraceFrame.Origin)? {
-    if let description = table.description(for: lookup &- loadBias) {
+    if let (frames, loadBias) = table(lookup), let description = frames.description(for: lookup &- loadBias) {
       if let caller = try? byCallFrame(registers, description, at: lookup &- loadBias) {
         return (caller, description.common.isSignalFrame ? .signal : .callFrameInformation)
       }

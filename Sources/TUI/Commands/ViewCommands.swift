@@ -1,0 +1,277 @@
+// Commands about the debugger's own screen, searching, help, and those that scripts and tests need.
+
+import X86
+
+extension Console {
+  static var views: [Command] {
+    [
+      Command(names: ["goto", "g"], usage: "goto PLACE", summary: "look at code or memory", words: .place) {
+        (console, text) throws(CommandError) in
+        let place = try console.address(text)
+        guard console.subject.region(at: place) != nil else { throw CommandError("no memory at 0x\(Format.hex(place))") }
+        console.workspace.goTo(place)
+        return Answer(console.subject.place(place))
+      },
+      Command(
+        names: ["find", "/"], usage: "find [\"TEXT\"|BYTES|WORD]",
+        summary: "look for text or bytes from the memory panel's cursor on; without words: again", words: .none
+      ) { (console, text) throws(CommandError) in try console.find(text) },
+      Command(
+        names: ["find-code"], usage: "find-code TEXT", summary: "look for an instruction behind the code panel's cursor",
+        words: .none
+      ) { (console, text) throws(CommandError) in try console.findCode(String(text)) },
+      Command(names: ["syntax"], usage: "syntax intel|att", summary: "choose how instructions are written", words: .none) {
+        (console, text) throws(CommandError) in
+        let isIntel = console.workspace.syntax == .intel
+        switch text {
+        case "intel": console.workspace.syntax = .intel
+        case "att": console.workspace.syntax = .att
+        case "other": console.workspace.syntax = isIntel ? .att : .intel
+        default: throw CommandError("intel or att is wanted")
+        }
+        return Answer()
+      },
+      Command(names: ["view"], usage: "view hex|glyphs|ascii", summary: "choose how memory panels show bytes", words: .none) {
+        (console, text) throws(CommandError) in
+        guard let view = MemoryPanel.View(rawValue: String(text)) else { throw CommandError("hex, glyphs or ascii is wanted") }
+        for kind in [PanelKind.memory, .written] { (console.workspace.panel(kind) as? MemoryPanel)?.view = view }
+        return Answer()
+      },
+      Command(
+        names: ["vectors"], usage: "vectors bytes|words|longs|quads|floats|doubles",
+        summary: "choose the type of vector registers", words: .none
+      ) { (console, text) throws(CommandError) in
+        guard let type = RegisterPanel.Interpretation(rawValue: String(text)) else {
+          throw CommandError("bytes, words, longs, quads, floats or doubles is wanted")
+        }
+        (console.workspace.panel(.registers) as? RegisterPanel)?.interpretation = type
+        return Answer()
+      },
+      panel("show", "show a panel") { $0.show($1, true) },
+      panel("hide", "hide a panel") { $0.show($1, false) },
+      panel("focus", "give a panel the keys") { $0.focus(on: $1) },
+      panel("zoom", "show one panel only, or all again") {
+        $0.layout.zoomed = $0.layout.zoomed == $1 ? nil : $1
+        $0.focus(on: $1)
+      },
+      Command(names: ["help", "?"], usage: "help [COMMAND]", summary: "explain keys and commands", words: .command) {
+        (console, text) throws(CommandError) in try console.help(text)
+      },
+      Command(names: ["quit", "q"], usage: "quit", summary: "end the program and the debugger", words: .none) {
+        (console, _) throws(CommandError) in
+        console.quits = true
+        return Answer()
+      },
+    ]
+  }
+
+  private static func panel(_ name: String, _ summary: String, _ act: @escaping (Workspace, PanelKind) -> Void) -> Command {
+    Command(names: [name], usage: "\(name) PANEL", summary: summary, words: .panel) {
+      (console, text) throws(CommandError) in
+      guard let kind = PanelKind(rawValue: String(text)) else {
+        throw CommandError("no panel \(text); there are " + PanelKind.allCases.map(\.rawValue).joined(separator: ", "))
+      }
+      act(console.workspace, kind)
+      return Answer()
+    }
+  }
+
+  // MARK: Searching
+
+  private func find(_ text: Substring) throws(CommandError) -> Answer {
+    let isAgain = text.isEmpty
+    if !isAgain { pattern = Bytes.parse(text) ?? Array(text.utf8) }
+    if pattern.isEmpty { throw CommandError("what? \"TEXT\", or bytes in hexadecimal") }
+    let start = (workspace.memory?.cursor ?? 0) &+ (isAgain ? 1 : 0)
+    let regions = subject.regions
+    // From the cursor to the end, then from the beginning.
+    for (from, to) in [(start, UInt64.max), (0, start)] {
+      for region in regions where region.end > from && region.start < to {
+        if let place = find(pattern, from: max(from, region.start), to: region.end) {
+          workspace.memory?.look(at: place)
+          workspace.focus(on: .memory)
+          var answer = Answer("\(subject.place(place)) in \(subject.name(of: region))")
+          answer.add("address", place)
+          return answer
+        }
+      }
+    }
+    throw CommandError("not found")
+  }
+
+  private func find(_ wanted: [UInt8], from start: UInt64, to end: UInt64) -> UInt64? {
+    let chunk: UInt64 = 1 << 20
+    var place = start
+    while place < end {
+      let size = min(chunk &+ UInt64(wanted.count), end &- place)
+      let bytes = subject.bytes(at: place, count: Int(size))
+      if let found = Bytes.find(wanted, in: bytes, from: 0) { return place &+ UInt64(found) }
+      if bytes.count < Int(size) { return nil }
+      place = place &+ chunk
+    }
+    return nil
+  }
+
+  private func findCode(_ text: String) throws(CommandError) -> Answer {
+    if text.isEmpty { throw CommandError("a part of an instruction is wanted") }
+    let wanted = Array(text.utf8)
+    let reading = CodeReading(subject, syntax: workspace.syntax)
+    var place = workspace.code?.cursor ?? subject.registers.rip
+    for round in 0..<2000 {
+      let lines = reading.lines(from: place, count: 64)
+      for line in lines.dropFirst(round == 0 ? 1 : 0) {
+        // The disassembler sets operands in a column.
+        let squeezed = Array(line.text.split(separator: " ").joined(separator: " ").utf8)
+        guard Bytes.find(wanted, in: squeezed, from: 0) != nil else { continue }
+        workspace.code?.look(at: line.address)
+        workspace.focus(on: .code)
+        return Answer("\(subject.place(line.address)): \(line.text)")
+      }
+      guard let last = lines.last else { break }
+      place = last.address &+ UInt64(last.bytes.count)
+    }
+    throw CommandError("not found")
+  }
+
+  // MARK: Help
+
+  private static let keys = [
+    "s n f c      step, next, finish, continue      u   run to the cursor",
+    "space Ctrl-C stop the running program          b   breakpoint at the cursor",
+    "g /  :       go to, search, command line       ?   this help",
+    "Tab 1…9 0    choose a panel (shows hidden ones)  x hide  z zoom  r as at first",
+    "t            type into the program's terminal; Ctrl-] leaves it",
+    "arrows Enter move in a panel; follow a jump, a pointer, a frame",
+    "v            how memory and vector registers are shown    a  Intel or AT&T",
+    "< >          other thread                      q   quit",
+    "mouse        click on an address: breakpoint; elsewhere: focus; wheel: scroll",
+    "",
+  ]
+
+  private func help(_ text: Substring) throws(CommandError) -> Answer {
+    if !text.isEmpty {
+      guard let command = command(named: String(text)) else { throw CommandError("no command \(text)") }
+      let others = command.names.dropFirst().joined(separator: ", ")
+      return Answer([command.usage, "    " + command.summary] + (others.isEmpty ? [] : ["    short: \(others)"]))
+    }
+    let width = (table.map { $0.usage.count }.max() ?? 0) + 2
+    return Answer(Console.keys + table.map { Format.padded($0.usage, width) + $0.summary } + [
+      "",
+      "PLACE and CONDITION are expressions: numbers (10, 0x10), registers (rax, eax, al), symbols,",
+      "[rsp + 8] and byte[rdi], word, dword, qword; + - * / % & | ^ << >> == != < <= > >= && || ! ~",
+    ])
+  }
+
+  // MARK: Scripts and tests
+
+  static var tests: [Command] {
+    [
+      Command(
+        names: ["expect"], usage: "expect EXPRESSION", summary: "fail where the expression is 0", words: .place
+      ) { (console, text) throws(CommandError) in
+        if try console.address(text) != 0 { return Answer() }
+        throw CommandError("not so: \(text)")
+      },
+      Command(
+        names: ["expect-stop"], usage: "expect-stop TEXT", summary: "fail unless the reason of the stop contains TEXT",
+        words: .none
+      ) { (console, text) throws(CommandError) in
+        let reason = console.subject.isRunning ? "running" : console.conditionAnswer().lines.first ?? ""
+        if Bytes.find(Array(text.utf8), in: Array(reason.utf8), from: 0) != nil { return Answer() }
+        throw CommandError("the reason is: \(reason)")
+      },
+      Command(
+        names: ["expect-terminal"], usage: "expect-terminal TEXT",
+        summary: "fail unless the program's terminal shows TEXT, now or soon", words: .none
+      ) { (console, text) throws(CommandError) in
+        let wanted = Array(text.utf8)
+        func isShown() -> Bool {
+          let lines = console.workspace.terminal?.emulator.lines ?? []
+          return lines.contains { Bytes.find(wanted, in: Array($0.utf8), from: 0) != nil }
+        }
+        console.wait(5000, isShown)
+        if isShown() { return Answer() }
+        throw CommandError("the terminal does not show: \(text)")
+      },
+      Command(
+        names: ["run-for"], usage: "run-for MILLISECONDS", summary: "run, and stop after so long", words: .none
+      ) { (console, text) throws(CommandError) in
+        let time = try console.count(text, 100, most: 1_000_000)
+        if let problem = console.subject.begin(.go) { throw CommandError(problem) }
+        console.wait(Int64(time)) { !console.subject.isRunning }
+        console.subject.interrupt()
+        console.settle()
+        return console.subject.isRunning ? Answer() : console.conditionAnswer()
+      },
+      Command(
+        names: ["type"], usage: "type TEXT", summary: "type into the program's terminal (\\n, \\t, \\e, \\x03 …)", words: .none
+      ) { (console, text) throws(CommandError) in
+        console.workspace.terminal?.type(Bytes.unescape(Array(text.utf8)))
+        return Answer()
+      },
+      Command(
+        names: ["key"], usage: "key KEY…", summary: "press keys of the debugger itself: s, tab, up, enter, f1, ctrl-c",
+        words: .none
+      ) { (console, text) throws(CommandError) in
+        for word in text.split(separator: " ") {
+          guard let key = Console.key(word) else { throw CommandError("no key \(word)") }
+          console.workspace.take(.key(key))
+          console.settle()
+        }
+        return Answer()
+      },
+      Command(
+        names: ["screen"], usage: "screen [WIDTHxHEIGHT]", summary: "print what the debugger's screen would show (80x24)",
+        words: .none
+      ) { (console, text) throws(CommandError) in
+        let buffer = try console.drawn(text)
+        return Answer((0..<buffer.height).map { buffer.text(row: $0) })
+      },
+      Command(
+        names: ["picture"], usage: "picture FILE [WIDTHxHEIGHT]", summary: "write the debugger's screen as SVG",
+        words: .none
+      ) { (console, text) throws(CommandError) in
+        let (file, size) = Console.split(text)
+        if file.isEmpty { throw CommandError("a file is wanted") }
+        let svg = Picture.svg(try console.drawn(size), title: "vitrine debug \(console.subject.program)")
+        if !System.write(svg, toFile: String(file)) { throw CommandError("cannot write \(file)") }
+        return Answer("wrote \(file)")
+      },
+      Command(names: ["source"], usage: "source FILE", summary: "execute the commands of a file", words: .none) {
+        (console, text) throws(CommandError) in
+        guard let bytes = System.contents(String(text)) else { throw CommandError("cannot read \(text)") }
+        console.sources += 1
+        defer { console.sources -= 1 }
+        if console.sources > 16 { throw CommandError("scripts are nested too deeply") }
+        var answer = Answer()
+        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") where !console.quits {
+          answer.lines += try console.execute(String(line)).get().lines
+        }
+        return answer
+      },
+    ]
+  }
+
+  private func drawn(_ size: Substring) throws(CommandError) -> CellBuffer {
+    let numbers = size.isEmpty ? [80, 24] : size.split(separator: "x").map { Int($0) ?? 0 }
+    guard numbers.count == 2, (2...1000).contains(numbers[0]), (2...1000).contains(numbers[1]) else {
+      throw CommandError("a size like 120x40 is wanted")
+    }
+    let buffer = CellBuffer(width: numbers[0], height: numbers[1])
+    workspace.draw(buffer)
+    return buffer
+  }
+
+  private static func key(_ word: Substring) -> Key? {
+    let names: [String: Key] = [
+      "up": .up, "down": .down, "left": .left, "right": .right, "home": .home, "end": .end, "pageup": .pageUp,
+      "pagedown": .pageDown, "enter": .enter, "tab": .tab, "backtab": .backTab, "backspace": .backspace,
+      "escape": .escape, "delete": .delete, "space": .character(" "),
+    ]
+    if let key = names[String(word)] { return key }
+    let scalars = Array(word.unicodeScalars)
+    if scalars.count == 1 { return .character(scalars[0]) }
+    if word.hasPrefix("ctrl-"), scalars.count == 6 { return .control(scalars[5]) }
+    return word.hasPrefix("f") ? Int(word.dropFirst()).map { .function($0) } : nil
+  }
+}

@@ -1,0 +1,223 @@
+// How a live machine moves: what a command asks for becomes what the control can do (run, one instruction), with a landing place
+// where a call or a function ends; and when the machine has stopped, whether that was it.
+
+import Debugger
+import Engine
+import Linux
+import LinuxABI
+import VirtualMachine
+import X86
+
+extension LiveMachine {
+  func begin(_ movement: Movement) -> String? {
+    switch condition {
+    case .running: return "the program is running"
+    case .ended: return "the program has ended"
+    case .stopped: break
+    }
+    guard let thread else { return "there is no thread" }
+    remember()
+    isInterrupted = false
+    landing = nil
+    goal = Goal(movement: movement, remaining: 1)
+    switch movement {
+    case .step(let count), .next(let count):
+      if count < 1 { return "a count is at least 1" }
+      goal?.remaining = count
+      advance(thread)
+    case .finish:
+      guard frames.count > 1 else { return "there is no caller" }
+      land(at: frames[1].address, thread, above: frames[1].stackPointer)
+      resume(thread, .run)
+    case .until(let address):
+      land(at: address, nil, above: 0)
+      resume(thread, .run)
+    case .go: resume(thread, .run)
+    }
+    return nil
+  }
+
+  /// The next step of a movement by steps.
+  private func advance(_ thread: ControlledThread) {
+    let rip = thread.visible.pointee.rip
+    noteWrite(thread)
+    if case .next = goal?.movement, let end = callEnd(rip) {
+      land(at: end, thread, above: thread.visible.pointee.general.4)
+      resume(thread, .run)
+    } else {
+      resume(thread, .step)
+    }
+  }
+
+  /// Remembers what the next instruction writes.
+  func noteWrite(_ thread: ControlledThread) {
+    if let address = control.nextWrite(of: thread) { lastWrite = address }
+  }
+
+  /// Where a call, or a repeated string operation, at `address` is over.
+  private func callEnd(_ address: UInt64) -> UInt64? {
+    guard let line = CodeReading(self).instruction(at: address) else { return nil }
+    return line.isCall ? address &+ UInt64(line.bytes.count) : nil
+  }
+
+  private func isSystemCall(_ address: UInt64) -> Bool {
+    bytes(at: address, count: 2) == [0x0f, 0x05]
+  }
+
+  private func land(at address: UInt64, _ thread: ControlledThread?, above: UInt64) {
+    landing = Landing(address: address, thread: thread?.number, least: above)
+    control.setBreakpoint(address, true)
+  }
+
+  private func resume(_ chosen: ControlledThread, _ action: ThreadAction) {
+    for (number, signal) in heldSignals {
+      if let thread = control.threads.first(where: { $0.number == number }) { control.setSignal(signal, for: thread) }
+    }
+    heldSignals = [:]
+    condition = .running
+    // Where a stop was shown it has been seen; others meet their breakpoints again.
+    for thread in control.threads where thread === chosen || shownAt[thread.number] == thread.visible.pointee.rip {
+      control.passBreakpoint(thread)
+    }
+    // A call may wait for what others do.
+    let alone = action == .step && !isSystemCall(chosen.visible.pointee.rip)
+    if control.resume({ $0 === chosen ? action : alone ? .hold : .run }) { notice() }
+  }
+
+  func interrupt() {
+    guard condition == .running else { return }
+    isInterrupted = true
+    control.requestStop()
+  }
+
+  func setSignal(_ signal: Int32) { heldSignals[currentThread] = signal }
+
+  // MARK: Stopping
+
+  /// Something may have happened: looks whether the machine stands still, and whether that is the end of the movement.
+  func notice() {
+    guard condition == .running, control.settle() else { return }
+    if let (thread, reason) = control.takeStop() {
+      choose(stopped: thread, reason)
+    } else if isInterrupted {
+      finish(Stop(kind: .interrupt, text: "stopped at \(ripText)"))
+    } else if control.threads.allSatisfy({ $0.action == .hold }) {
+      finish(Stop(kind: .interrupt, text: "the thread has ended, at \(ripText)"))
+    } else {
+      // A thread has ended while everything stood still.
+      _ = control.resume { $0.action }
+    }
+  }
+
+  private var ripText: String {
+    refresh()
+    return place(registers.rip)
+  }
+
+  private func choose(stopped thread: ControlledThread, _ reason: StopReason) {
+    if case .end(let termination) = reason {
+      refresh()
+      clearLanding()
+      goal = nil
+      condition = .ended(termination)
+      return
+    }
+    let isLanding = reason == .breakpoint && landing?.address == thread.visible.pointee.rip && hasLanded(thread)
+    if reason == .step || isLanding {
+      clearLanding()
+      if !isLanding || isByStep { return finishStep(thread) }
+    }
+    clearLanding()
+    shownAt[thread.number] = thread.visible.pointee.rip
+    currentThread = thread.number
+    refresh()
+    finish(stop(thread, reason, isLanding))
+  }
+
+  private var isByStep: Bool {
+    switch goal?.movement {
+    case .step, .next: return true
+    default: return false
+    }
+  }
+
+  private func finishStep(_ thread: ControlledThread) {
+    let left = (goal?.remaining ?? 1) - 1
+    goal?.remaining = left
+    let meets = left > 0 && breakpoints.contains { $0.isEnabled && $0.address == thread.visible.pointee.rip }
+    if left > 0, !isInterrupted, !meets { return advance(thread) }
+    refresh()
+    finish(Stop(kind: isInterrupted ? .interrupt : .step, text: "stepped to \(place(registers.rip))"))
+  }
+
+  private func finish(_ stop: Stop) {
+    clearLanding()
+    goal = nil
+    isInterrupted = false
+    refresh()
+    condition = .stopped(stop)
+  }
+
+  func clearLanding() {
+    guard let landing else { return }
+    self.landing = nil
+    if !breakpoints.contains(where: { $0.kind == .code && $0.isEnabled && $0.address == landing.address }) {
+      control.setBreakpoint(landing.address, false)
+    }
+  }
+
+  func hasLanded(_ thread: ControlledThread) -> Bool {
+    guard let landing, landing.address == thread.visible.pointee.rip else { return false }
+    if let number = landing.thread, number != thread.number { return false }
+    return thread.visible.pointee.general.4 >= landing.least
+  }
+
+  private func stop(_ thread: ControlledThread, _ reason: StopReason, _ isLanding: Bool) -> Stop {
+    let here = place(registers.rip)
+    switch reason {
+    case .breakpoint:
+      if isLanding {
+        let value = goal?.movement == .finish ? ", rax = 0x" + Format.hex(registers.values["rax"] ?? 0) : ""
+        return Stop(kind: .step, text: "reached \(here)\(value)")
+      }
+      let number = breakpoints.first { $0.kind == .code && $0.address == registers.rip }?.number
+      return Stop(kind: .breakpoint, text: "breakpoint\(number.map { " \($0)" } ?? "") at \(here)")
+    case .step: return Stop(kind: .step, text: "stepped to \(here)")
+    case .watchpoint(let watchpoint): return watchStop(watchpoint, here)
+    case .signal(let signal):
+      heldSignals[thread.number] = signal
+      let code = thread.information.count > 1 ? Int32(truncatingIfNeeded: thread.information[1]) : 0
+      let name = Signal.codeName(signal, code).map { " (\($0))" } ?? ""
+      return Stop(kind: .signal, text: "signal \(Signal.name(signal))\(name) at \(here)")
+    case .systemCallEntry(let number): return Stop(kind: .systemCall, text: "system call \(callName(number)) begins")
+    case .systemCallReturn(let number):
+      let result = Int64(bitPattern: registers.values["rax"] ?? 0)
+      return Stop(kind: .systemCall, text: "system call \(callName(number)) returned \(result)")
+    case .fork(let child, let isVfork):
+      return Stop(kind: .fork, text: "\(isVfork ? "vfork" : "fork") of process \(child)")
+    case .vforkDone: return Stop(kind: .fork, text: "the child of a vfork has gone its own way")
+    case .execute(let path): return Stop(kind: .execute, text: "executes \(LoadError.name(path))")
+    case .end: return Stop(kind: .interrupt, text: "ends")
+    }
+  }
+
+  private func callName(_ number: UInt64) -> String { process?.callName(number) ?? String(number) }
+
+  private func watchStop(_ watchpoint: Watchpoint, _ here: String) -> Stop {
+    let found = breakpoints.firstIndex { $0.address == watchpoint.address && $0.kind == kind(watchpoint) }
+    var text = "watchpoint"
+    if let found {
+      breakpoints[found].hits += 1
+      text += " \(breakpoints[found].number) (\(breakpoints[found].place))"
+    }
+    if watchpoint.kinds.contains(.write) { lastWrite = watchpoint.address }
+    let now = bytes(at: watchpoint.address, count: Int(min(8, watchpoint.size)))
+    let value = now.reversed().reduce(UInt64(0)) { $0 &<< 8 | UInt64($1) }
+    return Stop(kind: .watchpoint, text: "\(text): now 0x\(Format.hex(value)), at \(here)")
+  }
+
+  private func kind(_ watchpoint: Watchpoint) -> Breakpoint.Kind {
+    .data(
+      size: watchpoint.size, reads: watchpoint.kinds.contains(.read), writes: watchpoint.kinds.contains(.write))
+  }
+}

@@ -1,0 +1,97 @@
+// The session's face: the person's terminal. Puts it into the state that a full screen needs, draws frames at most thirty times a second,
+// takes keys and the mouse, follows changes of size. Whoever has started the session puts the terminal back (TerminalKeeper).
+
+final class ScreenFace {
+  private let workspace: Workspace
+  private let live: LiveMachine
+  private let options: DebugOptions
+  private var writer: ScreenWriter
+  private var parser = InputParser()
+  private var buffer = CellBuffer(width: 80, height: 24)
+  private var lastFrame: Int64 = 0
+  private var isDirty = true
+  private var seen = 0
+  private var lastByte: Int64 = 0
+
+  /// Milliseconds between frames while the program runs.
+  private static let interval: Int64 = 33
+  private static let escapeTime: Int64 = 25
+
+  static let enter = "\u{1b}[?1049h\u{1b}[?1000h\u{1b}[?1002h\u{1b}[?1006h\u{1b}[?25l"
+  static let leave = "\u{1b}[?1006l\u{1b}[?1002l\u{1b}[?1000l\u{1b}[0m\u{1b}[?2026l\u{1b}[?25h\u{1b}[?1049l"
+
+  init(_ workspace: Workspace, _ live: LiveMachine, _ options: DebugOptions) {
+    (self.workspace, self.live, self.options) = (workspace, live, options)
+    writer = ScreenWriter(depth: options.depth)
+  }
+
+  func begin() {
+    // The keeper has to know before anything is changed.
+    System.write([1], to: options.notices)
+    if let settings = System.terminalSettings(options.screen) { System.setTerminal(options.screen, System.raw(settings)) }
+    System.write(Array(ScreenFace.enter.utf8), to: options.screen)
+    measure()
+  }
+
+  func end() { System.write(Array(ScreenFace.leave.utf8), to: options.screen) }
+
+  private func measure() {
+    let (width, height) = System.terminalSize(options.screen) ?? (80, 24)
+    if width != buffer.width || height != buffer.height {
+      buffer = CellBuffer(width: min(width, 1000), height: min(height, 500))
+    }
+    // A terminal that has changed its size may have moved what it shows.
+    writer.invalidate()
+    isDirty = true
+  }
+
+  /// How long the loop may wait.
+  var patience: Int64 {
+    if parser.isIncomplete { return ScreenFace.escapeTime }
+    if live.isRunning || isDirty { return max(1, lastFrame + ScreenFace.interval - System.now) }
+    return -1
+  }
+
+  /// Draws, if there is something new and it is time.
+  func draw(_ terminal: GuestTerminal?) {
+    let now = System.now
+    if let changes = terminal?.changes, changes != seen {
+      seen = changes
+      isDirty = true
+    }
+    let isDue = now - lastFrame >= ScreenFace.interval
+    if live.isRunning, isDue {
+      // Registers and code as they are at this moment.
+      if !live.sample({ workspace.draw(buffer) }) { workspace.draw(buffer) }
+    } else if isDirty, isDue || !live.isRunning {
+      workspace.draw(buffer)
+    } else {
+      return
+    }
+    isDirty = false
+    lastFrame = now
+    let bytes = writer.frame(buffer)
+    if !bytes.isEmpty { System.write(bytes, to: options.screen) }
+  }
+
+  func take(keys: Bool, notices: Bool) {
+    if notices {
+      guard System.read(options.notices) != nil else { System.exit(129) }
+      measure()
+    }
+    if keys {
+      // The terminal is gone.
+      guard let bytes = System.read(options.screen) else { System.exit(129) }
+      lastByte = System.now
+      handle(parser.take(bytes))
+    } else if parser.isIncomplete, System.now - lastByte >= ScreenFace.escapeTime {
+      handle(parser.flush())
+    }
+    // Whatever has ended the wait may have changed what is to be seen.
+    isDirty = true
+  }
+
+  private func handle(_ events: [InputEvent]) {
+    for event in events { workspace.take(event) }
+  }
+}

@@ -1,0 +1,167 @@
+// What panels look at and commands act on: a program at one instant. The only implementation so far is a machine that lives
+// (LiveMachine); whatever else can show a program's state and move through its time conforms to the same protocol, and neither panels
+// nor commands need to know. Everything is called by the debugger's thread.
+
+import GuestMemory
+import VirtualMachine
+
+/// What the program is doing.
+enum Condition: Equatable {
+  /// Stands still; why.
+  case stopped(Stop)
+  case running
+  /// Has ended; what is left can be looked at.
+  case ended(Termination)
+}
+
+/// Why a program stands still.
+struct Stop: Equatable {
+  enum Kind: String { case start, breakpoint, step, watchpoint, signal, systemCall = "system call", execute, fork, interrupt }
+  var kind: Kind
+  /// One line for people.
+  var text: String
+}
+
+/// A way to go on.
+enum Movement: Equatable {
+  /// So many instructions of the current thread.
+  case step(Int)
+  /// The same, but calls and repeated string operations are one.
+  case next(Int)
+  /// Until the current function has returned.
+  case finish
+  /// Until somewhere execution gets to this address, or beyond the current function's return.
+  case until(UInt64)
+  case go
+}
+
+/// Registers of one thread at one instant.
+struct Registers {
+  /// rax … r15 by name, rip, rflags, fs_base, gs_base, orig_rax, mxcsr.
+  var values: [String: UInt64] = [:]
+  /// xmm0 … zmm31, st0 … st7: bytes, least significant first.
+  var vectors: [String: [UInt8]] = [:]
+
+  var rip: UInt64 { values["rip"] ?? 0 }
+  var rsp: UInt64 { values["rsp"] ?? 0 }
+  var flags: UInt64 { values["rflags"] ?? 0 }
+
+  static let generalNames = [
+    "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+  ]
+  static let flagNames: [(bit: UInt64, name: String)] = [
+    (0, "CF"), (2, "PF"), (4, "AF"), (6, "ZF"), (7, "SF"), (8, "TF"), (10, "DF"), (11, "OF"), (18, "AC"), (21, "ID"),
+  ]
+}
+
+/// A thread in a list.
+struct ThreadSummary {
+  var number: UInt64
+  var rip: UInt64
+  var isWaiting: Bool
+}
+
+/// A place where to stop.
+struct Breakpoint: Equatable {
+  enum Kind: Equatable {
+    case code
+    case data(size: UInt64, reads: Bool, writes: Bool)
+  }
+  var number: Int
+  var kind: Kind
+  var address: UInt64
+  /// What the person typed.
+  var place: String
+  /// Stop only where this is not zero.
+  var condition: Expression?
+  var isEnabled = true
+  var hits = 0
+}
+
+/// A program that can be looked at and moved.
+protocol Subject: AnyObject {
+  var condition: Condition { get }
+  /// The path of what runs.
+  var program: String { get }
+  var threads: [ThreadSummary] { get }
+  /// The thread that registers, stack and frames are of.
+  var currentThread: UInt64 { get }
+  func chooseThread(_ number: UInt64) -> Bool
+
+  var registers: Registers { get }
+  /// The registers when the program last stood still before.
+  var earlierRegisters: Registers { get }
+  func setRegister(_ name: String, _ value: UInt64) -> Bool
+
+  /// As many bytes as are mapped, at most `count`.
+  func bytes(at address: UInt64, count: Int) -> [UInt8]
+  func setBytes(_ bytes: [UInt8], at address: UInt64) -> Bool
+  var regions: [Region] { get }
+  func region(at address: UInt64) -> Region?
+  func name(of region: Region) -> String
+
+  /// Mapped files with their symbols.
+  var objects: LoadedObjects? { get }
+  var frames: [StackFrame] { get }
+  /// Where the program last wrote memory, as far as that is known.
+  var lastWrite: UInt64? { get }
+
+  var breakpoints: [Breakpoint] { get }
+  /// Sets a breakpoint whose number is chosen here; nil where there is no memory.
+  func add(_ breakpoint: Breakpoint) -> Breakpoint?
+  func change(_ breakpoint: Breakpoint)
+  func removeBreakpoint(_ number: Int) -> Bool
+  /// System calls to stop at; nil: none, empty: all.
+  var caughtCalls: Set<UInt64>? { get set }
+  /// Signals (bit n-1) that do not stop.
+  var passedSignals: UInt64 { get set }
+
+  func callName(_ number: UInt64) -> String?
+  func callNumber(named name: String) -> UInt64?
+
+  /// Lines of the trace of system calls, the oldest first.
+  var calls: [String] { get }
+
+  /// Begins to move; what is in the way, or nil. `condition` tells when it is over.
+  func begin(_ movement: Movement) -> String?
+  /// Stops as soon as possible.
+  func interrupt()
+  /// Replaces the signal that the program has stopped for; 0: none.
+  func setSignal(_ signal: Int32)
+}
+
+extension Subject {
+  func word(at address: UInt64) -> UInt64? {
+    let bytes = bytes(at: address, count: 8)
+    return bytes.count == 8 ? bytes.reversed().reduce(0) { $0 &<< 8 | UInt64($1) } : nil
+  }
+
+  func describe(_ address: UInt64, lookup: UInt64? = nil) -> String? {
+    objects?.describe(address, lookup: lookup)
+  }
+
+  /// `0x401136 <main+4>`.
+  func place(_ address: UInt64) -> String {
+    "0x" + Format.hex(address) + (describe(address).map { " <\($0)>" } ?? "")
+  }
+
+  var isRunning: Bool { condition == .running }}
+
+extension Subject {
+  /// What names and memory are worth in expressions.
+  var scope: Expression.Scope {
+    let registers = registers
+    return Expression.Scope(
+      name: { [self] name in
+        let known = Expression.registerName(name)
+        if let value = registers.values[known.name] { return value &>> known.shift & known.mask }
+        return objects?.symbol(named: name)?.address
+      },
+      memory: { [self] address, size in
+        let bytes = bytes(at: address, count: size)
+        return bytes.count == size ? bytes.reversed().reduce(0) { $0 &<< 8 | UInt64($1) } : nil
+      })
+  }
+
+  func evaluate(_ text: String) throws(CommandError) -> UInt64 { try Expression(text).evaluate(scope) }
+}

@@ -1,0 +1,164 @@
+// The ELF files that are mapped into a guest, with their symbols and unwind tables: what a debugger needs to name addresses and to
+// walk stacks across libraries. Files are found by the guest's mappings, so that neither the dynamic loader's list nor its help is
+// needed, and read once. Everything the files hold may be wrong; then names are missing.
+import CHost
+import GuestMemory
+import Linux
+
+/// One mapped file.
+public final class LoadedObject {
+  public let path: [UInt8]
+  /// What is added to the file's addresses.
+  public let loadBias: UInt64
+  /// Symbols at the addresses where the guest has them.
+  public let symbols: SymbolTable
+  let callFrames: CallFrameTable
+
+  init(_ path: [UInt8], _ sections: ELFSections?, _ header: ELFHeader?, loadBias: UInt64) {
+    self.path = path
+    self.loadBias = loadBias
+    if let sections, let header {
+      symbols = SymbolTable(sections).moved(by: loadBias)
+      callFrames = CallFrameTable(sections, header: header)
+    } else {
+      symbols = SymbolTable([ELFSymbol]())
+      callFrames = CallFrameTable([], address: 0)
+    }
+  }
+
+  /// The path's last component.
+  public var name: String { LoadError.name(Array(path.split(separator: 47).last ?? [])) }
+}
+
+/// A frame of a guest's stack.
+public struct StackFrame: Equatable, Sendable {
+  /// Where it stands, or will go on.
+  public var address: UInt64
+  /// Where to look for its function: inside the call for a return address.
+  public var lookup: UInt64
+  /// RSP as the frame has it.
+  public var stackPointer: UInt64
+  /// Between it and the frame that it was found from a signal was delivered.
+  public var isBehindSignal: Bool
+  /// Found by RBP alone, which may be wrong.
+  public var isGuess: Bool
+}
+
+/// The mapped files of one process.
+public final class LoadedObjects {
+  private static let frameLimit = 512
+  private let process: LinuxProcess
+  private var known: [Key: LoadedObject] = [:]
+  /// Ordered by address; made anew when mappings have changed.
+  private var ranges: [(range: Range<UInt64>, object: LoadedObject)] = []
+  private var mappings: [Region] = []
+
+  private struct Key: Hashable {
+    var path: [UInt8]
+    var base: UInt64
+  }
+
+  public init(_ process: LinuxProcess) { self.process = process }
+
+  /// Looks at the mappings again.
+  public func refresh() {
+    let all = process.memory.regions()
+    let now = all.filter { $0.backing != 0 }
+    if now == mappings { return }
+    mappings = now
+    var found: [(range: Range<UInt64>, object: LoadedObject)] = []
+    var base: UInt64 = 0
+    for region in now {
+      guard let backing = process.memory.backing(region.backing), !backing.path.isEmpty else { continue }
+      // A file's first mapping is that of its beginning.
+      if region.offset == 0 { base = region.start }
+      if base == 0 || !isWithCode(backing.path, now) { continue }
+      let key = Key(path: backing.path, base: base)
+      let object = known[key] ?? read(backing.path, at: base)
+      known[key] = object
+      found.append((region.start..<region.end, object))
+    }
+    ranges = found
+  }
+
+  private func isWithCode(_ path: [UInt8], _ regions: [Region]) -> Bool {
+    regions.contains {
+      $0.permissions.contains(.execute) && process.memory.backing($0.backing)?.path == path
+    }
+  }
+
+  private func read(_ path: [UInt8], at base: UInt64) -> LoadedObject {
+    let descriptor = process.openForObserver(path, flags: 0x80000, mode: 0)
+    defer { if descriptor >= 0 { _ = vt_syscall6(3, descriptor, 0, 0, 0, 0, 0) } }
+    let place = Array("/proc/self/fd/\(descriptor)".utf8)
+    guard descriptor >= 0, let file = try? ExecutableFile(path: path, at: place),
+      let header = try? ELFHeader(of: file)
+    else { return LoadedObject(path, nil, nil, loadBias: base) }
+    let lowest = (try? ProgramHeaders(of: header, in: file, limit: 1 << 47))?.lowest ?? 0
+    let bias = header.isPositionIndependent ? base &- lowest & ~Page.mask : 0
+    return LoadedObject(path, ELFSections(header, in: file), header, loadBias: bias)
+  }
+
+  public var all: [LoadedObject] {
+    var seen = Set<ObjectIdentifier>()
+    return ranges.map(\.object).filter { seen.insert(ObjectIdentifier($0)).inserted }
+  }
+
+  /// The file that is mapped at `address`.
+  public func object(at address: UInt64) -> LoadedObject? {
+    var (low, high) = (0, ranges.count)
+    while low < high {
+      let middle = (low &+ high) / 2
+      if ranges[middle].range.lowerBound <= address { low = middle &+ 1 } else { high = middle }
+    }
+    if low > 0, ranges[low &- 1].range.contains(address) { return ranges[low &- 1].object }
+    // Zeroed data behind a file's last mapping.
+    guard low > 0, address &- ranges[low &- 1].range.upperBound < 1 << 20,
+      process.memory.query(address)?.backing == 0
+    else { return nil }
+    return ranges[low &- 1].object
+  }
+
+  /// The symbol that contains `address`.
+  public func symbol(at address: UInt64) -> ELFSymbol? {
+    object(at: address)?.symbols.nearest(to: address)
+  }
+
+  /// `name` or `name+0x12`; nil where nothing has a name.
+  public func describe(_ address: UInt64, lookup: UInt64? = nil) -> String? {
+    object(at: lookup ?? address)?.symbols.describe(lookup ?? address, shownAs: address)
+  }
+
+  /// A symbol's name as people read it.
+  public static func readable(_ symbol: ELFSymbol) -> String { SymbolName.readable(symbol.name) }
+
+  /// The place of a symbol: the program's own one before those of libraries.
+  public func symbol(named name: String) -> ELFSymbol? {
+    let wanted = Array(name.utf8)
+    for object in all {
+      if let found = object.symbols.symbol(named: wanted) { return found }
+    }
+    return nil
+  }
+
+  /// The frames of the thread on `cpu`, outwards.
+  public func frames(_ cpu: UnsafePointer<vt_cpu_state>) -> [StackFrame] {
+    let general = cpu.pointee.general
+    let values = [
+      general.0, general.2, general.1, general.3, general.6, general.7, general.5, general.4, general.8,
+      general.9, general.10, general.11, general.12, general.13, general.14, general.15, cpu.pointee.rip,
+    ]
+    var registers = UnwindRegisters()
+    for (number, value) in values.enumerated() { registers[number] = value }
+    let unwinder = Unwinder(
+      memory: SpaceMemory(space: process.memory), frameLimit: LoadedObjects.frameLimit
+    ) { [self] address in object(at: address).map { ($0.callFrames, $0.loadBias) } }
+    var pointers: [UInt64] = []
+    let frames = unwinder.backtrace(registers) { pointers.append($0[UnwindRegisters.rsp]) }
+    return zip(frames, pointers).map { frame, pointer in
+      StackFrame(
+        address: frame.address, lookup: frame.lookup, stackPointer: pointer,
+        isBehindSignal: frame.origin == .signal, isGuess: frame.origin == .framePointer)
+    }
+  }
+}
