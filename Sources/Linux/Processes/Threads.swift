@@ -43,6 +43,7 @@ extension LinuxProcess {
     new.number = Int32(truncatingIfNeeded: number)
     new.tracer?.number = new.number
     tracer?.number = thread.number
+    traceSink?.isThreaded = true
     allThreads[new.number] = new
     if allThreads.count == 1 { allThreads[thread.number] = thread }
     let word = UInt32(truncatingIfNeeded: number)
@@ -58,7 +59,6 @@ extension LinuxProcess {
     thread.number = vt_thread_number()
     cpu.pointee.owner = Unmanaged.passUnretained(thread).toOpaque()
     memory.beginThreads()
-    traceSink?.isThreaded = true
   }
 
   /// The new CPU: a copy of its maker's, behind a call that has returned 0.

@@ -50,7 +50,7 @@ extension Console {
         return try console.move(.go)
       },
       Command(
-        names: ["thread"], usage: "thread [N]", summary: "list threads, or choose the one that panels show", words: .thread
+        names: ["thread", "threads"], usage: "thread [N]", summary: "list threads, or choose the one that panels show", words: .thread
       ) { (console, text) throws(CommandError) in try console.thread(text) },
     ]
   }

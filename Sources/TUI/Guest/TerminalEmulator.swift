@@ -78,7 +78,7 @@ struct TerminalEmulator {
     if newWidth == width, newHeight == height { return }
     func fit(_ row: [Cell]) -> [Cell] {
       row.count >= newWidth
-        ? Array(row.prefix(newWidth)) : row + [Cell](repeating: .blank, count: newWidth - row.count)
+        ? TerminalEmulator.mended(Array(row.prefix(newWidth))) : row + [Cell](repeating: .blank, count: newWidth - row.count)
     }
     while rows.count > newHeight, y < rows.count - 1 { rows.removeLast() }
     while rows.count > newHeight {
@@ -137,7 +137,7 @@ struct TerminalEmulator {
   private mutating func set(_ cell: Cell, _ x: Int, _ y: Int) {
     guard y >= 0, y < height, x >= 0, x < width else { return }
     if rows[y][x].scalar == 0, x > 0, cell.scalar != 0 { rows[y][x - 1].scalar = 32 }
-    if cell.scalar != 0, x + 1 < width, rows[y][x + 1].scalar == 0 { rows[y][x + 1].scalar = 32 }
+    if x + 1 < width, rows[y][x + 1].scalar == 0 { rows[y][x + 1].scalar = 32 }
     rows[y][x] = cell
   }
 
@@ -269,11 +269,19 @@ struct TerminalEmulator {
     mendRow()
   }
 
-  /// Right halves without their left ones become blanks.
-  private mutating func mendRow() {
-    for column in 0..<width where rows[y][column].scalar == 0 {
-      if column == 0 || CharacterWidth.columns(rows[y][column - 1].scalar) != 2 { rows[y][column].scalar = 32 }
+  private mutating func mendRow() { rows[y] = TerminalEmulator.mended(rows[y]) }
+
+  /// Halves of characters of double width without their other ones become blanks.
+  private static func mended(_ row: [Cell]) -> [Cell] {
+    var result = row
+    for column in row.indices {
+      if row[column].scalar == 0 {
+        if column == 0 || CharacterWidth.columns(row[column - 1].scalar) != 2 { result[column].scalar = 32 }
+      } else if CharacterWidth.columns(row[column].scalar) == 2, column + 1 == row.count || row[column + 1].scalar != 0 {
+        result[column].scalar = 32
+      }
     }
+    return result
   }
 
   mutating func eraseCharacters(_ count: Int) { erase(x..<min(width, x + max(0, min(count, width))), y) }

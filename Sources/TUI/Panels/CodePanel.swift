@@ -18,7 +18,7 @@ final class CodePanel: Panel {
   }
 
   func title(_ workspace: Workspace) -> String {
-    let name = workspace.subject.describe(cursor).map { " \($0)" } ?? ""
+    let name = workspace.subject.describeRoughly(cursor).map { " \($0)" } ?? ""
     return "code\(name)"
   }
 
@@ -27,16 +27,19 @@ final class CodePanel: Panel {
     (top, cursor) = (address, address)
   }
 
+  /// The program stands at `rip`: unless it has stood there before, that is what to look at.
+  func follow(_ rip: UInt64) {
+    if followed == rip { return }
+    (followed, cursor) = (rip, rip)
+  }
+
   // MARK: Drawing
 
   func draw(_ window: Window, _ workspace: Workspace, isFocused: Bool) {
     let subject = workspace.subject
     let reading = CodeReading(subject, syntax: workspace.syntax)
     let rip = subject.registers.rip
-    if followed != rip {
-      followed = rip
-      cursor = rip
-    }
+    follow(rip)
     rows = rows(reading, window.height)
     if !isInView(cursor, window.height) {
       top = reading.lines(before: cursor, count: max(1, window.height / 3)).first?.address ?? cursor

@@ -48,11 +48,11 @@ struct Layout {
     }
     if width >= 110 {
       return [
-        Column(weight: 61, slots: [
+        Column(weight: 129, slots: [
           Slot(kind: .code, least: 10, weight: 4, rank: 9), Slot(kind: .memory, least: 6, weight: 2, rank: 6),
           Slot(kind: .terminal, least: 8, weight: 2, rank: 8),
         ]),
-        Column(weight: 39, slots: [
+        Column(weight: 71, slots: [
           Slot(kind: .registers, least: 12, weight: 0, rank: 9), Slot(kind: .stack, least: 6, weight: 3, rank: 7),
           Slot(kind: .frames, least: 4, weight: 2, rank: 6), Slot(kind: .calls, least: 4, weight: 2, rank: 5),
         ]),

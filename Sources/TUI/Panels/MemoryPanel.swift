@@ -62,7 +62,7 @@ final class MemoryPanel: Panel {
   private func bytesPerRow(_ width: Int) -> UInt64 {
     let room = width - 13
     // Hexadecimal: two digits, a blank, and the glyph.
-    let most = view == .hex ? (room - 2) / 4 : room
+    let most = view == .hex ? room / 4 : room
     for count in [128, 64, 32, 16, 8] where most >= count && (view != .hex || count <= 32) { return UInt64(count) }
     return 4
   }
@@ -97,7 +97,7 @@ final class MemoryPanel: Panel {
     _ row: UInt64, _ known: (now: [UInt64: [UInt8]], old: [UInt64: [UInt8]]), _ window: Window, _ x: Int, _ y: Int,
     _ subject: any Subject, _ isFocused: Bool
   ) {
-    let glyphs = view == .hex ? x + Int(perRow) * 3 + 1 : x
+    let glyphs = view == .hex ? x + Int(perRow) * 3 : x
     for column in 0..<Int(perRow) {
       let place = row &+ UInt64(column)
       let value = byte(place, known.now)
@@ -148,7 +148,7 @@ final class MemoryPanel: Panel {
 
   func click(x: Int, y: Int, _ workspace: Workspace) {
     let start = address / perRow * perRow &+ UInt64(y) &* perRow
-    let glyphs = view == .hex ? 14 + Int(perRow) * 3 : 13
+    let glyphs = view == .hex ? 13 + Int(perRow) * 3 : 13
     let column = x >= glyphs ? x - glyphs : view == .hex ? (x - 13) / 3 : -1
     if x >= 13, column >= 0, column < Int(perRow) { cursor = start &+ UInt64(column) }
   }

@@ -43,7 +43,11 @@ final class Workspace {
   var memory: MemoryPanel? { panels[.memory] as? MemoryPanel }
 
   /// The program has moved.
-  func programMoved() { stops += 1 }
+  func programMoved() {
+    stops += 1
+    message = ""
+    code?.follow(subject.registers.rip)
+  }
 
   // MARK: What commands and panels do to it
 
@@ -191,6 +195,12 @@ final class Workspace {
     if let command = Workspace.commands[key] { return perform(command) }
     if takeOwn(key) { return }
     if panels[focus]?.take(key, self) != true, key != .escape { say("nothing happens on that key; ? shows those that do") }
+  }
+
+  /// Whether the event would move the program, which it cannot while it runs.
+  func movesProgram(_ event: InputEvent) -> Bool {
+    guard !isTyping, line == nil, overlay == nil, case .key(.character(let letter), false) = event else { return false }
+    return "snfcu".unicodeScalars.contains(letter)
   }
 
   /// Keys that are commands.

@@ -26,7 +26,7 @@ final class CellBuffer {
       let place = y * width + x
       // Half a character of double width is none.
       if cells[place].scalar == 0, x > 0, newValue.scalar != 0 { cells[place - 1].scalar = 32 }
-      if newValue.scalar != 0, x + 1 < width, cells[place + 1].scalar == 0 { cells[place + 1].scalar = 32 }
+      if x + 1 < width, cells[place + 1].scalar == 0 { cells[place + 1].scalar = 32 }
       cells[place] = newValue
     }
   }

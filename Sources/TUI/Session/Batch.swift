@@ -1,4 +1,4 @@
-// Commands without a terminal: from the command line, from a file; answers as text or as JSON; the first failure decides the exit code.
+// Commands without a terminal: from the command line, from a file; answers as text or as JSON; the first failure is the end.
 
 struct Batch {
   private let console: Console
@@ -9,20 +9,19 @@ struct Batch {
     self.options = options
   }
 
-  /// Executes all commands; 0, or 1 when one has failed.
+  /// Executes the commands up to the first one that fails; 0, or then 1.
   func run() -> Int32 {
-    var code: Int32 = 0
     for command in options.commands where !console.quits {
       let text = command.drop { $0 == " " || $0 == "\t" }
       if text.isEmpty || text.hasPrefix("#") { continue }
       switch console.execute(command) {
       case .success(let answer): tell(command, answer)
       case .failure(let error):
-        code = 1
         tell(command, error)
+        return 1
       }
     }
-    return code
+    return 0
   }
 
   private func tell(_ command: String, _ answer: Answer) {

@@ -123,6 +123,7 @@ public final class DebugSession {
     while !live.control.settle() { turn(milliseconds: 1) }
     live.refresh()
     live.remember()
+    workspace.programMoved()
     if options.isBatch {
       let code = Batch(console, options).run()
       drainTerminal()

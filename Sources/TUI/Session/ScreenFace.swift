@@ -12,10 +12,13 @@ final class ScreenFace {
   private var isDirty = true
   private var seen = 0
   private var lastByte: Int64 = 0
+  private var waiting: [InputEvent] = []
+  private var lastMove: Int64 = 0
 
   /// Milliseconds between frames while the program runs.
   private static let interval: Int64 = 33
   private static let escapeTime: Int64 = 25
+  private static let mostPatience: Int64 = 250
 
   static let enter = "\u{1b}[?1049h\u{1b}[?1000h\u{1b}[?1002h\u{1b}[?1006h\u{1b}[?25l"
   static let leave = "\u{1b}[?1006l\u{1b}[?1002l\u{1b}[?1000l\u{1b}[0m\u{1b}[?2026l\u{1b}[?25h\u{1b}[?1049l"
@@ -83,15 +86,24 @@ final class ScreenFace {
       // The terminal is gone.
       guard let bytes = System.read(options.screen) else { System.exit(129) }
       lastByte = System.now
-      handle(parser.take(bytes))
+      waiting += parser.take(bytes)
     } else if parser.isIncomplete, System.now - lastByte >= ScreenFace.escapeTime {
-      handle(parser.flush())
+      waiting += parser.flush()
     }
+    handle()
     // Whatever has ended the wait may have changed what is to be seen.
     isDirty = true
   }
 
-  private func handle(_ events: [InputEvent]) {
-    for event in events { workspace.take(event) }
+  /// Takes what was typed. A step that is typed while the one before is on its way waits for it, so that keys can be held down; not for
+  /// long, and what stops the program never waits.
+  private func handle() {
+    while let event = waiting.first {
+      if live.isRunning, workspace.movesProgram(event), System.now - lastMove < ScreenFace.mostPatience { return }
+      waiting.removeFirst()
+      let wasRunning = live.isRunning
+      workspace.take(event)
+      if live.isRunning, !wasRunning { lastMove = System.now }
+    }
   }
 }

@@ -140,9 +140,16 @@ extension Subject {
     objects?.describe(address, lookup: lookup)
   }
 
+  /// By its symbol, else by its file: `python3.11+0x117e8d`.
+  func describeRoughly(_ address: UInt64, lookup: UInt64? = nil) -> String? {
+    if let name = describe(address, lookup: lookup) { return name }
+    guard let object = objects?.object(at: lookup ?? address) else { return nil }
+    return "\(object.name)+0x\(Format.hex(address &- object.loadBias))"
+  }
+
   /// `0x401136 <main+4>`.
   func place(_ address: UInt64) -> String {
-    "0x" + Format.hex(address) + (describe(address).map { " <\($0)>" } ?? "")
+    "0x" + Format.hex(address) + (describeRoughly(address).map { " <\($0)>" } ?? "")
   }
 
   var isRunning: Bool { condition == .running }}

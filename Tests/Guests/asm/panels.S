@@ -1,11 +1,13 @@
 # A small program for the terminal debugger's tests: its addresses, instructions and screens are always the same. It sums the squares of
-# 1 to 10 in a loop with a call, leaves each sum in a table, writes two lines, and exits with 7.
+# 1 to 10 in a loop with a call, leaves each sum in a table, writes two lines, and exits with 7. Its stack is its own, because the kernel's
+# holds what differs.
     .text
     .globl _start
     .type _start, @function
 _start:
     .cfi_startproc
     .cfi_undefined rip
+    lea     stack_end(%rip), %rsp
     lea     begins(%rip), %rdi
     mov     $7, %esi
     call    say
@@ -76,4 +78,9 @@ large:  .quad 0
     .type table, @object
     .size table, 96
 table:  .fill 12, 8, 0
+    .bss
+    .balign 16
+    .skip 4096
+stack_end:
+    .skip 2048
     .section .note.GNU-stack, "", @progbits
