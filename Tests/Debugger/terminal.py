@@ -88,6 +88,8 @@ SCRIPTS = {
     "unknown": (["brake main"], PANELS, 1, []),
     "wrong-place": (["break nowhere"], PANELS, 1, []),
     "quits": (["print 1", "quit", "print 2"], PANELS, 0, ["0x1 = 1"]),
+    "exec": (["catch exec", "continue", "catch none", "continue"], ["/bin/busybox", "sh", "-c", "exec " + PANELS], 0, [
+        "stops where a program begins", "executes .*panels", "system calls do not stop", "exited with code 7"]),
     "signal": (["handle SIGUSR1 stop", "continue", "expect-stop SIGUSR1", "continue"], ["/bin/busybox", "sh", "-c", "kill -USR1 $$"], 0, [
         "SIGUSR1 stops", "signal SIGUSR1 .*", "killed by SIGUSR1"]),
     "signal-refused": (["handle SIGUSR1 stop", "continue", "signal 0"], ["/bin/busybox", "sh", "-c", "kill -USR1 $$; exit 3"], 0, [
@@ -206,6 +208,7 @@ class Tmux:
                 return new
             old = new
             time.sleep(0.1)
+        print(f"waited in vain at {sys._getframe(1).f_code.co_name}:{sys._getframe(1).f_lineno}", flush=True)
         return old
 
     def close(self):
@@ -239,12 +242,16 @@ def screens():
         tmux.keys(":", "break square if rdi == 6", "Enter", "c")
         tmux.wait(lambda text: "breakpoint 1 at" in text)
         tmux.keys("g", "table", "Enter", "1")
-        compare(f"{size}-breakpoint", tmux.wait(lambda text: "breakpoint 1 at" in text or "0x401010" in text))
-        tmux.keys("Escape", "f", "a", "s", "s", "s", "s")
+        time.sleep(0.2)
+        tmux.keys("Escape")
+        compare(f"{size}-breakpoint", tmux.wait(lambda text: "breakpoint 1 at" in text))
+        tmux.keys("f", "a", "s", "s", "s", "s")
         compare(f"{size}-steps", tmux.wait(lambda text: "stepped to 0x400121" in text))
         tmux.keys("?")
-        compare(f"{size}-help", tmux.wait(lambda text: "continue [N]" in text))
-        tmux.keys("Escape", "z")
+        compare(f"{size}-help", tmux.wait(lambda text: "step, next, finish" in text))
+        tmux.keys("Escape")
+        time.sleep(0.2)
+        tmux.keys("z")
         compare(f"{size}-zoom", tmux.wait(lambda text: "2 registers" not in text))
         tmux.keys("z", "Tab", "x", "8", "c", "c")
         compare(f"{size}-end", tmux.wait(lambda text: "exited with code 7" in text))

@@ -85,7 +85,7 @@ extension Console {
         (console, text) throws(CommandError) in try console.watch(text, reads: true, writes: true)
       },
       Command(
-        names: ["catch"], usage: "catch [CALL…|all|none]", summary: "stop around system calls by name", words: .call
+        names: ["catch"], usage: "catch [CALL…|all|none|exec]", summary: "stop around system calls by name; at new programs", words: .call
       ) { (console, text) throws(CommandError) in try console.catchCalls(text) },
       Command(
         names: ["handle"], usage: "handle SIG stop|pass", summary: "stop at a signal, or let it pass", words: .none
@@ -149,7 +149,12 @@ extension Console {
     }
     if text == "none" {
       subject.caughtCalls = nil
+      subject.stopsAtExecutions = false
       return Answer("system calls do not stop")
+    }
+    if text == "exec" {
+      subject.stopsAtExecutions = true
+      return Answer("stops where a program begins")
     }
     var numbers = subject.caughtCalls ?? []
     for name in text.split(separator: " ") {

@@ -170,6 +170,7 @@ public final class DebugSession {
   private func settle() {
     guard options.isBatch || isWaiting else { return }
     while live?.isRunning == true { turn(milliseconds: -1) }
+    drainTerminal()
   }
 
   /// Commands of the command line are executed one after the other.
@@ -184,7 +185,7 @@ public final class DebugSession {
     }
   }
 
-  /// Shows what the guest has written to its last moment.
+  /// Takes what the guest has written up to now.
   private func drainTerminal() {
     guard let terminal, terminal.descriptor >= 0 else { return }
     while System.wait([terminal.descriptor], milliseconds: 0)[0], terminal.receive() {}

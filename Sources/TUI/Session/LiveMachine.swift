@@ -60,7 +60,6 @@ final class LiveMachine: Subject {
     objects = LoadedObjects(process)
     if let cpu = process.currentThread.cpu { registerFile = RegisterFile(components: cpu.pointee.xcr0) }
     currentThread = process.processNumber
-    control.stopsAtExecutions = true
     // What usual programs live with: HUP INT PIPE ALRM CHLD CONT TSTP TTIN TTOU URG VTALRM PROF WINCH IO.
     let passed: [UInt64] = [1, 2, 13, 14, 17, 18, 20, 21, 22, 23, 26, 27, 28, 29]
     control.pass(passed.reduce(0) { $0 | 1 << ($1 - 1) })
@@ -76,6 +75,10 @@ final class LiveMachine: Subject {
   var caughtCalls: Set<UInt64>? {
     get { control.caughtCalls }
     set { control.caughtCalls = newValue }
+  }
+  var stopsAtExecutions: Bool {
+    get { control.stopsAtExecutions }
+    set { control.stopsAtExecutions = newValue }
   }
   var passedSignals: UInt64 {
     get { control.passedSignals }

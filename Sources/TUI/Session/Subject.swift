@@ -113,6 +113,8 @@ protocol Subject: AnyObject {
   func removeBreakpoint(_ number: Int) -> Bool
   /// System calls to stop at; nil: none, empty: all.
   var caughtCalls: Set<UInt64>? { get set }
+  /// Stop at the first instruction of a program that execve(2) begins.
+  var stopsAtExecutions: Bool { get set }
   /// Signals (bit n-1) that do not stop.
   var passedSignals: UInt64 { get set }
 
