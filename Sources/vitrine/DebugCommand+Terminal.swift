@@ -32,7 +32,8 @@ extension DebugCommand {
   private static func contents(of path: [UInt8]) -> String? {
     let isInput = path == [45]
     let name = path.map { CChar(bitPattern: $0) } + [0]
-    let descriptor = isInput ? 0 : name.withUnsafeBufferPointer { $0.baseAddress.map { open($0, O_RDONLY) } ?? -1 }
+    let descriptor =
+      isInput ? 0 : name.withUnsafeBufferPointer { $0.baseAddress.map { open($0, O_RDONLY) } ?? -1 }
     guard descriptor >= 0 else { return nil }
     defer { if !isInput { close(descriptor) } }
     var bytes: [UInt8] = []
@@ -55,7 +56,9 @@ extension DebugCommand {
     guard isatty(0) == 1, isatty(1) == 1 else {
       throw UsageError("there is no terminal; use --command, --script or --gdb")
     }
-    func text(_ name: StaticString) -> String? { process.value(of: name).map { String(decoding: $0, as: UTF8.self) } }
+    func text(_ name: StaticString) -> String? {
+      process.value(of: name).map { String(decoding: $0, as: UTF8.self) }
+    }
     options.depth = ColourDepth(
       colourTerm: text("COLORTERM"), term: text("TERM"), noColour: text("NO_COLOR"))
     return options
@@ -76,7 +79,8 @@ extension DebugCommand {
 
   /// In the child, which becomes the leader of a session with the guest's terminal.
   private static func runSession(
-    _ configuration: UserMachineConfiguration, _ options: DebugOptions, _ notices: Int32, _ process: ProcessArguments
+    _ configuration: UserMachineConfiguration, _ options: DebugOptions, _ notices: Int32,
+    _ process: ProcessArguments
   ) -> Int32 {
     var configuration = configuration
     var options = options
@@ -94,7 +98,9 @@ extension DebugCommand {
     // SAFETY: used under the address space's lock only.
     nonisolated(unsafe) let sharedTrace = trace
     if case .none = configuration.trace { configuration.trace = .receiver { sharedTrace.receive($0) } }
-    if !options.isBatch || process.value(of: "TERM") == nil { setTerminalName(in: &configuration.environment) }
+    if !options.isBatch || process.value(of: "TERM") == nil {
+      setTerminalName(in: &configuration.environment)
+    }
     let session = DebugSession(options, terminal: terminal, trace: trace)
     // SAFETY: the closure is called once, by the machine, before any thread of the guest begins.
     nonisolated(unsafe) let shared = session

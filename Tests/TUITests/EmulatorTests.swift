@@ -103,7 +103,8 @@ import Testing
     var numbers = SeededNumbers(UInt64(seed))
     var terminal = TestTerminal(1 + numbers.below(100), 1 + numbers.below(40))
     let pieces = [
-      "\u{1b}[", "\u{1b}]", "\u{1b}P", ";", "?", "99999999999", "漢", "\u{301}", "\u{1b}[?1049h", "\u{1b}[?1049l", "\u{1b}#8", "\u{1b}[5b",
+      "\u{1b}[", "\u{1b}]", "\u{1b}P", ";", "?", "99999999999", "漢", "\u{301}", "\u{1b}[?1049h",
+      "\u{1b}[?1049l", "\u{1b}#8", "\u{1b}[5b",
     ]
     for _ in 0..<400 {
       switch numbers.below(10) {

@@ -10,11 +10,13 @@ import Testing
   private func scribble(_ buffer: CellBuffer, _ numbers: inout SeededNumbers, _ count: Int) {
     for _ in 0..<count {
       let style = Style(
-        foreground: numbers.below(2) == 0 ? .standard : .rgb(UInt8(numbers.below(256)), 128, UInt8(numbers.below(256))),
+        foreground: numbers.below(2) == 0
+          ? .standard : .rgb(UInt8(numbers.below(256)), 128, UInt8(numbers.below(256))),
         background: numbers.below(3) == 0 ? .indexed(UInt8(numbers.below(256))) : .standard,
         attributes: Attributes(rawValue: UInt8(numbers.below(256))))
       let scalar = Unicode.Scalar(ScreenTests.scalars[numbers.below(ScreenTests.scalars.count)]) ?? "?"
-      buffer.window.put(String(Character(scalar)), x: numbers.below(buffer.width), y: numbers.below(buffer.height), style)
+      buffer.window.put(
+        String(Character(scalar)), x: numbers.below(buffer.width), y: numbers.below(buffer.height), style)
     }
   }
 
@@ -30,10 +32,14 @@ import Testing
       buffer.cursor = numbers.below(2) == 0 ? nil : (numbers.below(width), numbers.below(height))
       terminal.take(writer.frame(buffer))
       // Everything is as it was drawn.
-      let wrong = zip(terminal.screen.rows.joined(), buffer.cells).enumerated().first { $0.element.0 != $0.element.1 }
+      let wrong = zip(terminal.screen.rows.joined(), buffer.cells).enumerated().first {
+        $0.element.0 != $0.element.1
+      }
       #expect(wrong == nil, "round \(round), width \(width)")
       #expect(terminal.screen.modes.isCursorVisible == (buffer.cursor != nil))
-      if let cursor = buffer.cursor { #expect(terminal.screen.x == cursor.x && terminal.screen.y == cursor.y) }
+      if let cursor = buffer.cursor {
+        #expect(terminal.screen.x == cursor.x && terminal.screen.y == cursor.y)
+      }
       #expect(writer.frame(buffer).isEmpty)
     }
   }
@@ -77,7 +83,9 @@ import Testing
           if let hidden { layout.wishes = [hidden: false, .maps: true] }
           var taken = Set<Int>()
           for place in layout.placements(width: width, height: height) {
-            #expect(place.x >= 0 && place.y >= 0 && place.x + place.width <= max(width, 5) && place.y + place.height <= height)
+            #expect(
+              place.x >= 0 && place.y >= 0 && place.x + place.width <= max(width, 5)
+                && place.y + place.height <= height)
             for y in place.y..<(place.y + place.height) {
               for x in place.x..<(place.x + place.width) { #expect(taken.insert(y * 1000 + x).inserted) }
             }

@@ -50,7 +50,8 @@ final class Console {
     wait: @escaping (Int64, () -> Bool) -> Void
   ) {
     (self.subject, self.workspace, self.settle, self.wait) = (subject, workspace, settle, wait)
-    table = Console.movements + Console.stops + Console.looks + Console.changes + Console.views + Console.tests
+    table =
+      Console.movements + Console.stops + Console.looks + Console.changes + Console.views + Console.tests
   }
 
   func command(named name: String) -> Command? {
@@ -87,7 +88,9 @@ final class Console {
   func count(_ text: Substring, _ standard: Int, most: Int = 1_000_000_000) throws(CommandError) -> Int {
     if text.isEmpty { return standard }
     let value = try subject.evaluate(String(text))
-    guard value >= 1, value <= UInt64(most) else { throw CommandError("a number from 1 to \(most) is wanted") }
+    guard value >= 1, value <= UInt64(most) else {
+      throw CommandError("a number from 1 to \(most) is wanted")
+    }
     return Int(value)
   }
 
@@ -130,7 +133,9 @@ final class Console {
   func completions(_ text: String) -> [String] {
     let words = text.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
     guard let last = words.last else { return [] }
-    if words.count == 1 { return table.flatMap { $0.names.filter { $0.count > 1 } }.filter { $0.hasPrefix(last) }.sorted() }
+    if words.count == 1 {
+      return table.flatMap { $0.names.filter { $0.count > 1 } }.filter { $0.hasPrefix(last) }.sorted()
+    }
     guard let command = command(named: words[0]) else { return [] }
     switch command.words {
     case .none: return []

@@ -35,7 +35,9 @@ indirect enum Expression: Equatable {
       return value
     case .memory(let address, let size):
       let place = try address.evaluate(scope)
-      guard let value = scope.memory(place, size) else { throw CommandError("no memory at 0x\(Format.hex(place))") }
+      guard let value = scope.memory(place, size) else {
+        throw CommandError("no memory at 0x\(Format.hex(place))")
+      }
       return value
     case .unary(let operation, let operand):
       let value = try operand.evaluate(scope)
@@ -83,15 +85,23 @@ indirect enum Expression: Equatable {
     let pointers = ["si", "di", "bp", "sp"]
     if name.utf8.count == 3, name.hasPrefix("e"), name != "eip" {
       let rest = String(name.dropFirst())
-      if pointers.contains(rest) || letters.contains(where: { $0 + "x" == rest }) { return ("r" + rest, 0, 0xffff_ffff) }
+      if pointers.contains(rest) || letters.contains(where: { $0 + "x" == rest }) {
+        return ("r" + rest, 0, 0xffff_ffff)
+      }
     }
-    if pointers.contains(name) || letters.contains(where: { $0 + "x" == name }) { return ("r" + name, 0, 0xffff) }
+    if pointers.contains(name) || letters.contains(where: { $0 + "x" == name }) {
+      return ("r" + name, 0, 0xffff)
+    }
     if name.utf8.count == 2, let first = name.first.map(String.init), letters.contains(first) {
       if name.hasSuffix("l") { return ("r\(first)x", 0, 0xff) }
       if name.hasSuffix("h") { return ("r\(first)x", 8, 0xff) }
     }
-    if name.hasSuffix("l"), pointers.contains(String(name.dropLast())) { return ("r" + name.dropLast(), 0, 0xff) }
-    if name.hasPrefix("r"), let last = name.last, "bwd".contains(last), Int(name.dropFirst().dropLast()) != nil {
+    if name.hasSuffix("l"), pointers.contains(String(name.dropLast())) {
+      return ("r" + name.dropLast(), 0, 0xff)
+    }
+    if name.hasPrefix("r"), let last = name.last, "bwd".contains(last),
+      Int(name.dropFirst().dropLast()) != nil
+    {
       return (String(name.dropLast()), 0, last == "b" ? 0xff : last == "w" ? 0xffff : 0xffff_ffff)
     }
     return (name, 0, whole)
@@ -104,7 +114,8 @@ struct ExpressionParser {
   private var place = 0
   private var depth = 0
   private static let levels: [[String]] = [
-    ["||"], ["&&"], ["|"], ["^"], ["&"], ["==", "!="], ["<", "<=", ">", ">="], ["<<", ">>"], ["+", "-"], ["*", "/", "%"],
+    ["||"], ["&&"], ["|"], ["^"], ["&"], ["==", "!="], ["<", "<=", ">", ">="], ["<<", ">>"], ["+", "-"],
+    ["*", "/", "%"],
   ]
 
   init(_ text: String) { tokens = ExpressionParser.split(text) }
@@ -117,7 +128,9 @@ struct ExpressionParser {
         rest = rest.dropFirst()
         continue
       }
-      let isWord = { (character: Character) in character.isLetter || character.isNumber || "_.$@%:".contains(character) }
+      let isWord = { (character: Character) in
+        character.isLetter || character.isNumber || "_.$@%:".contains(character)
+      }
       let two = String(rest.prefix(2))
       if first == "'", let end = rest.dropFirst().firstIndex(of: "'") {
         result.append(String(rest[...end]))
@@ -199,7 +212,9 @@ struct ExpressionParser {
       return .number(UInt64(scalar.value))
     }
     if token.hasPrefix("0x") || token.hasPrefix("0X") {
-      guard let value = UInt64(token.dropFirst(2), radix: 16) else { throw CommandError("\(token) is no number") }
+      guard let value = UInt64(token.dropFirst(2), radix: 16) else {
+        throw CommandError("\(token) is no number")
+      }
       return .number(value)
     }
     if let first = token.unicodeScalars.first, first.value >= 48, first.value < 58 {
@@ -207,7 +222,8 @@ struct ExpressionParser {
       return .number(value)
     }
     let name = token.hasPrefix("$") ? String(token.dropFirst()) : token
-    guard let first = name.unicodeScalars.first, first == "_" || first == "." || first.properties.isAlphabetic else {
+    guard let first = name.unicodeScalars.first, first == "_" || first == "." || first.properties.isAlphabetic
+    else {
       throw CommandError("unexpected \(token)")
     }
     return .name(name)

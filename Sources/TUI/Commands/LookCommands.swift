@@ -3,24 +3,33 @@
 extension Console {
   static var looks: [Command] {
     [
-      Command(names: ["status"], usage: "status", summary: "why the program stands where it stands", words: .none) {
+      Command(
+        names: ["status"], usage: "status", summary: "why the program stands where it stands", words: .none
+      ) {
         (console, _) throws(CommandError) in
         console.subject.isRunning ? Answer("running") : console.conditionAnswer()
       },
       Command(
-        names: ["registers", "regs"], usage: "registers [NAME…]", summary: "show registers (all, or some)", words: .place
+        names: ["registers", "regs"], usage: "registers [NAME…]", summary: "show registers (all, or some)",
+        words: .place
       ) { (console, text) throws(CommandError) in try console.showRegisters(text) },
-      Command(names: ["print", "p"], usage: "print EXPRESSION", summary: "work an expression out", words: .place) {
+      Command(
+        names: ["print", "p"], usage: "print EXPRESSION", summary: "work an expression out", words: .place
+      ) {
         (console, text) throws(CommandError) in
         let value = try console.address(text)
         var answer = Answer(Console.describe(value, console.subject))
         answer.add("value", value)
         return answer
       },
-      Command(names: ["memory", "x"], usage: "memory PLACE [COUNT]", summary: "show COUNT bytes (64)", words: .place) {
+      Command(
+        names: ["memory", "x"], usage: "memory PLACE [COUNT]", summary: "show COUNT bytes (64)", words: .place
+      ) {
         (console, text) throws(CommandError) in try console.showMemory(text)
       },
-      Command(names: ["string"], usage: "string PLACE", summary: "show the characters up to a zero", words: .place) {
+      Command(
+        names: ["string"], usage: "string PLACE", summary: "show the characters up to a zero", words: .place
+      ) {
         (console, text) throws(CommandError) in
         let bytes = console.subject.bytes(at: try console.address(text), count: 4096)
         if bytes.isEmpty { throw CommandError("no memory there") }
@@ -30,16 +39,20 @@ extension Console {
         return answer
       },
       Command(
-        names: ["disassemble", "code"], usage: "disassemble [PLACE] [COUNT]", summary: "show instructions (10)",
+        names: ["disassemble", "code"], usage: "disassemble [PLACE] [COUNT]",
+        summary: "show instructions (10)",
         words: .place
       ) { (console, text) throws(CommandError) in try console.showCode(text) },
-      Command(names: ["stack"], usage: "stack [COUNT]", summary: "show words of the stack (16)", words: .none) {
+      Command(names: ["stack"], usage: "stack [COUNT]", summary: "show words of the stack (16)", words: .none)
+      {
         (console, text) throws(CommandError) in
         let count = try console.count(text, 16, most: 256)
         let lines = StackPanel().lines(console.workspace, width: 100).prefix(count)
         return Answer(lines.map { line in line.prefix.map(\.0).joined() + line.text })
       },
-      Command(names: ["frames", "bt"], usage: "frames", summary: "show the calls that led here", words: .none) {
+      Command(
+        names: ["frames", "bt"], usage: "frames", summary: "show the calls that led here", words: .none
+      ) {
         (console, _) throws(CommandError) in
         var answer = Answer(FramePanel.lines(console.subject).map { $0.prefix.map(\.0).joined() + $0.text })
         answer.add("depth", number: console.subject.frames.count)
@@ -49,14 +62,23 @@ extension Console {
         (console, _) throws(CommandError) in
         Answer(MapPanel.lines(console.subject).map { $0.prefix.dropFirst().map(\.0).joined() + $0.text })
       },
-      Command(names: ["calls"], usage: "calls [COUNT]", summary: "show the last system calls (20)", words: .none) {
+      Command(
+        names: ["calls"], usage: "calls [COUNT]", summary: "show the last system calls (20)", words: .none
+      ) {
         (console, text) throws(CommandError) in
-        Answer(Array(console.subject.calls.suffix(try console.count(text, 20)).map { CallPanel.squeezed($0) }))
+        Answer(
+          Array(console.subject.calls.suffix(try console.count(text, 20)).map { CallPanel.squeezed($0) }))
       },
-      Command(names: ["symbols"], usage: "symbols TEXT", summary: "list symbols whose names contain TEXT", words: .place) {
+      Command(
+        names: ["symbols"], usage: "symbols TEXT", summary: "list symbols whose names contain TEXT",
+        words: .place
+      ) {
         (console, text) throws(CommandError) in try console.showSymbols(String(text))
       },
-      Command(names: ["terminal"], usage: "terminal", summary: "show the screen of the program's terminal", words: .none) {
+      Command(
+        names: ["terminal"], usage: "terminal", summary: "show the screen of the program's terminal",
+        words: .none
+      ) {
         (console, _) throws(CommandError) in
         var lines = console.workspace.terminal?.emulator.lines ?? []
         while lines.last?.isEmpty == true { lines.removeLast() }
@@ -79,7 +101,8 @@ extension Console {
       for name in Registers.generalNames + ["rip"] {
         let value = now.values[name] ?? 0
         let note = PointerText.note(value, subject)
-        answer.lines.append(Format.padded(name, 4) + Format.hex(value, digits: 16) + (note.isEmpty ? "" : "  " + note))
+        answer.lines.append(
+          Format.padded(name, 4) + Format.hex(value, digits: 16) + (note.isEmpty ? "" : "  " + note))
         answer.add(name, value)
       }
       let set = Registers.flagNames.filter { now.flags >> $0.bit & 1 != 0 }.map(\.name).joined(separator: " ")
@@ -123,7 +146,8 @@ extension Console {
       let row = bytes[offset..<min(offset + 16, bytes.count)]
       let digits = row.map { Format.hex(UInt64($0), digits: 2) }.joined(separator: " ")
       let glyphs = String(String.UnicodeScalarView(row.map { Format.ascii($0) }))
-      answer.lines.append("\(Format.hex(start &+ UInt64(offset), digits: 12)) \(Format.padded(digits, 47)) \(glyphs)")
+      answer.lines.append(
+        "\(Format.hex(start &+ UInt64(offset), digits: 12)) \(Format.padded(digits, 47)) \(glyphs)")
     }
     answer.add("address", start)
     answer.add("bytes", text: bytes.map { Format.hex(UInt64($0), digits: 2) }.joined())
@@ -142,7 +166,8 @@ extension Console {
       {
         answer.lines.append("\(name):")
       }
-      answer.lines.append("\(line.address == rip ? "=>" : "  ") \(Format.hex(line.address, digits: 8)) \(line.text)")
+      answer.lines.append(
+        "\(line.address == rip ? "=>" : "  ") \(Format.hex(line.address, digits: 8)) \(line.text)")
     }
     if answer.lines.isEmpty { throw CommandError("no memory at 0x\(Format.hex(start))") }
     return answer
@@ -154,7 +179,9 @@ extension Console {
     var lines: [String] = []
     for object in subject.objects?.all ?? [] {
       for symbol in object.symbols.all where Bytes.find(wanted, in: symbol.name, from: 0) != nil {
-        lines.append("\(Format.hex(symbol.address, digits: 12)) \(symbol.isFunction ? "function" : "data    ") \(object.name) ")
+        lines.append(
+          "\(Format.hex(symbol.address, digits: 12)) \(symbol.isFunction ? "function" : "data    ") \(object.name) "
+        )
         lines[lines.count - 1] += String(decoding: symbol.name, as: UTF8.self)
         if lines.count == 200 { return Answer(lines + ["… and more"]) }
       }
@@ -171,12 +198,15 @@ extension Console {
         names: ["set"], usage: "set REGISTER = EXPRESSION", summary: "change a register", words: .place
       ) { (console, text) throws(CommandError) in try console.setRegister(text) },
       Command(
-        names: ["poke"], usage: "poke PLACE BYTE…|\"TEXT\"", summary: "change memory: hexadecimal bytes, or text",
+        names: ["poke"], usage: "poke PLACE BYTE…|\"TEXT\"",
+        summary: "change memory: hexadecimal bytes, or text",
         words: .place
       ) { (console, text) throws(CommandError) in
         try console.requireStopped()
         let (place, rest) = Console.split(text)
-        guard let bytes = Bytes.parse(rest), !bytes.isEmpty else { throw CommandError("bytes are wanted: 90 90, or \"text\"") }
+        guard let bytes = Bytes.parse(rest), !bytes.isEmpty else {
+          throw CommandError("bytes are wanted: 90 90, or \"text\"")
+        }
         let address = try console.address(place)
         guard console.subject.setBytes(bytes, at: address) else {
           throw CommandError("no memory at 0x\(Format.hex(address))")
@@ -195,7 +225,8 @@ extension Console {
     guard let old = subject.registers.values[known.name] else { throw CommandError("no register \(name)") }
     // The low half of a register as instructions write it: the other half becomes zero.
     let isHalf = known.mask == 0xffff_ffff
-    let whole = isHalf ? value & known.mask : old & ~(known.mask &<< known.shift) | (value & known.mask) &<< known.shift
+    let whole =
+      isHalf ? value & known.mask : old & ~(known.mask &<< known.shift) | (value & known.mask) &<< known.shift
     guard subject.setRegister(known.name, whole) else { throw CommandError("\(name) cannot be changed") }
     return Answer()
   }
@@ -213,7 +244,9 @@ enum Bytes {
     if digits.isEmpty || digits.count % 2 != 0 { return nil }
     var result: [UInt8] = []
     for place in stride(from: 0, to: digits.count, by: 2) {
-      guard let value = UInt8(String(decoding: digits[place...(place + 1)], as: UTF8.self), radix: 16) else { return nil }
+      guard let value = UInt8(String(decoding: digits[place...(place + 1)], as: UTF8.self), radix: 16) else {
+        return nil
+      }
       result.append(value)
     }
     return result
@@ -223,7 +256,8 @@ enum Bytes {
     var result: [UInt8] = []
     var place = 0
     let known: [UInt8: UInt8] = [
-      UInt8(ascii: "n"): 10, UInt8(ascii: "t"): 9, UInt8(ascii: "r"): 13, UInt8(ascii: "0"): 0, UInt8(ascii: "e"): 27,
+      UInt8(ascii: "n"): 10, UInt8(ascii: "t"): 9, UInt8(ascii: "r"): 13, UInt8(ascii: "0"): 0,
+      UInt8(ascii: "e"): 27,
     ]
     while place < text.count {
       let byte = text[place]

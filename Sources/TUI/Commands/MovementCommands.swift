@@ -6,25 +6,30 @@ extension Console {
   static var movements: [Command] {
     [
       Command(
-        names: ["step", "s"], usage: "step [N]", summary: "execute N instructions (1), into calls", words: .none
+        names: ["step", "s"], usage: "step [N]", summary: "execute N instructions (1), into calls",
+        words: .none
       ) { (console, text) throws(CommandError) in try console.move(.step(try console.count(text, 1))) },
       Command(
-        names: ["next", "n"], usage: "next [N]", summary: "the same, but calls and repeated strings count as one",
+        names: ["next", "n"], usage: "next [N]",
+        summary: "the same, but calls and repeated strings count as one",
         words: .none
       ) { (console, text) throws(CommandError) in try console.move(.next(try console.count(text, 1))) },
       Command(
         names: ["finish", "f"], usage: "finish", summary: "run until the function has returned", words: .none
       ) { (console, _) throws(CommandError) in try console.move(.finish) },
       Command(
-        names: ["until", "u"], usage: "until PLACE", summary: "run until execution gets to PLACE", words: .place
+        names: ["until", "u"], usage: "until PLACE", summary: "run until execution gets to PLACE",
+        words: .place
       ) { (console, text) throws(CommandError) in try console.move(.until(try console.address(text))) },
       Command(
-        names: ["until-cursor"], usage: "until-cursor", summary: "run to the cursor of the code panel", words: .none
+        names: ["until-cursor"], usage: "until-cursor", summary: "run to the cursor of the code panel",
+        words: .none
       ) { (console, _) throws(CommandError) in
         try console.move(.until(console.workspace.code?.cursor ?? console.subject.registers.rip))
       },
       Command(
-        names: ["continue", "c"], usage: "continue [N]", summary: "run; N-1 further stops do not count", words: .none
+        names: ["continue", "c"], usage: "continue [N]", summary: "run; N-1 further stops do not count",
+        words: .none
       ) { (console, text) throws(CommandError) in
         let count = try console.count(text, 1)
         var answer = try console.move(.go)
@@ -41,16 +46,20 @@ extension Console {
         return console.subject.isRunning ? Answer() : console.conditionAnswer()
       },
       Command(
-        names: ["signal"], usage: "signal SIG|0", summary: "go on with this signal in place of the one stopped for",
+        names: ["signal"], usage: "signal SIG|0",
+        summary: "go on with this signal in place of the one stopped for",
         words: .none
       ) { (console, text) throws(CommandError) in
-        guard let number = text == "0" ? 0 : SignalText.number(text) else { throw CommandError("no signal \(text)") }
+        guard let number = text == "0" ? 0 : SignalText.number(text) else {
+          throw CommandError("no signal \(text)")
+        }
         try console.requireStopped()
         console.subject.setSignal(number)
         return try console.move(.go)
       },
       Command(
-        names: ["thread", "threads"], usage: "thread [N]", summary: "list threads, or choose the one that panels show", words: .thread
+        names: ["thread", "threads"], usage: "thread [N]",
+        summary: "list threads, or choose the one that panels show", words: .thread
       ) { (console, text) throws(CommandError) in try console.thread(text) },
     ]
   }
@@ -71,36 +80,53 @@ extension Console {
   static var stops: [Command] {
     [
       Command(
-        names: ["break", "b"], usage: "break [PLACE] [if CONDITION]", summary: "stop at PLACE (here), where CONDITION holds",
+        names: ["break", "b"], usage: "break [PLACE] [if CONDITION]",
+        summary: "stop at PLACE (here), where CONDITION holds",
         words: .place
       ) { (console, text) throws(CommandError) in try console.setBreakpoint(text) },
       Command(
-        names: ["watch"], usage: "watch PLACE [SIZE]", summary: "stop behind writes that change SIZE bytes (8)",
+        names: ["watch"], usage: "watch PLACE [SIZE]",
+        summary: "stop behind writes that change SIZE bytes (8)",
         words: .place
       ) { (console, text) throws(CommandError) in try console.watch(text, reads: false, writes: true) },
       Command(names: ["rwatch"], usage: "rwatch PLACE [SIZE]", summary: "stop behind reads", words: .place) {
         (console, text) throws(CommandError) in try console.watch(text, reads: true, writes: false)
       },
-      Command(names: ["awatch"], usage: "awatch PLACE [SIZE]", summary: "stop behind reads and writes", words: .place) {
+      Command(
+        names: ["awatch"], usage: "awatch PLACE [SIZE]", summary: "stop behind reads and writes",
+        words: .place
+      ) {
         (console, text) throws(CommandError) in try console.watch(text, reads: true, writes: true)
       },
       Command(
-        names: ["catch"], usage: "catch [CALL…|all|none|exec]", summary: "stop around system calls by name; at new programs", words: .call
+        names: ["catch"], usage: "catch [CALL…|all|none|exec]",
+        summary: "stop around system calls by name; at new programs", words: .call
       ) { (console, text) throws(CommandError) in try console.catchCalls(text) },
       Command(
-        names: ["handle"], usage: "handle SIG stop|pass", summary: "stop at a signal, or let it pass", words: .none
+        names: ["handle"], usage: "handle SIG stop|pass", summary: "stop at a signal, or let it pass",
+        words: .none
       ) { (console, text) throws(CommandError) in try console.handle(text) },
-      Command(names: ["delete", "d"], usage: "delete N…|all", summary: "remove breakpoints by number", words: .none) {
+      Command(
+        names: ["delete", "d"], usage: "delete N…|all", summary: "remove breakpoints by number", words: .none
+      ) {
         (console, text) throws(CommandError) in
         try console.each(text) { console.subject.removeBreakpoint($0) }
       },
-      Command(names: ["enable"], usage: "enable N…|all", summary: "make breakpoints count again", words: .none) {
+      Command(
+        names: ["enable"], usage: "enable N…|all", summary: "make breakpoints count again", words: .none
+      ) {
         (console, text) throws(CommandError) in try console.each(text) { console.enable($0, true) }
       },
-      Command(names: ["disable"], usage: "disable N…|all", summary: "keep breakpoints, but do not stop", words: .none) {
+      Command(
+        names: ["disable"], usage: "disable N…|all", summary: "keep breakpoints, but do not stop",
+        words: .none
+      ) {
         (console, text) throws(CommandError) in try console.each(text) { console.enable($0, false) }
       },
-      Command(names: ["breakpoints"], usage: "breakpoints", summary: "list breakpoints and watchpoints", words: .none) {
+      Command(
+        names: ["breakpoints"], usage: "breakpoints", summary: "list breakpoints and watchpoints",
+        words: .none
+      ) {
         (console, _) throws(CommandError) in
         Answer(console.subject.breakpoints.map { "\($0.number) \(BreakpointPanel.text($0))" })
       },
@@ -164,7 +190,8 @@ extension Console {
       numbers.insert(number)
     }
     subject.caughtCalls = numbers
-    return Answer("stops around " + numbers.sorted().map { subject.callName($0) ?? String($0) }.joined(separator: ", "))
+    return Answer(
+      "stops around " + numbers.sorted().map { subject.callName($0) ?? String($0) }.joined(separator: ", "))
   }
 
   private func handle(_ text: Substring) throws(CommandError) -> Answer {
@@ -178,7 +205,8 @@ extension Console {
 
   private func each(_ text: Substring, _ change: (Int) -> Bool) throws(CommandError) -> Answer {
     if text.isEmpty { throw CommandError("which ones? A number, or all") }
-    let numbers = text == "all" ? subject.breakpoints.map(\.number) : text.split(separator: " ").map { Int($0) ?? 0 }
+    let numbers =
+      text == "all" ? subject.breakpoints.map(\.number) : text.split(separator: " ").map { Int($0) ?? 0 }
     for number in numbers where !change(number) { throw CommandError("no breakpoint \(number)") }
     return Answer()
   }

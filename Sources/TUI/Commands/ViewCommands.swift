@@ -8,19 +8,26 @@ extension Console {
       Command(names: ["goto", "g"], usage: "goto PLACE", summary: "look at code or memory", words: .place) {
         (console, text) throws(CommandError) in
         let place = try console.address(text)
-        guard console.subject.region(at: place) != nil else { throw CommandError("no memory at 0x\(Format.hex(place))") }
+        guard console.subject.region(at: place) != nil else {
+          throw CommandError("no memory at 0x\(Format.hex(place))")
+        }
         console.workspace.goTo(place)
         return Answer(console.subject.place(place))
       },
       Command(
         names: ["find", "/"], usage: "find [\"TEXT\"|BYTES|WORD]",
-        summary: "look for text or bytes from the memory panel's cursor on; without words: again", words: .none
+        summary: "look for text or bytes from the memory panel's cursor on; without words: again",
+        words: .none
       ) { (console, text) throws(CommandError) in try console.find(text) },
       Command(
-        names: ["find-code"], usage: "find-code TEXT", summary: "look for an instruction behind the code panel's cursor",
+        names: ["find-code"], usage: "find-code TEXT",
+        summary: "look for an instruction behind the code panel's cursor",
         words: .none
       ) { (console, text) throws(CommandError) in try console.findCode(String(text)) },
-      Command(names: ["syntax"], usage: "syntax intel|att", summary: "choose how instructions are written", words: .none) {
+      Command(
+        names: ["syntax"], usage: "syntax intel|att", summary: "choose how instructions are written",
+        words: .none
+      ) {
         (console, text) throws(CommandError) in
         let isIntel = console.workspace.syntax == .intel
         switch text {
@@ -31,10 +38,17 @@ extension Console {
         }
         return Answer()
       },
-      Command(names: ["view"], usage: "view hex|glyphs|ascii", summary: "choose how memory panels show bytes", words: .none) {
+      Command(
+        names: ["view"], usage: "view hex|glyphs|ascii", summary: "choose how memory panels show bytes",
+        words: .none
+      ) {
         (console, text) throws(CommandError) in
-        guard let view = MemoryPanel.View(rawValue: String(text)) else { throw CommandError("hex, glyphs or ascii is wanted") }
-        for kind in [PanelKind.memory, .written] { (console.workspace.panel(kind) as? MemoryPanel)?.view = view }
+        guard let view = MemoryPanel.View(rawValue: String(text)) else {
+          throw CommandError("hex, glyphs or ascii is wanted")
+        }
+        for kind in [PanelKind.memory, .written] {
+          (console.workspace.panel(kind) as? MemoryPanel)?.view = view
+        }
         return Answer()
       },
       Command(
@@ -54,10 +68,13 @@ extension Console {
         $0.layout.zoomed = $0.layout.zoomed == $1 ? nil : $1
         $0.focus(on: $1)
       },
-      Command(names: ["help", "?"], usage: "help [COMMAND]", summary: "explain keys and commands", words: .command) {
+      Command(
+        names: ["help", "?"], usage: "help [COMMAND]", summary: "explain keys and commands", words: .command
+      ) {
         (console, text) throws(CommandError) in try console.help(text)
       },
-      Command(names: ["quit", "q"], usage: "quit", summary: "end the program and the debugger", words: .none) {
+      Command(names: ["quit", "q"], usage: "quit", summary: "end the program and the debugger", words: .none)
+      {
         (console, _) throws(CommandError) in
         console.quits = true
         return Answer()
@@ -65,11 +82,14 @@ extension Console {
     ]
   }
 
-  private static func panel(_ name: String, _ summary: String, _ act: @escaping (Workspace, PanelKind) -> Void) -> Command {
+  private static func panel(
+    _ name: String, _ summary: String, _ act: @escaping (Workspace, PanelKind) -> Void
+  ) -> Command {
     Command(names: [name], usage: "\(name) PANEL", summary: summary, words: .panel) {
       (console, text) throws(CommandError) in
       guard let kind = PanelKind(rawValue: String(text)) else {
-        throw CommandError("no panel \(text); there are " + PanelKind.allCases.map(\.rawValue).joined(separator: ", "))
+        throw CommandError(
+          "no panel \(text); there are " + PanelKind.allCases.map(\.rawValue).joined(separator: ", "))
       }
       act(console.workspace, kind)
       return Answer()
@@ -152,14 +172,16 @@ extension Console {
     if !text.isEmpty {
       guard let command = command(named: String(text)) else { throw CommandError("no command \(text)") }
       let others = command.names.dropFirst().joined(separator: ", ")
-      return Answer([command.usage, "    " + command.summary] + (others.isEmpty ? [] : ["    short: \(others)"]))
+      return Answer(
+        [command.usage, "    " + command.summary] + (others.isEmpty ? [] : ["    short: \(others)"]))
     }
     let width = (table.map { $0.usage.count }.max() ?? 0) + 2
-    return Answer(Console.keys + table.map { Format.padded($0.usage, width) + $0.summary } + [
-      "",
-      "PLACE and CONDITION are expressions: numbers (10, 0x10), registers (rax, eax, al), symbols,",
-      "[rsp + 8] and byte[rdi], word, dword, qword; + - * / % & | ^ << >> == != < <= > >= && || ! ~",
-    ])
+    return Answer(
+      Console.keys + table.map { Format.padded($0.usage, width) + $0.summary } + [
+        "",
+        "PLACE and CONDITION are expressions: numbers (10, 0x10), registers (rax, eax, al), symbols,",
+        "[rsp + 8] and byte[rdi], word, dword, qword; + - * / % & | ^ << >> == != < <= > >= && || ! ~",
+      ])
   }
 
   // MARK: Scripts and tests
@@ -167,13 +189,15 @@ extension Console {
   static var tests: [Command] {
     [
       Command(
-        names: ["expect"], usage: "expect EXPRESSION", summary: "fail where the expression is 0", words: .place
+        names: ["expect"], usage: "expect EXPRESSION", summary: "fail where the expression is 0",
+        words: .place
       ) { (console, text) throws(CommandError) in
         if try console.address(text) != 0 { return Answer() }
         throw CommandError("not so: \(text)")
       },
       Command(
-        names: ["expect-stop"], usage: "expect-stop TEXT", summary: "fail unless the reason of the stop contains TEXT",
+        names: ["expect-stop"], usage: "expect-stop TEXT",
+        summary: "fail unless the reason of the stop contains TEXT",
         words: .none
       ) { (console, text) throws(CommandError) in
         let reason = console.subject.isRunning ? "running" : console.conditionAnswer().lines.first ?? ""
@@ -194,7 +218,8 @@ extension Console {
         throw CommandError("the terminal does not show: \(text)")
       },
       Command(
-        names: ["run-for"], usage: "run-for MILLISECONDS", summary: "run, and stop after so long", words: .none
+        names: ["run-for"], usage: "run-for MILLISECONDS", summary: "run, and stop after so long",
+        words: .none
       ) { (console, text) throws(CommandError) in
         let time = try console.count(text, 100, most: 1_000_000)
         if let problem = console.subject.begin(.go) { throw CommandError(problem) }
@@ -204,13 +229,15 @@ extension Console {
         return console.subject.isRunning ? Answer() : console.conditionAnswer()
       },
       Command(
-        names: ["type"], usage: "type TEXT", summary: "type into the program's terminal (\\n, \\t, \\e, \\x03 …)", words: .none
+        names: ["type"], usage: "type TEXT",
+        summary: "type into the program's terminal (\\n, \\t, \\e, \\x03 …)", words: .none
       ) { (console, text) throws(CommandError) in
         console.workspace.terminal?.type(Bytes.unescape(Array(text.utf8)))
         return Answer()
       },
       Command(
-        names: ["key"], usage: "key KEY…", summary: "press keys of the debugger itself: s, tab, up, enter, f1, ctrl-c",
+        names: ["key"], usage: "key KEY…",
+        summary: "press keys of the debugger itself: s, tab, up, enter, f1, ctrl-c",
         words: .none
       ) { (console, text) throws(CommandError) in
         for word in text.split(separator: " ") {
@@ -221,14 +248,16 @@ extension Console {
         return Answer()
       },
       Command(
-        names: ["screen"], usage: "screen [WIDTHxHEIGHT]", summary: "print what the debugger's screen would show (80x24)",
+        names: ["screen"], usage: "screen [WIDTHxHEIGHT]",
+        summary: "print what the debugger's screen would show (80x24)",
         words: .none
       ) { (console, text) throws(CommandError) in
         let buffer = try console.drawn(text)
         return Answer((0..<buffer.height).map { buffer.text(row: $0) })
       },
       Command(
-        names: ["picture"], usage: "picture FILE [WIDTHxHEIGHT]", summary: "write the debugger's screen as SVG",
+        names: ["picture"], usage: "picture FILE [WIDTHxHEIGHT]",
+        summary: "write the debugger's screen as SVG",
         words: .none
       ) { (console, text) throws(CommandError) in
         let (file, size) = Console.split(text)
@@ -237,7 +266,9 @@ extension Console {
         if !System.write(svg, toFile: String(file)) { throw CommandError("cannot write \(file)") }
         return Answer("wrote \(file)")
       },
-      Command(names: ["source"], usage: "source FILE", summary: "execute the commands of a file", words: .none) {
+      Command(
+        names: ["source"], usage: "source FILE", summary: "execute the commands of a file", words: .none
+      ) {
         (console, text) throws(CommandError) in
         guard let bytes = System.contents(String(text)) else { throw CommandError("cannot read \(text)") }
         console.sources += 1

@@ -102,7 +102,8 @@ struct ControlSequence {
     case (UInt8(ascii: "n"), 6):
       let row = terminal.modes.isOrigin ? terminal.y - terminal.top : terminal.y
       terminal.answers += Array("\u{1b}[\(row + 1);\(terminal.x + 1)R".utf8)
-    case (UInt8(ascii: "t"), 18): terminal.answers += Array("\u{1b}[8;\(terminal.height);\(terminal.width)t".utf8)
+    case (UInt8(ascii: "t"), 18):
+      terminal.answers += Array("\u{1b}[8;\(terminal.height);\(terminal.width)t".utf8)
     default: break
     }
     // A guest that asks without reading gets no more.

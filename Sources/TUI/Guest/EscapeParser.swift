@@ -2,7 +2,9 @@
 // states follow those of the VT500). Unknown sequences are swallowed whole, strings and parameters are bounded.
 
 struct EscapeParser {
-  private enum State { case ground, escape, intermediate(UInt8), control, string(isTitle: Bool), stringEscape(isTitle: Bool) }
+  private enum State {
+    case ground, escape, intermediate(UInt8), control, string(isTitle: Bool), stringEscape(isTitle: Bool)
+  }
 
   private var state = State.ground
   /// Numbers of a control sequence; -1: left out.
@@ -59,7 +61,9 @@ struct EscapeParser {
   /// `0;title` or `2;title`.
   private mutating func finishString(_ isTitle: Bool, _ terminal: inout TerminalEmulator) {
     defer { text = [] }
-    guard isTitle, let first = text.first, first == 48 || first == 50, text.dropFirst().first == 59 else { return }
+    guard isTitle, let first = text.first, first == 48 || first == 50, text.dropFirst().first == 59 else {
+      return
+    }
     terminal.title = String(decoding: text.dropFirst(2).filter { $0 >= 32 && $0 != 127 }, as: UTF8.self)
   }
 

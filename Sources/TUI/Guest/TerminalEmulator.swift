@@ -78,7 +78,8 @@ struct TerminalEmulator {
     if newWidth == width, newHeight == height { return }
     func fit(_ row: [Cell]) -> [Cell] {
       row.count >= newWidth
-        ? TerminalEmulator.mended(Array(row.prefix(newWidth))) : row + [Cell](repeating: .blank, count: newWidth - row.count)
+        ? TerminalEmulator.mended(Array(row.prefix(newWidth)))
+        : row + [Cell](repeating: .blank, count: newWidth - row.count)
     }
     while rows.count > newHeight, y < rows.count - 1 { rows.removeLast() }
     while rows.count > newHeight {
@@ -125,7 +126,7 @@ struct TerminalEmulator {
     x += columns
     if x >= width {
       x = width - 1
-      isAtEnd = true
+      isAtEnd = modes.wraps
     }
   }
 
@@ -144,8 +145,10 @@ struct TerminalEmulator {
   private static func lineDrawing(_ scalar: UInt32) -> UInt32 {
     guard scalar >= 0x60, scalar < 0x7f else { return scalar }
     let table: [UInt32] = [
-      0x25c6, 0x2592, 0x2409, 0x240c, 0x240d, 0x240a, 0xb0, 0xb1, 0x2424, 0x240b, 0x2518, 0x2510, 0x250c, 0x2514, 0x253c,
-      0x23ba, 0x23bb, 0x2500, 0x23bc, 0x23bd, 0x251c, 0x2524, 0x2534, 0x252c, 0x2502, 0x2264, 0x2265, 0x3c0, 0x2260,
+      0x25c6, 0x2592, 0x2409, 0x240c, 0x240d, 0x240a, 0xb0, 0xb1, 0x2424, 0x240b, 0x2518, 0x2510, 0x250c,
+      0x2514, 0x253c,
+      0x23ba, 0x23bb, 0x2500, 0x23bc, 0x23bd, 0x251c, 0x2524, 0x2534, 0x252c, 0x2502, 0x2264, 0x2265, 0x3c0,
+      0x2260,
       0xa3, 0xb7,
     ]
     return table[Int(scalar) - 0x60]
@@ -170,9 +173,9 @@ struct TerminalEmulator {
 
   /// Up or down, stopping where scrolling would begin.
   mutating func moveVertically(_ rows: Int) {
-    let isInside = y >= top && y <= bottom
-    let target = y + rows
-    moveTo(x, isInside ? max(top, min(target, bottom)) : target)
+    let lowest = y < top ? 0 : top
+    let highest = y > bottom ? height - 1 : bottom
+    moveTo(x, max(lowest, min(y + rows, highest)))
   }
 
   mutating func carriageReturn() { moveTo(0, y) }
@@ -201,7 +204,8 @@ struct TerminalEmulator {
 
   mutating func saveCursor() {
     saved = SavedCursor(
-      x: x, y: y, style: style, lineDrawing: modes.lineDrawing, charset: modes.charset, isOrigin: modes.isOrigin)
+      x: x, y: y, style: style, lineDrawing: modes.lineDrawing, charset: modes.charset,
+      isOrigin: modes.isOrigin)
   }
 
   mutating func restoreCursor() {
@@ -277,7 +281,9 @@ struct TerminalEmulator {
     for column in row.indices {
       if row[column].scalar == 0 {
         if column == 0 || CharacterWidth.columns(row[column - 1].scalar) != 2 { result[column].scalar = 32 }
-      } else if CharacterWidth.columns(row[column].scalar) == 2, column + 1 == row.count || row[column + 1].scalar != 0 {
+      } else if CharacterWidth.columns(row[column].scalar) == 2,
+        column + 1 == row.count || row[column + 1].scalar != 0
+      {
         result[column].scalar = 32
       }
     }

@@ -68,7 +68,9 @@ struct InputParser {
     switch second {
     case UInt8(ascii: "["): return sequence(bytes, isLast: isLast)
     case UInt8(ascii: "O"):
-      guard let third = rest.dropFirst().first else { return isLast ? (.key(.character("O"), alt: true), 2) : nil }
+      guard let third = rest.dropFirst().first else {
+        return isLast ? (.key(.character("O"), alt: true), 2) : nil
+      }
       return (final(third, [], isShort: true).map { .key($0) }, 3)
     case 0x1b: return (.key(.escape), 1)
     default:
@@ -89,13 +91,17 @@ struct InputParser {
     case 32..<127: return (.character(Unicode.Scalar(first)), 1)
     default: break
     }
-    let length = first >= 0xf0 && first < 0xf5 ? 4 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xc2 && first < 0xe0 ? 2 : 0
+    let length =
+      first >= 0xf0 && first < 0xf5
+      ? 4 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xc2 && first < 0xe0 ? 2 : 0
     if length == 0 { return (nil, 1) }
     let part = bytes.prefix(length)
     if part.dropFirst().contains(where: { $0 & 0xc0 != 0x80 }) { return (nil, 1) }
     if part.count < length { return isLast ? (nil, part.count) : nil }
     let text = String(decoding: part, as: UTF8.self)
-    guard let scalar = text.unicodeScalars.first, scalar != "\u{fffd}", scalar.value >= 160 else { return (nil, length) }
+    guard let scalar = text.unicodeScalars.first, scalar != "\u{fffd}", scalar.value >= 160 else {
+      return (nil, length)
+    }
     return (.character(scalar), length)
   }
 
@@ -167,7 +173,8 @@ struct InputParser {
   /// `button;column;row` and M for down, m for up.
   private static func mouse(_ text: ArraySlice<UInt8>, _ letter: UInt8) -> InputEvent? {
     let numbers = numbers(text)
-    guard numbers.count == 3, letter == UInt8(ascii: "M") || letter == UInt8(ascii: "m"), numbers[1] > 0, numbers[2] > 0
+    guard numbers.count == 3, letter == UInt8(ascii: "M") || letter == UInt8(ascii: "m"), numbers[1] > 0,
+      numbers[2] > 0
     else { return nil }
     let kind: MouseEvent.Kind
     if numbers[0] & 64 != 0 {
@@ -212,7 +219,8 @@ struct InputParser {
       if number >= 1, number <= 4 { return "\u{1b}O" + letters[number - 1] }
       let codes = [5: 15, 6: 17, 7: 18, 8: 19, 9: 20, 10: 21, 11: 23, 12: 24]
       return codes[number].map { "\u{1b}[\($0)~" } ?? ""
-    case .control(let letter): return String(Character(Unicode.Scalar(UInt8(truncatingIfNeeded: letter.value) & 31)))
+    case .control(let letter):
+      return String(Character(Unicode.Scalar(UInt8(truncatingIfNeeded: letter.value) & 31)))
     case .character(let scalar): return String(Character(scalar))
     }
   }

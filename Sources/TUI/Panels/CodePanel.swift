@@ -50,7 +50,8 @@ final class CodePanel: Panel {
       switch row {
       case .label(let name): window.put(name + ":", x: CodePanel.gutter + 2, y: y, Theme.symbol)
       case .line(let line):
-        draw(line, window, y, isCurrent: line.address == rip, isMarked: marks.contains(line.address),
+        draw(
+          line, window, y, isCurrent: line.address == rip, isMarked: marks.contains(line.address),
           isCursor: isFocused && line.address == cursor)
       }
     }

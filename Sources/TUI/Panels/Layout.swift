@@ -33,38 +33,61 @@ struct Layout {
   private static func columns(_ width: Int, _ height: Int) -> [Column] {
     if width >= 180 {
       return [
-        Column(weight: 40, slots: [
-          Slot(kind: .code, least: 12, weight: 5, rank: 9), Slot(kind: .terminal, least: 10, weight: 4, rank: 8),
-        ]),
-        Column(weight: 20, slots: [
-          Slot(kind: .registers, least: 16, weight: 1, rank: 9), Slot(kind: .stack, least: 8, weight: 4, rank: 7),
-          Slot(kind: .frames, least: 6, weight: 3, rank: 6), Slot(kind: .breakpoints, least: 4, weight: 1, rank: 3),
-        ]),
-        Column(weight: 40, slots: [
-          Slot(kind: .memory, least: 8, weight: 4, rank: 8), Slot(kind: .written, least: 6, weight: 2, rank: 5),
-          Slot(kind: .maps, least: 6, weight: 3, rank: 4), Slot(kind: .calls, least: 6, weight: 3, rank: 6),
-        ]),
+        Column(
+          weight: 40,
+          slots: [
+            Slot(kind: .code, least: 12, weight: 5, rank: 9),
+            Slot(kind: .terminal, least: 10, weight: 4, rank: 8),
+          ]),
+        Column(
+          weight: 20,
+          slots: [
+            Slot(kind: .registers, least: 16, weight: 1, rank: 9),
+            Slot(kind: .stack, least: 8, weight: 4, rank: 7),
+            Slot(kind: .frames, least: 6, weight: 3, rank: 6),
+            Slot(kind: .breakpoints, least: 4, weight: 1, rank: 3),
+          ]),
+        Column(
+          weight: 40,
+          slots: [
+            Slot(kind: .memory, least: 8, weight: 4, rank: 8),
+            Slot(kind: .written, least: 6, weight: 2, rank: 5),
+            Slot(kind: .maps, least: 6, weight: 3, rank: 4), Slot(kind: .calls, least: 6, weight: 3, rank: 6),
+          ]),
       ]
     }
     if width >= 110 {
       return [
-        Column(weight: 129, slots: [
-          Slot(kind: .code, least: 10, weight: 4, rank: 9), Slot(kind: .memory, least: 6, weight: 2, rank: 6),
-          Slot(kind: .terminal, least: 8, weight: 2, rank: 8),
-        ]),
-        Column(weight: 71, slots: [
-          Slot(kind: .registers, least: 12, weight: 0, rank: 9), Slot(kind: .stack, least: 6, weight: 3, rank: 7),
-          Slot(kind: .frames, least: 4, weight: 2, rank: 6), Slot(kind: .calls, least: 4, weight: 2, rank: 5),
-        ]),
+        Column(
+          weight: 129,
+          slots: [
+            Slot(kind: .code, least: 10, weight: 4, rank: 9),
+            Slot(kind: .memory, least: 6, weight: 2, rank: 6),
+            Slot(kind: .terminal, least: 8, weight: 2, rank: 8),
+          ]),
+        Column(
+          weight: 71,
+          slots: [
+            Slot(kind: .registers, least: 12, weight: 0, rank: 9),
+            Slot(kind: .stack, least: 6, weight: 3, rank: 7),
+            Slot(kind: .frames, least: 4, weight: 2, rank: 6),
+            Slot(kind: .calls, least: 4, weight: 2, rank: 5),
+          ]),
       ]
     }
     return [
-      Column(weight: 65, slots: [
-        Slot(kind: .code, least: 8, weight: 3, rank: 9), Slot(kind: .terminal, least: 6, weight: 2, rank: 8),
-      ]),
-      Column(weight: 35, slots: [
-        Slot(kind: .registers, least: 12, weight: 4, rank: 9), Slot(kind: .stack, least: 4, weight: 1, rank: 7),
-      ]),
+      Column(
+        weight: 65,
+        slots: [
+          Slot(kind: .code, least: 8, weight: 3, rank: 9),
+          Slot(kind: .terminal, least: 6, weight: 2, rank: 8),
+        ]),
+      Column(
+        weight: 35,
+        slots: [
+          Slot(kind: .registers, least: 12, weight: 4, rank: 9),
+          Slot(kind: .stack, least: 4, weight: 1, rank: 7),
+        ]),
     ]
   }
 
@@ -89,7 +112,9 @@ struct Layout {
     columns.removeAll { $0.slots.isEmpty }
     var result: [Placement] = []
     var x = 0
-    for (index, columnWidth) in Layout.share(width - (columns.count - 1), columns.map { ($0.weight, 1) }).enumerated() {
+    for (index, columnWidth) in Layout.share(width - (columns.count - 1), columns.map { ($0.weight, 1) })
+      .enumerated()
+    {
       result += Layout.stack(columns[index].slots, x, columnWidth, height)
       x += columnWidth + 1
     }

@@ -21,7 +21,9 @@ final class StackPanel: ListPanel {
         text: note, style: isReturn ? Theme.jump : Theme.symbol, address: value,
         prefix: [
           (label, Theme.faint),
-          (Format.hex(value, digits: 16) + " ", isReturn ? Theme.jump : value == 0 ? Theme.zero : Theme.plain),
+          (
+            Format.hex(value, digits: 16) + " ", isReturn ? Theme.jump : value == 0 ? Theme.zero : Theme.plain
+          ),
         ])
     }
   }
@@ -35,7 +37,9 @@ enum PointerText {
     if region.flags.contains(.stack) { return "stack" }
     let bytes = subject.bytes(at: value, count: 24)
     let text = bytes.prefix { $0 >= 32 && $0 < 127 }
-    if text.count >= 4 { return "\"" + String(decoding: text, as: UTF8.self) + (text.count == 24 ? "…" : "\"") }
+    if text.count >= 4 {
+      return "\"" + String(decoding: text, as: UTF8.self) + (text.count == 24 ? "…" : "\"")
+    }
     return subject.name(of: region).split(separator: "/").last.map(String.init) ?? ""
   }
 }
@@ -56,7 +60,10 @@ final class FramePanel: ListPanel {
       let note = frame.isBehindSignal ? "  (signal)" : frame.isGuess ? "  (by rbp)" : ""
       return Line(
         text: name + note, style: number == 0 ? Theme.current : Theme.symbol, address: frame.address,
-        prefix: [(Format.right("#\(number)", 3) + " ", Theme.faint), (Format.hex(frame.address, digits: 8) + " ", Theme.address)],
+        prefix: [
+          (Format.right("#\(number)", 3) + " ", Theme.faint),
+          (Format.hex(frame.address, digits: 8) + " ", Theme.address),
+        ],
         number: number)
     }
   }

@@ -56,19 +56,25 @@ final class MemoryPanel: Panel {
     followed = wanted
     cursor = wanted
     let shown = perRow &* UInt64(height)
-    if wanted < address || wanted &- address >= shown { address = wanted &- min(wanted, perRow &* UInt64(height / 3)) }
+    if wanted < address || wanted &- address >= shown {
+      address = wanted &- min(wanted, perRow &* UInt64(height / 3))
+    }
   }
 
   private func bytesPerRow(_ width: Int) -> UInt64 {
     let room = width - 13
     // Hexadecimal: two digits, a blank, and the glyph.
     let most = view == .hex ? room / 4 : room
-    for count in [128, 64, 32, 16, 8] where most >= count && (view != .hex || count <= 32) { return UInt64(count) }
+    for count in [128, 64, 32, 16, 8] where most >= count && (view != .hex || count <= 32) {
+      return UInt64(count)
+    }
     return 4
   }
 
   /// Bytes of the shown range by address; what is not mapped is missing.
-  private func content(_ start: UInt64, _ count: Int, _ workspace: Workspace) -> (now: [UInt64: [UInt8]], old: [UInt64: [UInt8]]) {
+  private func content(_ start: UInt64, _ count: Int, _ workspace: Workspace) -> (
+    now: [UInt64: [UInt8]], old: [UInt64: [UInt8]]
+  ) {
     if latestStop != workspace.stops {
       earlier = latest
       latest = [:]
@@ -94,7 +100,8 @@ final class MemoryPanel: Panel {
   }
 
   private func drawRow(
-    _ row: UInt64, _ known: (now: [UInt64: [UInt8]], old: [UInt64: [UInt8]]), _ window: Window, _ x: Int, _ y: Int,
+    _ row: UInt64, _ known: (now: [UInt64: [UInt8]], old: [UInt64: [UInt8]]), _ window: Window, _ x: Int,
+    _ y: Int,
     _ subject: any Subject, _ isFocused: Bool
   ) {
     let glyphs = view == .hex ? x + Int(perRow) * 3 : x
@@ -127,7 +134,8 @@ final class MemoryPanel: Panel {
       let all = View.allCases
       view = all[((all.firstIndex(of: view) ?? 0) + 1) % all.count]
     case .enter:
-      guard let pointer = workspace.subject.word(at: cursor), workspace.subject.region(at: pointer) != nil else {
+      guard let pointer = workspace.subject.word(at: cursor), workspace.subject.region(at: pointer) != nil
+      else {
         return false
       }
       workspace.goTo(pointer)

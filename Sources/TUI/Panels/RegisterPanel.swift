@@ -36,7 +36,10 @@ final class RegisterPanel: Panel {
     let isChanged = value != before.values[name] ?? 0
     return [
       (Format.padded(name, 4), Theme.address),
-      (Format.hex(value, digits: 16) + "  ", isChanged ? Theme.changed : value == 0 ? Theme.zero : Theme.plain),
+      (
+        Format.hex(value, digits: 16) + "  ",
+        isChanged ? Theme.changed : value == 0 ? Theme.zero : Theme.plain
+      ),
     ]
   }
 
@@ -56,7 +59,8 @@ final class RegisterPanel: Panel {
     for (bit, name) in shown {
       let isSet = now.flags >> bit & 1 != 0
       let isChanged = (now.flags ^ before.flags) >> bit & 1 != 0
-      line.append((isSet ? name : name.lowercased(), isChanged ? Theme.changed : isSet ? Theme.current : Theme.zero))
+      line.append(
+        (isSet ? name : name.lowercased(), isChanged ? Theme.changed : isSet ? Theme.current : Theme.zero))
       line.append((" ", Theme.plain))
     }
     return line
@@ -107,7 +111,9 @@ final class RegisterPanel: Panel {
   static func text(_ bytes: [UInt8], _ interpretation: Interpretation) -> String {
     let size = [Interpretation.bytes: 1, .words: 2, .longs: 4, .floats: 4][interpretation] ?? 8
     let elements = stride(from: 0, to: bytes.count, by: size).map { start -> String in
-      let value = bytes[start..<min(start + size, bytes.count)].reversed().reduce(UInt64(0)) { $0 &<< 8 | UInt64($1) }
+      let value = bytes[start..<min(start + size, bytes.count)].reversed().reduce(UInt64(0)) {
+        $0 &<< 8 | UInt64($1)
+      }
       switch interpretation {
       case .floats: return String(describing: Float(bitPattern: UInt32(truncatingIfNeeded: value)))
       case .doubles: return String(describing: Double(bitPattern: value))

@@ -27,7 +27,8 @@ final class TerminalPanel: Panel {
         window.put(isCut ? Cell(scalar: 32, style: cell.style) : cell, x: x, y: y)
       }
     }
-    guard back == 0, emulator.modes.isCursorVisible, emulator.x < window.width, emulator.y < window.height else { return }
+    guard back == 0, emulator.modes.isCursorVisible, emulator.x < window.width, emulator.y < window.height
+    else { return }
     if workspace.isTyping {
       window.buffer.cursor = (window.x + emulator.x, window.y + emulator.y)
     } else {
@@ -58,7 +59,9 @@ final class TerminalPanel: Panel {
 
   /// Tells a guest that wants the mouse.
   private func report(_ button: Int, _ x: Int, _ y: Int, _ letter: String, _ workspace: Workspace) {
-    guard let terminal = workspace.terminal, terminal.emulator.modes.mouse != 0, terminal.emulator.modes.mouseIsSGR else {
+    guard let terminal = workspace.terminal, terminal.emulator.modes.mouse != 0,
+      terminal.emulator.modes.mouseIsSGR
+    else {
       return
     }
     terminal.type(Array("\u{1b}[<\(button);\(x + 1);\(y + 1)\(letter)".utf8))

@@ -32,7 +32,8 @@ final class Workspace {
     self.subject = subject
     self.terminal = terminal
     let all: [any Panel] = [
-      CodePanel(), RegisterPanel(), StackPanel(), FramePanel(), MemoryPanel(.memory), MemoryPanel(.written), MapPanel(),
+      CodePanel(), RegisterPanel(), StackPanel(), FramePanel(), MemoryPanel(.memory), MemoryPanel(.written),
+      MapPanel(),
       CallPanel(), BreakpointPanel(), TerminalPanel(),
     ]
     for panel in all { panels[panel.kind] = panel }
@@ -70,7 +71,9 @@ final class Workspace {
     }
     let name = subject.describe(address) ?? "0x" + Format.hex(address)
     let new = subject.add(Breakpoint(number: 0, kind: .code, address: address, place: name))
-    say(new.map { "breakpoint \($0.number) at \(name)" } ?? "no memory at 0x\(Format.hex(address))", isFailure: new == nil)
+    say(
+      new.map { "breakpoint \($0.number) at \(name)" } ?? "no memory at 0x\(Format.hex(address))",
+      isFailure: new == nil)
   }
 
   func say(_ text: String, isFailure: Bool = false) {
@@ -113,7 +116,9 @@ final class Workspace {
       if !isVisible(focus), let first = placements.first { focus = first.kind }
     }
     for x in Set(placements.map(\.x)) where x > 0 {
-      for y in 0..<(window.height - 1) { window.put(Cell(scalar: 0x2502, style: Theme.separator), x: x - 1, y: y) }
+      for y in 0..<(window.height - 1) {
+        window.put(Cell(scalar: 0x2502, style: Theme.separator), x: x - 1, y: y)
+      }
     }
     for placement in placements { draw(placement, window) }
     if let overlay { draw(overlay, window) }
@@ -127,7 +132,8 @@ final class Workspace {
     let style = isFocused ? Theme.focusedTitle : Theme.title
     part.fill(row: 0, style)
     panel.draw(
-      part.part(x: 0, y: 1, width: part.width, height: part.height - 1), self, isFocused: isFocused && overlay == nil)
+      part.part(x: 0, y: 1, width: part.width, height: part.height - 1), self,
+      isFocused: isFocused && overlay == nil)
     let title = "\(placement.kind.digit) \(panel.title(self))"
     part.put(Format.cut(title, part.width - 2), x: 1, y: 0, style)
   }
@@ -140,7 +146,9 @@ final class Workspace {
       x: (window.width - width) / 2, y: (window.height - 1 - height) / 2, width: width, height: height)
     box.fill(Theme.plain.on(.hex(0x1c2733)))
     box.fill(row: 0, Theme.focusedTitle)
-    box.put(lines.count > height - 2 ? "arrows scroll, another key closes" : "any key closes", x: 2, y: 0, Theme.focusedTitle)
+    box.put(
+      lines.count > height - 2 ? "arrows scroll, another key closes" : "any key closes", x: 2, y: 0,
+      Theme.focusedTitle)
     for (y, line) in lines.dropFirst(overlayTop).prefix(height - 2).enumerated() {
       box.put(Format.cut(line, width - 4), x: 2, y: y + 1, Theme.plain.on(.hex(0x1c2733)))
     }
@@ -162,8 +170,11 @@ final class Workspace {
       (text, style) = condition
     }
     let end = window.put(Format.cut(text, window.width), x: 1, y: 0, style)
-    let hint = isTyping ? "Ctrl-] leaves the terminal" : subject.isRunning ? "space stops" : "? help  : command"
-    if end + hint.count + 3 < window.width { window.put(hint, x: window.width - hint.count - 1, y: 0, Theme.status) }
+    let hint =
+      isTyping ? "Ctrl-] leaves the terminal" : subject.isRunning ? "space stops" : "? help  : command"
+    if end + hint.count + 3 < window.width {
+      window.put(hint, x: window.width - hint.count - 1, y: 0, Theme.status)
+    }
   }
 
   private var condition: (String, Style) {
@@ -194,12 +205,16 @@ final class Workspace {
     if alt { return }
     if let command = Workspace.commands[key] { return perform(command) }
     if takeOwn(key) { return }
-    if panels[focus]?.take(key, self) != true, key != .escape { say("nothing happens on that key; ? shows those that do") }
+    if panels[focus]?.take(key, self) != true, key != .escape {
+      say("nothing happens on that key; ? shows those that do")
+    }
   }
 
   /// Whether the event would move the program, which it cannot while it runs.
   func movesProgram(_ event: InputEvent) -> Bool {
-    guard !isTyping, line == nil, overlay == nil, case .key(.character(let letter), false) = event else { return false }
+    guard !isTyping, line == nil, overlay == nil, case .key(.character(let letter), false) = event else {
+      return false
+    }
     return "snfcu".unicodeScalars.contains(letter)
   }
 

@@ -36,7 +36,8 @@ struct Colour: Hashable, Sendable {
   }
 
   private static let basic: [UInt32] = [
-    0x000000, 0xcd3131, 0x0dbc79, 0xe5e510, 0x2472c8, 0xbc3fbc, 0x11a8cd, 0xe5e5e5, 0x666666, 0xf14c4c, 0x23d18b,
+    0x000000, 0xcd3131, 0x0dbc79, 0xe5e510, 0x2472c8, 0xbc3fbc, 0x11a8cd, 0xe5e5e5, 0x666666, 0xf14c4c,
+    0x23d18b,
     0xf5f543, 0x3b8eea, 0xd670d6, 0x29b8db, 0xffffff,
   ]
 
@@ -87,7 +88,9 @@ struct Style: Hashable, Sendable {
 
   static let plain = Style()
 
-  func on(_ background: Colour) -> Style { Style(foreground: foreground, background: background, attributes: attributes) }
+  func on(_ background: Colour) -> Style {
+    Style(foreground: foreground, background: background, attributes: attributes)
+  }
   func with(_ more: Attributes) -> Style {
     Style(foreground: foreground, background: background, attributes: attributes.union(more))
   }
@@ -129,7 +132,8 @@ enum CharacterWidth {
     let isJoining: Bool
     switch scalar {
     case 0x300...0x36f, 0x483...0x489, 0x591...0x5bd, 0x610...0x61a, 0x64b...0x65f, 0x200b...0x200f,
-      0x202a...0x202e, 0x2060...0x206f, 0x20d0...0x20ff, 0x3099...0x309a, 0xfe00...0xfe0f, 0xfe20...0xfe2f, 0xfeff,
+      0x202a...0x202e, 0x2060...0x206f, 0x20d0...0x20ff, 0x3099...0x309a, 0xfe00...0xfe0f, 0xfe20...0xfe2f,
+      0xfeff,
       0xfff0...0xfffb, 0xe0000...0xe0fff:
       isJoining = true
     default: isJoining = Unicode.Scalar(scalar)?.properties.canonicalCombiningClass.rawValue ?? 1 != 0

@@ -43,7 +43,8 @@ enum Format {
       case "\"": result += "\\\""
       case "\\": result += "\\\\"
       case "\n": result += "\\n"
-      case _ where scalar.value < 32 || scalar.value == 127: result += "\\u" + hex(UInt64(scalar.value), digits: 4)
+      case _ where scalar.value < 32 || scalar.value == 127:
+        result += "\\u" + hex(UInt64(scalar.value), digits: 4)
       default: result.unicodeScalars.append(scalar)
       }
     }

@@ -14,7 +14,8 @@ enum Picture {
     var text = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"\(width)\" height=\"\(height)\" "
     text += "viewBox=\"0 0 \(width) \(height)\">\n<title>\(escaped(title))</title>\n"
     text += "<rect width=\"100%\" height=\"100%\" rx=\"6\" fill=\"\(ground)\"/>\n"
-    text += "<g font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" font-size=\"14\" xml:space=\"preserve\">\n"
+    text +=
+      "<g font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" font-size=\"14\" xml:space=\"preserve\">\n"
     for y in 0..<buffer.height { text += row(y, buffer) }
     return text + "</g>\n</svg>\n"
   }
@@ -30,7 +31,8 @@ enum Picture {
       let left = Double(x) * cellWidth + 8
       let top = Double(y) * cellHeight + 8
       if back != ground {
-        grounds += "<rect x=\"\(number(left))\" y=\"\(number(top))\" width=\"\(number(Double(end - x) * cellWidth))\" "
+        grounds +=
+          "<rect x=\"\(number(left))\" y=\"\(number(top))\" width=\"\(number(Double(end - x) * cellWidth))\" "
         grounds += "height=\"\(number(cellHeight))\" fill=\"\(back)\"/>\n"
       }
       words += run(x..<end, y, fore, style, buffer)
@@ -43,7 +45,9 @@ enum Picture {
     _ range: Range<Int>, _ y: Int, _ colour: String, _ style: Style, _ buffer: CellBuffer
   ) -> String {
     var characters = String.UnicodeScalarView()
-    for x in range where buffer[x, y].scalar != 0 { characters.append(Unicode.Scalar(buffer[x, y].scalar) ?? "?") }
+    for x in range where buffer[x, y].scalar != 0 {
+      characters.append(Unicode.Scalar(buffer[x, y].scalar) ?? "?")
+    }
     if characters.allSatisfy({ $0 == " " }) { return "" }
     let left = number(Double(range.lowerBound) * cellWidth + 8)
     let base = number(Double(y) * cellHeight + 21)

@@ -103,7 +103,8 @@ struct ScreenWriter {
   private mutating func set(_ new: Style) {
     var words = ["0"]
     let codes: [(Attributes, String)] = [
-      (.bold, "1"), (.faint, "2"), (.italic, "3"), (.underline, "4"), (.blink, "5"), (.reverse, "7"), (.hidden, "8"),
+      (.bold, "1"), (.faint, "2"), (.italic, "3"), (.underline, "4"), (.blink, "5"), (.reverse, "7"),
+      (.hidden, "8"),
       (.strike, "9"),
     ]
     for (attribute, code) in codes where new.attributes.contains(attribute) { words.append(code) }

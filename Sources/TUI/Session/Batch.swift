@@ -36,7 +36,8 @@ struct Batch {
 
   private func tell(_ command: String, _ error: CommandError) {
     if options.json {
-      return write("{\"command\":\(Format.json(command)),\"ok\":false,\"error\":\(Format.json(error.message))}\n")
+      return write(
+        "{\"command\":\(Format.json(command)),\"ok\":false,\"error\":\(Format.json(error.message))}\n")
     }
     System.write(Array("vitrine: \(command): \(error.message)\n".utf8), to: options.errors)
   }

@@ -89,7 +89,8 @@ struct CodeReading {
       if run.last.map({ $0.address &+ UInt64($0.bytes.count) }) == address { return run }
     }
     // In front of a file's first function there is no code.
-    if subject.objects?.symbol(at: address)?.address == address, subject.objects?.symbol(at: address &- 1) == nil,
+    if subject.objects?.symbol(at: address)?.address == address,
+      subject.objects?.symbol(at: address &- 1) == nil,
       subject.objects?.symbol(at: address &- 64) == nil
     {
       return []
@@ -97,7 +98,9 @@ struct CodeReading {
     for distance in stride(from: UInt64(CodeReading.longest), to: 0, by: -1) where address > distance {
       let run = run(from: address &- distance, to: address)
       // The first ones may be out of step.
-      if run.last.map({ $0.address &+ UInt64($0.bytes.count) }) == address, !run.contains(where: { $0.text == "(bad)" }) {
+      if run.last.map({ $0.address &+ UInt64($0.bytes.count) }) == address,
+        !run.contains(where: { $0.text == "(bad)" })
+      {
         return run.count > 3 ? Array(run.dropFirst(2)) : run
       }
     }

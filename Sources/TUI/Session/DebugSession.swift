@@ -100,7 +100,9 @@ public final class DebugSession {
 
   /// In a forked child nobody serves.
   private func forget() {
-    let all = [event, options.screen, options.notices, options.output, options.errors, terminal?.descriptor ?? -1]
+    let all = [
+      event, options.screen, options.notices, options.output, options.errors, terminal?.descriptor ?? -1,
+    ]
     for descriptor in all where descriptor >= 0 { live?.process?.closeHidden(descriptor) }
     terminal?.closeOurSide()
     (event, options.screen, options.notices, options.output, options.errors) = (-1, -1, -1, -1, -1)
@@ -153,7 +155,8 @@ public final class DebugSession {
     memory.release()
     let limit = terminal?.isHeldUp == true || isStopping ? 5 : milliseconds
     let ready = System.wait(
-      [event, guest, options.screen, options.notices], milliseconds: milliseconds < 0 ? (limit > 0 ? limit : -1) : min(limit, milliseconds))
+      [event, guest, options.screen, options.notices],
+      milliseconds: milliseconds < 0 ? (limit > 0 ? limit : -1) : min(limit, milliseconds))
     memory.acquire()
     if ready[0] { _ = System.read(event) }
     if ready[0] || isStopping {
@@ -200,7 +203,11 @@ public final class DebugSession {
     case .success(let answer):
       // The reason of a stop is shown anyway.
       if answer.fields.contains(where: { $0.name == "stop" }) { return }
-      if answer.lines.count > 1 { workspace.overlay = answer.lines } else { workspace.say(answer.lines.first ?? "") }
+      if answer.lines.count > 1 {
+        workspace.overlay = answer.lines
+      } else {
+        workspace.say(answer.lines.first ?? "")
+      }
     case .failure(let error): workspace.say(error.message, isFailure: true)
     }
   }

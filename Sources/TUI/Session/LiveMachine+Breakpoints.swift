@@ -50,7 +50,8 @@ extension LiveMachine {
     let rip = thread.cpu.pointee.rip
     if hasLanded(thread) { return true }
     var result = false
-    for place in breakpoints.indices where breakpoints[place].address == rip && breakpoints[place].kind == .code {
+    for place in breakpoints.indices
+    where breakpoints[place].address == rip && breakpoints[place].kind == .code {
       guard breakpoints[place].isEnabled, holds(breakpoints[place].condition, thread) else { continue }
       breakpoints[place].hits += 1
       result = true
@@ -76,7 +77,9 @@ extension LiveMachine {
     let known = Expression.registerName(name)
     let wanted = known.name == "rflags" ? "eflags" : known.name
     if let number = registerFile.number(of: wanted), registerFile.registers[number].size <= 8 {
-      let whole = access.read(registerFile.registers[number]).reversed().reduce(UInt64(0)) { $0 &<< 8 | UInt64($1) }
+      let whole = access.read(registerFile.registers[number]).reversed().reduce(UInt64(0)) {
+        $0 &<< 8 | UInt64($1)
+      }
       return whole &>> known.shift & known.mask
     }
     return objects?.symbol(named: name)?.address

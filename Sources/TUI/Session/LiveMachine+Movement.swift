@@ -71,12 +71,15 @@ extension LiveMachine {
 
   private func resume(_ chosen: ControlledThread, _ action: ThreadAction) {
     for (number, signal) in heldSignals {
-      if let thread = control.threads.first(where: { $0.number == number }) { control.setSignal(signal, for: thread) }
+      if let thread = control.threads.first(where: { $0.number == number }) {
+        control.setSignal(signal, for: thread)
+      }
     }
     heldSignals = [:]
     condition = .running
     // Where a stop was shown it has been seen; others meet their breakpoints again.
-    for thread in control.threads where thread === chosen || shownAt[thread.number] == thread.visible.pointee.rip {
+    for thread in control.threads
+    where thread === chosen || shownAt[thread.number] == thread.visible.pointee.rip {
       control.passBreakpoint(thread)
     }
     // A call may wait for what others do.
@@ -122,7 +125,8 @@ extension LiveMachine {
       condition = .ended(termination)
       return
     }
-    let isLanding = reason == .breakpoint && landing?.address == thread.visible.pointee.rip && hasLanded(thread)
+    let isLanding =
+      reason == .breakpoint && landing?.address == thread.visible.pointee.rip && hasLanded(thread)
     if reason == .step || isLanding {
       clearLanding()
       if !isLanding || isByStep { return finishStep(thread) }
@@ -189,7 +193,8 @@ extension LiveMachine {
       let code = thread.information.count > 1 ? Int32(truncatingIfNeeded: thread.information[1]) : 0
       let name = Signal.codeName(signal, code).map { " (\($0))" } ?? ""
       return Stop(kind: .signal, text: "signal \(Signal.name(signal))\(name) at \(here)")
-    case .systemCallEntry(let number): return Stop(kind: .systemCall, text: "system call \(callName(number)) begins")
+    case .systemCallEntry(let number):
+      return Stop(kind: .systemCall, text: "system call \(callName(number)) begins")
     case .systemCallReturn(let number):
       let result = Int64(bitPattern: registers.values["rax"] ?? 0)
       return Stop(kind: .systemCall, text: "system call \(callName(number)) returned \(result)")
@@ -218,6 +223,7 @@ extension LiveMachine {
 
   private func kind(_ watchpoint: Watchpoint) -> Breakpoint.Kind {
     .data(
-      size: watchpoint.size, reads: watchpoint.kinds.contains(.read), writes: watchpoint.kinds.contains(.write))
+      size: watchpoint.size, reads: watchpoint.kinds.contains(.read),
+      writes: watchpoint.kinds.contains(.write))
   }
 }

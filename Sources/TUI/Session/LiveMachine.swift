@@ -107,7 +107,6 @@ final class LiveMachine: Subject {
     return true
   }
 
-
   /// Looks at everything again; all threads stand still.
   func refresh() {
     objects?.refresh()
@@ -136,7 +135,9 @@ final class LiveMachine: Subject {
     result.values["rflags"] = result.values["eflags"]
     // gdb's parts of a vector register together.
     for number in 0..<32 {
-      guard let low = result.vectors["xmm\(number)"], let high = result.vectors["ymm\(number)h"] else { continue }
+      guard let low = result.vectors["xmm\(number)"], let high = result.vectors["ymm\(number)h"] else {
+        continue
+      }
       result.vectors["ymm\(number)"] = low + high
       if let top = result.vectors["zmm\(number)h"] { result.vectors["zmm\(number)"] = low + high + top }
     }
@@ -145,7 +146,8 @@ final class LiveMachine: Subject {
 
   func setRegister(_ name: String, _ value: UInt64) -> Bool {
     let known = name == "rflags" ? "eflags" : name
-    guard let thread, let number = registerFile.number(of: known), registerFile.registers[number].size <= 8 else { return false }
+    guard let thread, let number = registerFile.number(of: known), registerFile.registers[number].size <= 8
+    else { return false }
     let bytes = (0..<8).map { UInt8(truncatingIfNeeded: value >> UInt64($0 * 8)) }
     let isWritten = RegisterAccess(thread).write(registerFile.registers[number], bytes)
     refresh()

@@ -31,7 +31,9 @@ final class ScreenFace {
   func begin() {
     // The keeper has to know before anything is changed.
     System.write([1], to: options.notices)
-    if let settings = System.terminalSettings(options.screen) { System.setTerminal(options.screen, System.raw(settings)) }
+    if let settings = System.terminalSettings(options.screen) {
+      System.setTerminal(options.screen, System.raw(settings))
+    }
     System.write(Array(ScreenFace.enter.utf8), to: options.screen)
     measure()
   }
@@ -99,7 +101,9 @@ final class ScreenFace {
   /// long, and what stops the program never waits.
   private func handle() {
     while let event = waiting.first {
-      if live.isRunning, workspace.movesProgram(event), System.now - lastMove < ScreenFace.mostPatience { return }
+      if live.isRunning, workspace.movesProgram(event), System.now - lastMove < ScreenFace.mostPatience {
+        return
+      }
       waiting.removeFirst()
       let wasRunning = live.isRunning
       workspace.take(event)

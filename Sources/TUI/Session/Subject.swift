@@ -16,7 +16,9 @@ enum Condition: Equatable {
 
 /// Why a program stands still.
 struct Stop: Equatable {
-  enum Kind: String { case start, breakpoint, step, watchpoint, signal, systemCall = "system call", execute, fork, interrupt }
+  enum Kind: String {
+    case start, breakpoint, step, watchpoint, signal, systemCall = "system call", execute, fork, interrupt
+  }
   var kind: Kind
   /// One line for people.
   var text: String
@@ -47,10 +49,12 @@ struct Registers {
   var flags: UInt64 { values["rflags"] ?? 0 }
 
   static let generalNames = [
-    "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+    "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+    "r15",
   ]
   static let flagNames: [(bit: UInt64, name: String)] = [
-    (0, "CF"), (2, "PF"), (4, "AF"), (6, "ZF"), (7, "SF"), (8, "TF"), (10, "DF"), (11, "OF"), (18, "AC"), (21, "ID"),
+    (0, "CF"), (2, "PF"), (4, "AF"), (6, "ZF"), (7, "SF"), (8, "TF"), (10, "DF"), (11, "OF"), (18, "AC"),
+    (21, "ID"),
   ]
 }
 
@@ -154,7 +158,8 @@ extension Subject {
     "0x" + Format.hex(address) + (describeRoughly(address).map { " <\($0)>" } ?? "")
   }
 
-  var isRunning: Bool { condition == .running }}
+  var isRunning: Bool { condition == .running }
+}
 
 extension Subject {
   /// What names and memory are worth in expressions.

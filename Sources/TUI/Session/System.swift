@@ -8,7 +8,9 @@ enum System {
     _ number: Int64, _ a: Int64 = 0, _ b: Int64 = 0, _ c: Int64 = 0, _ d: Int64 = 0, _ e: Int64 = 0
   ) -> Int64 { vt_syscall6(number, a, b, c, d, e, 0) }
 
-  static func pointer(_ buffer: UnsafeRawBufferPointer) -> Int64 { Int64(Int(bitPattern: buffer.baseAddress)) }
+  static func pointer(_ buffer: UnsafeRawBufferPointer) -> Int64 {
+    Int64(Int(bitPattern: buffer.baseAddress))
+  }
 
   static func close(_ descriptor: Int32) { _ = call(3, Int64(descriptor)) }
 
@@ -28,7 +30,9 @@ enum System {
     var done = 0
     while done < bytes.count {
       let result = bytes.withUnsafeBytes {
-        call(1, Int64(descriptor), pointer(UnsafeRawBufferPointer(rebasing: $0[done...])), Int64($0.count - done))
+        call(
+          1, Int64(descriptor), pointer(UnsafeRawBufferPointer(rebasing: $0[done...])), Int64($0.count - done)
+        )
       }
       if result == -4 { continue }
       if result <= 0 { break }

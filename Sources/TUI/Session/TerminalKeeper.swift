@@ -39,7 +39,8 @@ public enum TerminalKeeper {
     var old: [UInt64] = [0]
     set.withUnsafeBytes { new in
       old.withUnsafeMutableBytes { old in
-        _ = System.call(14, block ? 0 : 1, System.pointer(new), System.pointer(UnsafeRawBufferPointer(old)), 8)
+        _ = System.call(
+          14, block ? 0 : 1, System.pointer(new), System.pointer(UnsafeRawBufferPointer(old)), 8)
       }
     }
     return old[0]
@@ -50,10 +51,12 @@ public enum TerminalKeeper {
     _ = set.withUnsafeBytes { System.call(14, 2, System.pointer($0), 0, 8) }
   }
 
-  private static func wait(for number: Int64, _ screen: Int32, _ settings: [UInt8]?, notices: Int32) -> Int32 {
+  private static func wait(for number: Int64, _ screen: Int32, _ settings: [UInt8]?, notices: Int32) -> Int32
+  {
     let wanted: [UInt64] = [([windowChanged, child] + ends).reduce(0) { $0 | 1 << UInt64($1 - 1) }]
     while true {
-      let signal = Int32(truncatingIfNeeded: wanted.withUnsafeBytes { System.call(128, System.pointer($0), 0, 0, 8) })
+      let signal = Int32(
+        truncatingIfNeeded: wanted.withUnsafeBytes { System.call(128, System.pointer($0), 0, 0, 8) })
       switch signal {
       case windowChanged: System.write([1], to: notices)
       case child:
@@ -97,7 +100,9 @@ public enum TerminalKeeper {
   /// As if nobody had caught it.
   private static func die(of signal: Int32) -> Never {
     var action = [UInt8](repeating: 0, count: 32)
-    action.withUnsafeMutableBytes { _ = System.call(13, Int64(signal), System.pointer(UnsafeRawBufferPointer($0)), 0, 8) }
+    action.withUnsafeMutableBytes {
+      _ = System.call(13, Int64(signal), System.pointer(UnsafeRawBufferPointer($0)), 0, 8)
+    }
     _ = System.call(62, System.call(39), Int64(signal))
     _ = setMask(block: false, [signal])
     System.exit(128 + signal)
