@@ -88,6 +88,8 @@ SCRIPTS = {
     "unknown": (["brake main"], PANELS, 1, []),
     "wrong-place": (["break nowhere"], PANELS, 1, []),
     "quits": (["print 1", "quit", "print 2"], PANELS, 0, ["0x1 = 1"]),
+    "interrupted": (["run-for 300", "type \\x03", "continue", "registers rip"], [str(OUT / "debug-endless-static")], 0, [
+        "stopped at .*", "killed by SIGINT", "rip .*"]),
     "exec": (["catch exec", "continue", "catch none", "continue"], ["/bin/busybox", "sh", "-c", "exec " + PANELS], 0, [
         "stops where a program begins", "executes .*panels", "system calls do not stop", "exited with code 7"]),
     "signal": (["handle SIGUSR1 stop", "continue", "expect-stop SIGUSR1", "continue"], ["/bin/busybox", "sh", "-c", "kill -USR1 $$"], 0, [
@@ -355,7 +357,10 @@ def stream(numbers):
         if kind < 0.55:
             out.append(numbers.choice(["\r\n", "\n", "\r", "\b", "\t"]))
         elif kind < 0.85:
-            out.append(f"\x1b[{numbers.choice([a, b, ''])}{numbers.choice('ABCDGd@PXLMSTKJEF')}".replace("[3J", "[J"))
+            letter = numbers.choice("ABCDGd@PXLMSTKJEF")
+            # tmux 3.3 moves too much where many characters are inserted.
+            count = numbers.choice([a % 9, ""]) if letter == "@" else numbers.choice([a, b, ""])
+            out.append(f"\x1b[{count}{letter}".replace("[3J", "[J"))
             if out[-1][-1] in "LM":
                 # Outside the range that scrolls they do nothing in xterm.
                 out[-1] = f"\x1b[r\x1b[{numbers.randint(1, 24)};1H" + out[-1]

@@ -125,6 +125,10 @@ extension LiveMachine {
       condition = .ended(termination)
       return
     }
+    if case .signal(let signal) = reason, !isInterrupted, passedSignals >> UInt64(signal - 1) & 1 != 0 {
+      heldSignals[thread.number] = signal
+      return resume(thread, isByStep && landing == nil ? .step : .run)
+    }
     let isLanding =
       reason == .breakpoint && landing?.address == thread.visible.pointee.rip && hasLanded(thread)
     if reason == .step || isLanding {

@@ -32,6 +32,17 @@ final class LiveMachine: Subject {
   /// The signal that each thread has stopped for, and takes when it goes on.
   var heldSignals: [UInt64: Int32] = [:]
 
+  /// Signals (bit n-1) that are taken without telling the person: what usual programs live with. The control shows them all the same,
+  /// because what a program leaves to its default action would end the host process, and the debugger with it.
+  var passedSignals = LiveMachine.set([1, 2, 13, 14, 17, 18, 20, 21, 22, 23, 26, 27, 28, 29]) {
+    didSet { applySignals() }
+  }
+
+  /// CHLD CONT TSTP TTIN TTOU URG WINCH: they end nothing.
+  private static let harmless = set([17, 18, 20, 21, 22, 23, 28])
+
+  private static func set(_ signals: [UInt64]) -> UInt64 { signals.reduce(0) { $0 | 1 << ($1 - 1) } }
+
   /// Where each thread stood when its last stop was shown.
   var shownAt: [UInt64: UInt64] = [:]
 
@@ -60,9 +71,7 @@ final class LiveMachine: Subject {
     objects = LoadedObjects(process)
     if let cpu = process.currentThread.cpu { registerFile = RegisterFile(components: cpu.pointee.xcr0) }
     currentThread = process.processNumber
-    // What usual programs live with: HUP INT PIPE ALRM CHLD CONT TSTP TTIN TTOU URG VTALRM PROF WINCH IO.
-    let passed: [UInt64] = [1, 2, 13, 14, 17, 18, 20, 21, 22, 23, 26, 27, 28, 29]
-    control.pass(passed.reduce(0) { $0 | 1 << ($1 - 1) })
+    control.pass(LiveMachine.harmless)
     refresh()
   }
 
@@ -80,12 +89,10 @@ final class LiveMachine: Subject {
     get { control.stopsAtExecutions }
     set { control.stopsAtExecutions = newValue }
   }
-  var passedSignals: UInt64 {
-    get { control.passedSignals }
-    set { control.pass(newValue) }
-  }
-
   var program: String { LoadError.name(process?.program?.executablePath ?? []) }
+
+  /// The control has to show what is not harmless or not passed.
+  func applySignals() { control.pass(passedSignals & LiveMachine.harmless) }
 
   // MARK: Threads and registers
 
