@@ -432,17 +432,20 @@ class Screen:
         self.process = subprocess.Popen([VITRINE, "debug", *options, "--", *program], stdin=slave, stdout=slave, stderr=slave,
                                         env=dict(os.environ, TERM="xterm-256color", COLORTERM="truecolor"), start_new_session=True)
         self.seen = b""
+        self.mark = 0
 
     def until(self, wanted, seconds=5):
+        """Whether `wanted` comes behind what the last call found."""
         end = time.monotonic() + seconds
-        start = len(self.seen)
-        while wanted not in self.seen[start:] and time.monotonic() < end:
+        while wanted not in self.seen[self.mark :] and time.monotonic() < end:
             if select.select([self.master], [], [], 0.01)[0]:
                 try:
                     self.seen += os.read(self.master, 65536)
                 except OSError:
                     break
-        return wanted in self.seen[start:]
+        place = self.seen.find(wanted, self.mark)
+        self.mark = place + len(wanted) if place >= 0 else len(self.seen)
+        return place >= 0
 
     def type(self, data):
         os.write(self.master, data)

@@ -16,7 +16,7 @@ final class ScreenFace {
   private var lastMove: Int64 = 0
 
   /// Milliseconds between frames while the program runs.
-  private static let interval: Int64 = 30
+  private static let interval: Int64 = 28
   private static let escapeTime: Int64 = 25
   private static let mostPatience: Int64 = 250
 
