@@ -88,6 +88,11 @@ SCRIPTS = {
     "unknown": (["brake main"], PANELS, 1, []),
     "wrong-place": (["break nowhere"], PANELS, 1, []),
     "quits": (["print 1", "quit", "print 2"], PANELS, 0, ["0x1 = 1"]),
+    "threads": (["break work", "continue", "frames", "finish", "delete all", "watch counter", "continue", "print [counter] != 0",
+                 "delete all", "continue"], [str(OUT / "debug-threads-static")], 0, [
+        "1 at work .*", "breakpoint 1 at .*<work>", " #0 .* work", r" #1 .* run\+0x[0-9a-f]+", r" #2 .* start_thread.*", " #3 .*",
+        r"reached .* <run\+0x[0-9a-f]+>, rax = 0x[0-9a-f]+", "2 writes of counter.*", r"watchpoint 2 \(counter\): now .*", "0x1 = 1",
+        "exited with code 0"]),
     "interrupted": (["run-for 300", "type \\x03", "continue", "registers rip"], [str(OUT / "debug-endless-static")], 0, [
         "stopped at .*", "killed by SIGINT", "rip .*"]),
     "exec": (["catch exec", "continue", "catch none", "continue"], ["/bin/busybox", "sh", "-c", "exec " + PANELS], 0, [

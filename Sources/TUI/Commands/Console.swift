@@ -81,7 +81,7 @@ final class Console {
     if subject.isRunning { throw CommandError("the program is running") }
   }
 
-  /// An address by expression; a number without prefix is hexadecimal where it can only be that.
+  /// What an expression is worth.
   func address(_ text: Substring) throws(CommandError) -> UInt64 { try subject.evaluate(String(text)) }
 
   /// A count in decimal or as an expression; `standard` when there is none.

@@ -1,5 +1,7 @@
 // Commands that show something, and those that change registers and memory.
 
+import VirtualMachine
+
 extension Console {
   static var looks: [Command] {
     [
@@ -182,7 +184,7 @@ extension Console {
         lines.append(
           "\(Format.hex(symbol.address, digits: 12)) \(symbol.isFunction ? "function" : "data    ") \(object.name) "
         )
-        lines[lines.count - 1] += String(decoding: symbol.name, as: UTF8.self)
+        lines[lines.count - 1] += LoadedObjects.readable(symbol)
         if lines.count == 200 { return Answer(lines + ["… and more"]) }
       }
     }

@@ -19,7 +19,6 @@ enum Theme {
   static let failure = Style(foreground: .hex(0xff8080), background: .hex(0x3a3f45), attributes: .bold)
   static let running = Style(foreground: .hex(0x80ff80), background: .hex(0x3a3f45), attributes: .bold)
   static let separator = Style(foreground: .hex(0x4a525a))
-  static let key = Style(foreground: .hex(0xf0d080), attributes: .bold)
   static let zero = Style(foreground: .hex(0x50585f))
   static let text = Style(foreground: .hex(0xce9178))
   static let high = Style(foreground: .hex(0x7aa2f7))

@@ -63,10 +63,6 @@ struct Window {
       height: max(0, min(height, self.height - top)))
   }
 
-  func contains(_ column: Int, _ row: Int) -> Bool {
-    column >= x && column < x + width && row >= y && row < y + height
-  }
-
   func put(_ cell: Cell, x: Int, y: Int) {
     guard x >= 0, x < width, y >= 0, y < height else { return }
     buffer[self.x + x, self.y + y] = cell
