@@ -1,6 +1,7 @@
-// Snapshots against a model that copies everything: random changes of mappings and contents by all ways that there are, with
-// snapshots taken, restored back and forth, and dropped. After each restore every region, every byte, the hash and the host's
-// protections are compared, and an observer in the place of an engine must have heard of every change of its code.
+// Snapshots against a model that copies everything: random changes of mappings and contents by all ways that
+// there are, with snapshots taken, restored back and forth, and dropped. After each restore every region,
+// every byte, the hash and the host's protections are compared, and an observer in the place of an engine
+// must have heard of every change of its code.
 import CHost
 import Glibc
 import Testing
@@ -108,7 +109,8 @@ private struct SnapshotModel {
   let keeper: CodeKeeper
   var random: Sequence64
   var snapshots: [(snapshot: Snapshot, copy: MemoryCopy)] = []
-  /// Mapped privately; mapped shared; mapped both ways, without a descriptor for the store; more of the second kind.
+  /// Mapped privately; mapped shared; mapped both ways, without a descriptor for the store; more of the
+  /// second kind.
   var files: [Int32]
   var restores = 0
 
@@ -207,8 +209,8 @@ private struct SnapshotModel {
   private mutating func remap(_ start: UInt64, _ size: UInt64) {
     let target = SnapshotModel.arena + random.next(SnapshotModel.pageCount - 32) * Page.size
     var newSize = (1 + random.next(30)) * Page.size
-    // Which pieces of anonymous shared memory were once one, or lie on top of another, is not known: none gets longer and sees more
-    // than the one page that it is doubled from.
+    // Which pieces of anonymous shared memory were once one, or lie on top of another, is not known: none
+    // gets longer and sees more than the one page that it is doubled from.
     var doubled = newSize
     if let region = space.query(start), region.flags.contains(.shared),
       space.backing(region.backing)?.device != 9

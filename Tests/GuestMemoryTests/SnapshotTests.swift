@@ -1,5 +1,5 @@
-// Single properties of snapshots: what they cost in memory, what becomes of shared memory, files and guards, what the hash depends on,
-// how much is opened behind a fault; and how long taking and restoring takes.
+// Single properties of snapshots: what they cost in memory, what becomes of shared memory, files and guards,
+// what the hash depends on, how much is opened behind a fault; and how long taking and restoring takes.
 import CHost
 import Glibc
 import Testing
@@ -46,6 +46,9 @@ import Testing
     self.store(space, address + 5000, 1)
     _ = space.setBreak(0x2000_3000)
     let one = store.take()
+    let (limit, top) = (space.stackLimit, space.searchTop)
+    space.stackLimit = 4096
+    space.moveSearchTop(down: 1 << 20)
     self.store(space, address + 5000, 2)
     try space.unmap(address + 4096 * 8, size: 4096 * 8)
     let two = store.take()
@@ -57,6 +60,7 @@ import Testing
     #expect(space.query(address + 4096 * 8) == nil)
     #expect(store.restore(one))
     #expect(space.load(UInt8.self, at: address + 5000) == 1 && space.query(address + 4096 * 8) != nil)
+    #expect(space.stackLimit == limit && space.searchTop == top)
     // Not restored: the present goes on from there.
     self.store(space, address + 5000, 3)
     #expect(space.load(UInt8.self, at: address + 5000) == 3)
@@ -139,7 +143,8 @@ import Testing
     #expect(space.load(UInt8.self, at: address + 4096) == 10 && store.hash() == hash)
   }
 
-  /// With a descriptor the contents go back into the file; without one two mappings see each other all the same.
+  /// With a descriptor the contents go back into the file; without one two mappings see each other all the
+  /// same.
   @Test(arguments: [true, false]) func sharedMappingsStayShared(hasFile: Bool) throws {
     let file = patternFile(size: 4 * 4096, seed: 1)
     defer { close(file) }
@@ -244,9 +249,74 @@ import Testing
     #expect(left.contentHash() != right.contentHash())
   }
 
+  /// A guard (MADV_GUARD_INSTALL), on hosts that have them, is a part of memory, too.
+  @Test func guards() throws {
+    let space = try AddressSpace()
+    let store = SnapshotStore(memory: space) { _ in nil }
+    try anonymous(space, pages: 8)
+    let address = SnapshotTests.start
+    self.store(space, address, 1)
+    let open = store.take()
+    guard (try? space.advise(address, size: 4096, advice: 102)) != nil else { return }
+    let closed = store.take()
+    try space.advise(address, size: 4096, advice: 103)
+    #expect(space.load(UInt8.self, at: address) == 0)
+    let removed = store.take()
+    for _ in 0..<2 {
+      #expect(store.restore(closed))
+      #expect(space.load(UInt8.self, at: address) == nil)
+      #expect(store.restore(removed))
+      #expect(space.load(UInt8.self, at: address) == 0)
+      #expect(store.restore(closed))
+      #expect(store.restore(open))
+      #expect(space.load(UInt8.self, at: address) == 1)
+    }
+    try space.unmap(address, size: 4096 * 8)
+    #expect(store.restore(closed))
+    #expect(space.load(UInt8.self, at: address) == nil)
+  }
+
+  /// Mappings of the same pages that come into being by the way: what is done through one is noticed for the
+  /// other.
+  @Test func aliasesThatAppear() throws {
+    let space = try AddressSpace()
+    let keeper = CodeKeeper(space)
+    let address = SnapshotTests.start
+    var request = MapRequest(address: address, size: 2 * 4096, permissions: [.read, .write, .execute])
+    request.placement = .fixed
+    request.flags = .shared
+    _ = try space.map(request)
+    // MREMAP_DONTUNMAP leaves shared memory in both places.
+    let twin = address + 0x10_0000
+    let moved = try? space.remap(
+      address, size: 8192, newSize: 8192, flags: [.mayMove, .fixed, .dontUnmap], newAddress: twin)
+    if moved != nil {
+      keeper.decode(address >> 12)
+      #expect(store(space, twin, 1) && keeper.code.isEmpty)
+      #expect(space.load(UInt8.self, at: address) == 1)
+      // A hole in the memory itself, made through a mapping that is not tracked.
+      try space.protect(twin, size: 8192, permissions: .read)
+      keeper.decode(address >> 12)
+      try? space.advise(twin, size: 4096, advice: 9)
+      keeper.expectFresh("MADV_REMOVE")
+    }
+    // A mapping that grows over a page that is mapped elsewhere.
+    let file = patternFile(size: 4 * 4096, seed: 1)
+    defer { close(file) }
+    let (short, long) = (address + 0x20_0000, address + 0x30_0000)
+    try mapFile(space, file, at: short, pages: 1, .shared)
+    try mapFile(space, file, at: long, pages: 2, .shared, [.read, .execute])
+    keeper.decode((long >> 12) + 1)
+    #expect(try space.remap(short, size: 4096, newSize: 8192, flags: []) == short)
+    store(space, short + 4096, 1)
+    keeper.expectFresh("growth")
+    #expect(space.load(UInt8.self, at: long + 4096) == 1)
+  }
+
   // MARK: What is opened
 
-  /// Stores upwards, downwards, into every second page, and here and there: few faults, and few mappings of the host.
+  /// Stores upwards, downwards, into every second page, and here and there: few faults, and few mappings of
+  /// the host.
   @Test func neighboursAreOpened() throws {
     let space = try AddressSpace()
     let store = SnapshotStore(memory: space) { _ in nil }

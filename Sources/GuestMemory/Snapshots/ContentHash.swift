@@ -1,5 +1,6 @@
-// One number for all of guest memory: two runs, or a run and its replay, that agree in it agree in memory. It does not depend on
-// host addresses, on what has been touched, or on how the host holds the mappings. Owns nothing.
+// One number for all of guest memory: two runs, or a run and its replay, that agree in it agree in memory. It
+// does not depend on host addresses, on what has been touched, or on how the host holds the mappings. Owns
+// nothing.
 import CHost
 
 /// Mixes words into four lanes, independent of each other.
@@ -47,9 +48,10 @@ struct ContentHash {
 }
 
 extension AddressSpace {
-  /// A number for all that the guest can see of its memory: ranges, permissions and flags of regions, and the bytes in them,
-  /// also where the guest may not read. A page that was never touched counts as what it reads as; what cannot be read
-  /// at all (behind a file's end) counts as zeros, and the vdso's contents, which are the host's, not at all.
+  /// A number for all that the guest can see of its memory: ranges, permissions and flags of regions, and the
+  /// bytes in them, also where the guest may not read. A page that was never touched counts as what it reads
+  /// as; what cannot be read at all (behind a file's end) counts as zeros, and the vdso's contents, which are
+  /// the host's, not at all.
   public func contentHash() -> UInt64 { contentHash(.scan) }
 
   func contentHash(_ source: ResidencySource) -> UInt64 {

@@ -1,6 +1,6 @@
-// Where snapshots keep the contents of pages: 4 KiB images that never change once they are filled, counted by how many indexes
-// hold them. Owns the images' memory, which comes from the host in slabs of 1 MiB and goes back slab by slab, as soon as
-// nobody holds an image of it.
+// Where snapshots keep the contents of pages: 4 KiB images that never change once they are filled, counted by
+// how many indexes hold them. Owns the images' memory, which comes from the host in slabs of 1 MiB and goes
+// back slab by slab, as soon as nobody holds an image of it.
 
 /// Images by number.
 final class ImagePool {

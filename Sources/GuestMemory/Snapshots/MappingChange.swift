@@ -1,5 +1,6 @@
-// What has to happen to the mappings on the way from one region table to another. Computed from the two tables alone; a stretch
-// that is mapped in the same way in both is kept, and only its permissions and contents may differ.
+// What has to happen to the mappings on the way from one region table to another. Computed from the two
+// tables alone; a stretch that is mapped in the same way in both is kept, and only its permissions and
+// contents may differ.
 
 /// What several mappings may be of: a file's shared pages, or private copies of them. Nil: anonymous memory.
 struct MappedObject: Hashable {
@@ -18,8 +19,9 @@ struct MappingChange {
   /// The vdso comes, goes or moves.
   var movesVDSO = false
 
-  /// `isFileless` tells of a mapping's file that the host cannot map again. If one shared mapping of such a file has to be made anew, all
-  /// are, because they see each other's contents; and so are those of `renewing`.
+  /// `isFileless` tells of a mapping's file that the host cannot map again. If one shared mapping of such a
+  /// file has to be made anew, all are, because they see each other's contents; and so are those of
+  /// `renewing`.
   init(
     _ memory: AddressSpace, _ target: SnapshotState, renewing: Set<MappedObject>,
     isFileless: (Backing) -> Bool

@@ -1,6 +1,6 @@
-// What a snapshot knows of each page, by page number: a table in parts of 512 pages, which snapshots share until one of them
-// changes. A part counts as a holder of the images in it. Taking a snapshot copies a dictionary by reference; a change copies
-// the part that it lies in, once between two snapshots.
+// What a snapshot knows of each page, by page number: a table in parts of 512 pages, which snapshots share
+// until one of them changes. A part counts as a holder of the images in it. Taking a snapshot copies a
+// dictionary by reference; a change copies the part that it lies in, once between two snapshots.
 //
 //     dictionary: page >> 9 ──► leaf: 512 entries ──► images (ImagePool.swift)
 

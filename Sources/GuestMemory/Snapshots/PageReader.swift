@@ -1,7 +1,7 @@
-// Looking at guest memory from below: which pages of a mapping the host holds at all, and what is in one. Pages that were
-// never touched are found without touching them (/proc/PID/pagemap), so that a reservation of terabytes costs nothing. Owns a
-// descriptor, from the first question on until it is gone; used within one call and not kept, because a forked child would
-// see its parent's pages.
+// Looking at guest memory from below: which pages of a mapping the host holds at all, and what is in one.
+// Pages that were never touched are found without touching them (/proc/PID/pagemap), so that a reservation of
+// terabytes costs nothing. Owns a descriptor, from the first question on until it is gone; used within one
+// call and not kept, because a forked child would see its parent's pages.
 import CHost
 
 /// A run of guest pages that the host holds.
@@ -45,8 +45,8 @@ struct PageReader: ~Copyable {
 
   // MARK: Which pages
 
-  /// The runs in `pages` that may read otherwise than a fresh private mapping: neither holes nor, in anonymous memory, the
-  /// kernel's page of zeros.
+  /// The runs in `pages` that may read otherwise than a fresh private mapping: neither holes nor, in
+  /// anonymous memory, the kernel's page of zeros.
   mutating func residentRuns(_ pages: Range<UInt64>) -> [ResidentRun] {
     openPagemap()
     if source == .scan, let runs = scan(pages) { return runs }
@@ -89,7 +89,8 @@ struct PageReader: ~Copyable {
         any | PageReader.file | PageReader.zeroPage
       )
       let number = descriptor
-      // SAFETY: the kernel writes at most `batch` regions of three words, and the end of its walk; both outlive the call.
+      // SAFETY: the kernel writes at most `batch` regions of three words, and the end of its walk; both
+      // outlive the call.
       let count = words.withUnsafeMutableBytes { room in
         request.5 = UInt64(UInt(bitPattern: room.baseAddress))
         return withUnsafeMutableBytes(of: &request) {

@@ -1,5 +1,6 @@
-// A snapshot: guest memory as it was at one moment. A value that only its store can make and use; it holds the region table, the
-// program break and limits, and an index of pages' contents that it shares with other snapshots (PageImages.swift).
+// A snapshot: guest memory as it was at one moment. A value that only its store can make and use; it holds
+// the region table, the program break and limits, and an index of pages' contents that it shares with other
+// snapshots (PageImages.swift).
 
 /// Guest memory at a moment. It stays what it is until it is dropped.
 public final class Snapshot {
@@ -8,7 +9,8 @@ public final class Snapshot {
 
   init(_ state: SnapshotState) { self.state = state }
 
-  /// False when the host had no memory for all of it, or when it has been dropped: then it cannot be restored.
+  /// False when the host had no memory for all of it, or when it has been dropped: then it cannot be
+  /// restored.
   public var isComplete: Bool { state?.isComplete ?? false }
 }
 

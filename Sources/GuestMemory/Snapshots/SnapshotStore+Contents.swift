@@ -1,5 +1,5 @@
-// Looking at the pages that may have changed: to keep what is in them (record), or to find those that a snapshot has
-// otherwise (compare). What the host does not hold is not touched.
+// Looking at the pages that may have changed: to keep what is in them (record), or to find those that a
+// snapshot has otherwise (compare). What the host does not hold is not touched.
 import CHost
 
 extension SnapshotStore {

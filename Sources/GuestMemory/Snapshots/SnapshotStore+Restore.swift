@@ -1,4 +1,5 @@
-// Making a snapshot the present. In this order, so that the region table always tells the truth about the host's mappings:
+// Making a snapshot the present. In this order, so that the region table always tells the truth about the
+// host's mappings:
 //
 //     1. pages of mappings that stay are rewritten where they differ
 //     2. other mappings go; the table becomes the snapshot's; what is missing is mapped and filled, permissions are set
@@ -8,9 +9,10 @@
 import CHost
 
 extension SnapshotStore {
-  /// Makes memory what it was when `snapshot` was taken, earlier or later than now. Takes time for the pages that have changed since
-  /// the last turn and for those in which the snapshots differ. False when something could not be: for a snapshot that is not
-  /// complete nothing has changed; else the host has refused a mapping, or a shared file could not be written.
+  /// Makes memory what it was when `snapshot` was taken, earlier or later than now. Takes time for the pages
+  /// that have changed since the last turn and for those in which the snapshots differ. False when something
+  /// could not be: for a snapshot that is not complete nothing has changed; else the host has refused a
+  /// mapping, or a shared file could not be written.
   @discardableResult public func restore(_ snapshot: Snapshot) -> Bool {
     guard let target = snapshot.state, target.isComplete else { return false }
     memory.evictAll()
@@ -51,8 +53,8 @@ extension SnapshotStore {
     return changes
   }
 
-  /// Objects without a file that can be had, of which pages can be read now and could not then, or the other way round: the size
-  /// was another one.
+  /// Objects without a file that can be had, of which pages can be read now and could not then, or the other
+  /// way round: the size was another one.
   private func resizedObjects(_ pages: [UInt64], _ target: PageImages) -> Set<MappedObject> {
     var result: Set<MappedObject> = []
     var region = Region(start: 0, end: 0, permissions: [])
@@ -121,7 +123,8 @@ extension SnapshotStore {
     }
   }
 
-  /// Gives pages of one region, which is open to stores as far as it is for the guest, their contents in `target`.
+  /// Gives pages of one region, which is open to stores as far as it is for the guest, their contents in
+  /// `target`.
   private func fill(
     _ region: Region, _ pages: ArraySlice<UInt64>, _ target: PageImages, _ failures: inout [UInt64]
   ) {
@@ -204,7 +207,8 @@ extension SnapshotStore {
     for descriptor in files.values { _ = vt_syscall6(HostMemory.closeNumber, descriptor, 0, 0, 0, 0, 0) }
   }
 
-  /// Brings the region table and the host's mappings to what they are in `target`, with the contents of what is new.
+  /// Brings the region table and the host's mappings to what they are in `target`, with the contents of what
+  /// is new.
   private func remap(_ change: MappingChange, _ target: SnapshotState, _ failures: inout [UInt64]) {
     for range in change.replaced.ranges {
       let (start, end) = (range.lowerBound << Page.shift, range.upperBound << Page.shift)
@@ -257,8 +261,8 @@ extension SnapshotStore {
     return false
   }
 
-  /// Has the host map a region as it was. A file that cannot be had is replaced by an empty one of the length that could be
-  /// read, one for all shared mappings of it.
+  /// Has the host map a region as it was. A file that cannot be had is replaced by an empty one of the length
+  /// that could be read, one for all shared mappings of it.
   private func mapOnHost(_ region: Region, _ target: SnapshotState?, _ files: inout [FileKey: Int64]) -> Bool
   {
     var descriptor: Int64 = -1

@@ -1,18 +1,19 @@
-// Snapshots of guest memory: any number of them, each of which can be made the present again. Owns the images of pages, the
-// index of what is in each page as far as that is known (`images`), and the set of pages that have not changed since (`known`).
+// Snapshots of guest memory: any number of them, each of which can be made the present again. Owns the images
+// of pages, the index of what is in each page as far as that is known (`images`), and the set of pages that
+// have not changed since (`known`).
 //
 //     known pages are closed to stores, as pages with code are (AddressSpace+Code.swift)
 //        ── the guest stores: a fault ──► opened together with neighbours, no longer known
 //        ── take: the pages that are not known are looked at, and closed again
 //        ── restore: those, and the pages that differ, are written
 //
-// Whatever changes memory tells the observers first, so a page that is known and mapped is as `images` says; new mappings are not
-// known. Nobody else may write the mapped files' pages. One store is for one address space in one process: a forked
-// child needs its own.
+// Whatever changes memory tells the observers first, so a page that is known and mapped is as `images` says;
+// new mappings are not known. Nobody else may write the mapped files' pages. One store is for one address
+// space in one process: a forked child needs its own.
 import CHost
 
-/// Takes and restores snapshots of an address space. Not for guest memory that somebody changes meanwhile: with several
-/// guest threads the caller holds the lock, and they are brought out of guest code.
+/// Takes and restores snapshots of an address space. Not for guest memory that somebody changes meanwhile:
+/// with several guest threads the caller holds the lock, and they are brought out of guest code.
 public final class SnapshotStore {
   let memory: AddressSpace
   let fileFor: (Backing) -> SnapshotFile?
@@ -40,9 +41,10 @@ public final class SnapshotStore {
   /// Faults since the last turn, which make the stretches that are opened longer.
   private var openings: UInt64 = 0
 
-  /// `fileFor` gives a descriptor with which a region of a file can be mapped again; it must give the same answer each time. Pages
-  /// of its private mappings that the guest has not written are then the file's business. Without one (nil) all pages of
-  /// the region are kept, and the region is restored with a file that nobody else sees.
+  /// `fileFor` gives a descriptor with which a region of a file can be mapped again; it must give the same
+  /// answer each time. Pages of its private mappings that the guest has not written are then the file's
+  /// business. Without one (nil) all pages of the region are kept, and the region is restored with a file
+  /// that nobody else sees.
   public convenience init(memory: AddressSpace, fileFor: @escaping (Backing) -> SnapshotFile?) {
     self.init(memory: memory, source: .scan, fileFor: fileFor)
   }
@@ -71,7 +73,8 @@ public final class SnapshotStore {
   /// Bytes that images and their index occupy.
   public var bytes: UInt64 { pool.bytes }
 
-  /// Remembers memory as it is. Takes time for the pages that have changed since the last snapshot was taken or restored.
+  /// Remembers memory as it is. Takes time for the pages that have changed since the last snapshot was taken
+  /// or restored.
   public func take() -> Snapshot {
     memory.evictAll()
     var reader = PageReader(memory, source)
@@ -178,12 +181,12 @@ public final class SnapshotStore {
   private static let leastOpened: UInt64 = 16
   /// Behind or below pages that are open already: as many again, at most this many.
   private static let mostStreamed: UInt64 = 2048
-  /// After so many faults twice as many pages are opened each time: the number of stretches, each of which divides a mapping
-  /// of the host, stays within reason whatever the guest does.
+  /// After so many faults twice as many pages are opened each time: the number of stretches, each of which
+  /// divides a mapping of the host, stays within reason whatever the guest does.
   private static let openingsPerLevel: UInt64 = 256
 
-  /// The pages to be opened when `pages`, one or two, are about to be written. Those from which others have decoded code stay
-  /// closed, as far as possible.
+  /// The pages to be opened when `pages`, one or two, are about to be written. Those from which others have
+  /// decoded code stay closed, as far as possible.
   private func widened(_ pages: Range<UInt64>) -> Range<UInt64> {
     if isRestoring { return pages }
     let page = pages.lowerBound
