@@ -99,8 +99,8 @@ extension AddressSpace {
     for observer in observers { tell(observer, run) }
   }
 
-  /// Makes a part of a region writable again. A host that allows no further mappings refuses to divide one (`vm.max_map_count`):
-  /// then all of the region is opened, which divides nothing.
+  /// Makes a part of a region writable again. A host that allows no further mappings refuses to divide one
+  /// (`vm.max_map_count`): then all of the region is opened, which divides nothing.
   private func open(_ part: Region) {
     let protection = AddressSpace.hostProtection(part.permissions)
     if HostMemory.protect(hostBase &+ part.start, part.size, protection) >= 0 { return }

@@ -47,8 +47,8 @@ public final class AddressSpace {
 
   var table = RegionTable()
   var tracked = PageRanges()
-  /// The pages that are opened together when a tracked one or two are about to be written; else only those. For whoever tracks
-  /// much more than code, and would have to hear of every page.
+  /// The pages that are opened together when a tracked one or two are about to be written; else only those.
+  /// For whoever tracks much more than code, and would have to hear of every page.
   var widening: ((_ pages: Range<UInt64>) -> Range<UInt64>)?
   /// Code has been decoded from a shared mapping of a file: writes to files can change it.
   public internal(set) var runsSharedFiles = false

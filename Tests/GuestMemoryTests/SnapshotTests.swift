@@ -176,6 +176,26 @@ import Testing
     }
   }
 
+  /// An unwritten page of a private mapping shows what is written through a shared one, also while a snapshot
+  /// is restored.
+  @Test func privateMappingsOfSharedFiles() throws {
+    let file = patternFile(size: 4 * 4096, seed: 1)
+    defer { close(file) }
+    let space = try AddressSpace()
+    let store = SnapshotStore(memory: space) { _ in nil }
+    let (address, shared) = (SnapshotTests.start, SnapshotTests.start + 0x10_0000)
+    try mapFile(space, file, at: address, pages: 4, [])
+    try mapFile(space, file, at: shared, pages: 4, .shared)
+    self.store(space, address, 7)
+    let snapshot = store.take()
+    try space.advise(address, size: 4096, advice: 4)
+    #expect(space.load(UInt8.self, at: address) == 2)
+    self.store(space, shared, 7)
+    #expect(space.load(UInt8.self, at: address) == 7)
+    #expect(store.restore(snapshot))
+    #expect(space.load(UInt8.self, at: address) == 7 && space.load(UInt8.self, at: shared) == 2)
+  }
+
   /// Anonymous shared memory that is longer than what is behind it.
   @Test func endsOfSharedMemory() throws {
     let space = try AddressSpace()
@@ -340,6 +360,18 @@ import Testing
       let after = HostMapping.all().count { $0.start >= base && $0.end <= base + pages * 4096 }
       #expect(after == 1)
     }
+  }
+
+  /// The more faults, the longer the stretches: a program that stores here and there in much memory.
+  @Test func stretchesGrow() throws {
+    let space = try AddressSpace()
+    let store = SnapshotStore(memory: space) { _ in nil }
+    let pages: UInt64 = 1 << 18
+    try anonymous(space, pages: pages)
+    _ = store.take()
+    let faults = (0..<pages / 64).count { self.store(space, SnapshotTests.start + $0 * 64 * 4096, 1) }
+    print("every 64th of 1 GiB: \(pages / 64) pages, \(faults) faults")
+    #expect(faults < 1600)
   }
 
   @Test func codeStaysClosed() throws {

@@ -2,7 +2,8 @@
 // host's mappings:
 //
 //     1. pages of mappings that stay are rewritten where they differ
-//     2. other mappings go; the table becomes the snapshot's; what is missing is mapped and filled, permissions are set
+//     2. other mappings go; the table becomes the snapshot's; what is missing is mapped and filled,
+//        permissions are set
 //     3. everything is closed to stores again
 //
 // Before a page changes, the engines forget the code in it.
