@@ -61,13 +61,13 @@ final class ImagePool {
   }
 
   private func addSlab() -> Bool {
+    // Numbers of images have room for a few more values (PageEntry).
+    if counts.count >= Int(UInt32.max) &- 1024 { return false }
     // PERF: filled at once by the host, a page costs a third of what a fault for each would.
     let result = HostMemory.map(
       0, ImagePool.slabSize, protection: HostMemory.protectionRead | HostMemory.protectionWrite,
-      flags: HostMemory.private | HostMemory.anonymous | HostMemory.noReserve
-        | HostMemory.populate)
-    // Numbers of images have room for a few more values (PageEntry).
-    if result < 0 || counts.count >= Int(UInt32.max) &- 1024 { return false }
+      flags: HostMemory.private | HostMemory.anonymous | HostMemory.noReserve | HostMemory.populate)
+    if result < 0 { return false }
     let slab = Slab(start: UInt64(bitPattern: result), isListed: true)
     if let index = vacant.popLast() {
       slabs[index] = slab

@@ -254,11 +254,10 @@ extension SnapshotStore {
   }
 
   private func mapVDSO(_ parts: [Region]) -> Bool {
-    guard let first = parts.first, let mapped = try? memory.mapVDSO(at: first.start) else { return false }
+    guard let first = parts.first, (try? memory.mapVDSO(at: first.start)) != nil else { return false }
     let regions = memory.table.regions(from: 0, to: memory.limit).filter { $0.flags.contains(.indivisible) }
-    if regions.map(\.start) == parts.map(\.start), regions.map(\.end) == parts.map(\.end) { return true }
+    if regions.elementsEqual(parts, by: { $0.start == $1.start && $0.end == $1.end }) { return true }
     for region in regions { try? memory.unmap(region.start, size: region.size) }
-    _ = mapped
     return false
   }
 

@@ -56,11 +56,12 @@ public final class SnapshotStore {
     scratch = .allocate(byteCount: Int(Page.size), alignment: 64)
     zeros = .allocate(byteCount: Int(Page.size), alignment: 64)
     zeros.initializeMemory(as: UInt8.self, repeating: 0, count: Int(Page.size))
+    // SAFETY: the closures are taken back in deinit; a counted reference would keep the store for ever.
     let observer = CodeObserver(
-      hasCode: { _ in false }, forget: { [unowned self] in known.remove($0) })
+      hasCode: { _ in false }, forget: { [unowned(unsafe) self] in known.remove($0) })
     self.observer = observer
     memory.add(observer)
-    memory.widening = { [unowned self] in widened($0) }
+    memory.widening = { [unowned(unsafe) self] in widened($0) }
   }
 
   deinit {
