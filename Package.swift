@@ -52,7 +52,8 @@ let package = Package(
       name: "TUI",
       dependencies: [
         "Debugger", "VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost",
-      ]),
+      ],
+      swiftSettings: [.unsafeFlags(["-Osize"], .when(configuration: .release))]),
     .executableTarget(
       name: "vitrine",
       dependencies: ["TUI", "Record", "Debugger", "VirtualMachine", "Linux", "X86", "GuestMemory", "CHost"],

@@ -217,7 +217,8 @@ public final class UserMachine {
       switch exit {
       case .systemCall: outcome = controller?.systemCall(cpu) ?? process.systemCall(cpu)
       case .attention, .fault, .interrupt:
-        outcome = controller?.deliver(exit, cpu) { deliver(exit, process, cpu) } ?? deliver(exit, process, cpu)
+        outcome =
+          controller?.deliver(exit, cpu) { deliver(exit, process, cpu) } ?? deliver(exit, process, cpu)
       case .budget:
         if configuration.budget != nil { return .budgetSpent }
         continue
