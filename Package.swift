@@ -13,6 +13,11 @@ let core: [SwiftSetting] = [
   ])
 ]
 
+/// Without the library of regular expressions, which one search for a word would bring along: a megabyte.
+let plainText = SwiftSetting.unsafeFlags([
+  "-Xfrontend", "-disable-implicit-string-processing-module-import",
+])
+
 /// The product is one static executable: it starts as fast as /usr/bin/true and needs no Swift on the target machine.
 let staticExecutable: [LinkerSetting] = [
   .unsafeFlags(
@@ -43,21 +48,21 @@ let package = Package(
     .target(
       name: "Debugger",
       dependencies: ["VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost"],
-      swiftSettings: core),
+      swiftSettings: core + [plainText]),
     .target(
       name: "Record",
       dependencies: ["VirtualMachine", "Translator", "Engine", "Linux", "X86", "GuestMemory", "CHost"],
-      swiftSettings: core),
+      swiftSettings: core + [plainText]),
     .target(
       name: "TUI",
       dependencies: [
         "Debugger", "VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost",
       ],
-      swiftSettings: [.unsafeFlags(["-Osize"], .when(configuration: .release))]),
+      swiftSettings: [plainText, .unsafeFlags(["-Osize"], .when(configuration: .release))]),
     .executableTarget(
       name: "vitrine",
       dependencies: ["TUI", "Record", "Debugger", "VirtualMachine", "Linux", "X86", "GuestMemory", "CHost"],
-      swiftSettings: [.unsafeFlags(["-static-executable"])], linkerSettings: staticExecutable),
+      swiftSettings: [plainText, .unsafeFlags(["-static-executable"])], linkerSettings: staticExecutable),
 
     .executableTarget(name: "decodecheck", dependencies: ["X86"], path: "Tests/Tools/decodecheck"),
     // The proof over emitted code (Docs/translator-guard.md).

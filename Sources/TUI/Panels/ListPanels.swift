@@ -110,7 +110,7 @@ final class CallPanel: ListPanel {
     workspace.subject.calls.map { call in
       // strace sets results in a column; here there is no room for that.
       let text = CallPanel.squeezed(call)
-      let isFailed = text.contains(" = -1 ")
+      let isFailed = text.includes(" = -1 ")
       return Line(text: text, style: isFailed ? Theme.breakpoint : Theme.plain)
     }
   }

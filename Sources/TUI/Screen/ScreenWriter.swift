@@ -15,7 +15,7 @@ public enum ColourDepth: Int, Comparable, Sendable {
       self = .full
     } else if let term, term.hasSuffix("-direct") {
       self = .full
-    } else if let term, term.contains("256color") {
+    } else if let term, term.includes("256color") {
       self = .indexed
     } else if term == nil || term == "" || term == "dumb" || term?.hasPrefix("vt") == true {
       self = .none
