@@ -220,6 +220,7 @@ class Tmux:
 
     def close(self):
         self.run("kill-server")
+        Path(self.socket).unlink(missing_ok=True)
 
 
 def start(width, height, program=None, options=FIXED):
