@@ -24,9 +24,10 @@ extension HelpText {
 
     options of the remote protocol:
       --gdb HOST:PORT     wait for gdb (other debuggers of its protocol, such as
-                          lldb, are not tested). HOST is an address or localhost (also when it is
-                          left out), * for everywhere; port 0 takes a free one.
-                          Whoever connects has all your rights: leave it at localhost
+                          lldb, are not tested). HOST is an address or localhost
+                          (also when it is left out), * for everywhere; port 0
+                          takes a free one. Whoever connects has all your rights:
+                          leave it at localhost
       --gdb unix:PATH     wait at a socket in the file system
       --gdb STDIO         speak over standard input and output; the program's input
                           is then empty, and its output goes to standard error

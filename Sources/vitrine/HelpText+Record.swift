@@ -28,6 +28,22 @@ extension HelpText {
 
     """
 
+  static let travel = """
+    On a recording (vitrine help record) vitrine debug goes to any instant of it,
+    forwards and backwards, by commands:
+
+      vitrine debug [--command COMMAND]... [--script FILE] [--json] [--timeline N]
+                    [--engine NAME] [--checkpoint-memory MIB] RECORDING
+
+    Without --command and --script they are read from standard input, one a line.
+    The command help lists them; the exit code is 1 when one fails.
+
+    examples:
+      vitrine debug --command 'seek end' --command registers crash.rec
+      vitrine debug --command 'seek end' --command 'last-change rsp 8' crash.rec
+
+    """
+
   static let replay = """
     vitrine replay - run a recording again, exactly
 

@@ -19,7 +19,7 @@ enum HelpText {
     switch topic {
     case "": return overview
     case "run": return run
-    case "debug": return debug
+    case "debug": return debug + travel
     case "record": return record
     case "replay": return replay
     case "disassemble": return disassemble

@@ -43,6 +43,10 @@ enum TravelCommand {
     case "--command": request.commands.append(try reader.text(of: option))
     case "--script":
       let path = try reader.text(of: option)
+      if path == "-" {
+        request.commands += standardInput()
+        return
+      }
       guard let text = content(of: path) else { throw UsageError("cannot read \(shown(path))") }
       request.commands += lines(text)
     case "--timeline": request.timeline = try RunCommand.number(of: option, &reader, 0...UInt64(UInt32.max))
