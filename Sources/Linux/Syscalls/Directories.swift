@@ -64,7 +64,12 @@ extension LinuxProcess {
       guard let entries = process.memory.bytes(at: place, count: Int(result)) else { return -Errno.EFAULT }
       // The name follows inode, offset, length and, in the newer layout, the type.
       let kept = process.withoutHidden(entries, nameOffset: number == 217 ? 19 : 18)
-      if !process.memory.copyOut(kept, to: place) { return -Errno.EFAULT }
+      // What is left over behind them would tell of the others.
+      let rest = [UInt8](repeating: 0, count: entries.count - kept.count)
+      let end = GuestAddress(arguments.b &+ UInt64(kept.count))
+      if !process.memory.copyOut(kept, to: place) || !process.memory.copyOut(rest, to: end) {
+        return -Errno.EFAULT
+      }
       // Nothing left of this part: the next one.
       if !kept.isEmpty { return Int64(kept.count) }
     }
