@@ -14,6 +14,8 @@ enum BlockCompression {
   private static let lastMatch = 12
   private static let furthest = 65_535
   private static let tableBits: UInt32 = 14
+  /// A byte of a block stands for no more bytes than this.
+  static let mostGrowth: UInt64 = 255
 
   static func compress(_ source: [UInt8]) -> [UInt8] {
     var result: [UInt8] = []

@@ -17,6 +17,8 @@ struct RegisterWords: Equatable {
   static let count = 20
   static let instructionPointer = 18
   static let flags = 19
+  /// What of RFLAGS a program can change, and what is always set.
+  private static let userFlags: UInt64 = 0x24_4fd7
   // PERF: inline, because two of them are made for each system call.
   private var words = InlineArray<20, UInt64>(repeating: 0)
 
@@ -46,7 +48,7 @@ struct RegisterWords: Equatable {
     if mask >> 16 & 1 != 0 { cpu.pointee.fs_base = words[16] }
     if mask >> 17 & 1 != 0 { cpu.pointee.gs_base = words[17] }
     if mask >> 18 & 1 != 0 { cpu.pointee.rip = words[18] }
-    if mask >> 19 & 1 != 0 { cpu.pointee.lazyFlags = LazyFlags(rflags: words[19]) }
+    if mask >> 19 & 1 != 0 { cpu.pointee.lazyFlags = LazyFlags(rflags: words[19] & RegisterWords.userFlags) }
   }
 
   static func == (left: RegisterWords, right: RegisterWords) -> Bool { left.difference(from: right) == 0 }
@@ -60,11 +62,13 @@ struct RegisterWords: Equatable {
     return mask
   }
 
-  /// A mixture of all words but the flags, some of which instructions leave undefined.
+  /// A mixture of all words but the flags, some of which instructions leave undefined. SYSCALL leaves those in R11, too.
   var digest: UInt32 {
+    let statusFlags: UInt64 = 0x8d5
     var mixed: UInt64 = 0
     for index in 0..<RegisterWords.flags {
-      mixed = (mixed ^ words[index]) &* 0x9e37_79b9_7f4a_7c15 ^ mixed &>> 29
+      let word = index == 11 ? words[index] & ~statusFlags : words[index]
+      mixed = (mixed ^ word) &* 0x9e37_79b9_7f4a_7c15 ^ mixed &>> 29
     }
     return UInt32(truncatingIfNeeded: mixed &>> 32)
   }
@@ -77,6 +81,8 @@ enum MemoryEffect: Equatable {
   case write(start: UInt64, bytes: [UInt8])
   /// RLIMIT_STACK is now this.
   case stackLimit(UInt64)
+  /// A mapped file has become so long.
+  case fileSize(file: UInt32, size: UInt64)
 }
 
 /// What became of a thread's state.

@@ -48,7 +48,12 @@ public final class FamilyReplay {
       }
       replay.forks = { [unowned self, unowned replay] in begin(at: $0, replay) }
     }
-    if !request.isQuiet { replay.output = { [unowned self] in write($0, $1, $2) } }
+    if !request.isQuiet {
+      replay.output = { [unowned self, unowned replay] descriptor, order, bytes in
+        // What led to a timeline is replayed in silence.
+        if request.timeline == nil || replay.events.timeline == timeline { write(descriptor, order, bytes) }
+      }
+    }
     var end: ReplayEnd?
     var problem: RecordingError?
     do { end = try replay.run() } catch { problem = error }
@@ -67,12 +72,21 @@ public final class FamilyReplay {
   private func begin(at event: UInt64, _ replay: Replay) {
     guard let forks = children[Fork(timeline: timeline, event: event)] else { return }
     for child in forks {
+      let copied = HostFile.pipe()
       let result = HostFile.call(57)
       if result > 0 { processes.append(result) }
-      if result != 0 { continue }
+      if result != 0 {
+        // Shared memory may not change before the child has copied it: its end of the pipe is closed then.
+        if let copied { HostFile.waitForEnd(of: copied) }
+        continue
+      }
       timeline = child
       processes = []
       do { try replay.follow(recording, child) } catch { exit(with: 1) }
+      if let copied {
+        HostFile.close(copied.reading)
+        HostFile.close(copied.writing)
+      }
       return
     }
   }

@@ -98,6 +98,26 @@ enum HostFile {
     return Int32(truncatingIfNeeded: result)
   }
 
+  /// A pipe whose ends close at execve(2).
+  static func pipe() -> (reading: Int32, writing: Int32)? {
+    var ends: (Int32, Int32) = (0, 0)
+    let result = withUnsafeBytes(of: &ends) { call(293, pointer($0), closeOnExec) }
+    return result == 0 ? (ends.0, ends.1) : nil
+  }
+
+  /// Closes the pipe here, and waits until its other owner has done so, or ended.
+  static func waitForEnd(of pipe: (reading: Int32, writing: Int32)) {
+    close(pipe.writing)
+    var byte: UInt8 = 0
+    _ = withUnsafeBytes(of: &byte) { call(0, Int64(pipe.reading), pointer($0), 1) }
+    close(pipe.reading)
+  }
+
+  /// Makes a file longer or shorter.
+  static func resize(_ descriptor: Int32, _ size: UInt64) -> Bool {
+    call(77, Int64(descriptor), Int64(bitPattern: size)) == 0
+  }
+
   /// A page that forked children share.
   static func sharedPage() -> UnsafeMutablePointer<UInt64>? {
     let readWrite: Int64 = 3

@@ -24,6 +24,9 @@ enum ExtendedRegisters {
       )
       .copyMemory(from: $0)
     }
+    // A damaged recording may say anything: loading reserved bits would raise #GP in the host.
+    cpu.pointee.mxcsr &= 0xffff
+    cpu.pointee.x87_top &= 7
     return true
   }
 }

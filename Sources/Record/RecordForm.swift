@@ -140,6 +140,7 @@ extension Event {
     case 1:
       let number = try reader.number()
       guard number & 3 != 0 else { return .systemCall(number: number >> 2, output: nil) }
+      guard number & 3 != 3 else { throw .damaged("there is no such output") }
       let output = Output(
         descriptor: UInt8(number & 3), size: try reader.number(), order: try reader.number())
       return .systemCall(number: number >> 2, output: output)
@@ -192,6 +193,7 @@ extension MemoryEffect {
       put(0, start)
       writer.run(bytes)
     case .stackLimit(let limit): put(1, limit)
+    case .fileSize(let file, let size): put(8, UInt64(file), size)
     case .change(let entry):
       switch entry {
       case .map(let region, let file):
@@ -235,6 +237,7 @@ extension MemoryEffect {
       let (start, size) = (try reader.number(), try reader.number())
       self = .change(.advise(start: start, size: size, advice: Int32(bitPattern: try reader.word())))
     case 7: self = .change(.reset)
+    case 8: self = .fileSize(file: try reader.word(), size: try reader.number())
     case let code: throw .damaged("there is no change of memory of kind \(code)")
     }
   }

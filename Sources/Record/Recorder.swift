@@ -72,6 +72,7 @@ public final class Recorder: MachineController {
   private var current: Thread?
   private(set) var eventCount: UInt64 = 0
   private var stackLimit: UInt64 = 0
+  private var level: UInt32 = 0
   /// Devices and inodes of standard output and error at the beginning; 0: closed.
   private var outputs: [[UInt64]] = []
   /// What is behind descriptors that have been written to, as long as no call can have changed that.
@@ -122,6 +123,7 @@ public final class Recorder: MachineController {
     var start = TimelineStart()
     start.process = process.processNumber
     start.level = cpu.pointee.cpu_level
+    level = start.level
     start.stackLimit = process.memory.stackLimit
     stackLimit = start.stackLimit
     start.arguments = process.options.arguments
@@ -232,8 +234,9 @@ public final class Recorder: MachineController {
     // A forked child's file is the same as its parent's; its thread as well.
     become(thread)
     let result = thread.guest.result
-    if let changed, result > 0 {
-      noteChange(of: changed, arguments: before, count: UInt64(result), thread.journal)
+    var sizes: [MemoryEffect] = []
+    if let changed, result >= 0 {
+      noteChange(of: changed, arguments: before, count: UInt64(result), thread.journal, &sizes)
     }
     if !LinuxProcess.keepsDescriptors(number) { self.written.removeAll(keepingCapacity: true) }
     let isNewProgram = thread.program != process.programCount
@@ -244,7 +247,7 @@ public final class Recorder: MachineController {
       effect.extended = ExtendedRegisters.bytes(cpu)
       if isNewProgram { effect.mask = ~0 >> 12 }
     }
-    effect.memory = effects(thread.journal.entries, clip(filled, result))
+    effect.memory = sizes + effects(thread.journal.entries, clip(filled, result))
     if process.memory.stackLimit != stackLimit {
       stackLimit = process.memory.stackLimit
       effect.memory.append(.stackLimit(stackLimit))
@@ -315,7 +318,8 @@ public final class Recorder: MachineController {
     become(thread)
     let effectOnRegisters = difference(before, cpu)
     // Nothing that the replay does not find out by itself: a page of code, a growing stack, a look for signals in vain.
-    if effectOnRegisters.mask == 0 { return outcome }
+    // A death lets go of futexes, in memory that others may have.
+    if effectOnRegisters.mask == 0, !outcome.isDeath || thread.journal.entries.isEmpty { return outcome }
     var effect = effectOnRegisters
     effect.memory = effects(thread.journal.entries, [])
     let isFault = exit != .attention
@@ -362,6 +366,7 @@ public final class Recorder: MachineController {
     var start = TimelineStart()
     start.parent = parent
     start.process = process.processNumber
+    start.level = level
     start.stackLimit = process.memory.stackLimit
     start.arguments = process.options.arguments
     start.executable = process.options.executable
@@ -400,5 +405,13 @@ public final class Recorder: MachineController {
     if now &- lastFlush < Recorder.flushInterval { return }
     lastFlush = now
     writer.flush()
+  }
+}
+
+extension Outcome {
+  /// The process ends by a signal.
+  fileprivate var isDeath: Bool {
+    if case .killed = self { return true }
+    return false
   }
 }

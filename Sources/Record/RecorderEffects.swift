@@ -61,8 +61,13 @@ extension Recorder {
 
   /// A call has written `count` bytes to a file: where it is mapped, memory has changed. Without an offset among the arguments
   /// they lie in front of the file's position.
-  func noteChange(of descriptor: UInt64, arguments: RegisterWords, count: UInt64, _ journal: MemoryJournal) {
+  func noteChange(
+    of descriptor: UInt64, arguments: RegisterWords, count: UInt64, _ journal: MemoryJournal,
+    _ sizes: inout [MemoryEffect]
+  ) {
     guard let memory, let identity = HostFile.identity(Int32(truncatingIfNeeded: descriptor)) else { return }
+    sizes += files.resized(identity)
+    if count == 0 { return }
     let number = arguments[0]
     let takesOffset = number == 18 || number == 296 || number == 328
     let current: Int64 = 1
@@ -126,6 +131,19 @@ struct RecordedFiles {
     }
     if offset < end { files[index].recorded.append(offset..<end) }
     return files[index].number
+  }
+
+  /// What has become of a mapped file's size, and of what older states of it are mapped.
+  mutating func resized(_ identity: HostFile.Identity) -> [MemoryEffect] {
+    var effects: [MemoryEffect] = []
+    for index in files.indices {
+      let old = files[index].identity
+      let isSame = old.device == identity.device && old.inode == identity.inode
+      if !isSame || old.size == identity.size { continue }
+      files[index].identity.size = identity.size
+      effects.append(.fileSize(file: files[index].number, size: identity.size))
+    }
+    return effects
   }
 
   private mutating func place(

@@ -143,7 +143,7 @@ public final class Recording {
       let first = offset &+ UInt64(RecordingFile.chunkHeaderSize)
       let packed = UInt64(word(4))
       guard word(0) == RecordingFile.chunkMagic, word(3) <= UInt32(RecordingFile.largestChunk),
-        first &+ packed <= end
+        first &+ packed <= end, UInt64(word(3)) <= (packed &+ 1) &* BlockCompression.mostGrowth
       else { break }
       let timeline = UInt64(word(1))
       // Chunks of one timeline are written one after the other: what is missing in between was damaged.

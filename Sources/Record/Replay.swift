@@ -319,6 +319,7 @@ public final class Replay {
     switch change {
     case .write(let address, let bytes): if !memory.poke(bytes, at: address) { throw .badAddress }
     case .stackLimit(let limit): memory.stackLimit = limit
+    case .fileSize(let file, let size): if !files.resize(file, size) { throw .badAddress }
     case .change(let entry):
       switch entry {
       case .map(let region, let file): try map(region, file)
@@ -348,9 +349,6 @@ public final class Replay {
     if file != 0 {
       guard let known = files[file] else { throw .badAddress }
       request.file = (known.descriptor, region.offset, known.backing)
-    } else {
-      // Shared with nobody: other processes of the recording have replays of their own.
-      request.flags.remove(.shared)
     }
     _ = try memory.map(request)
   }

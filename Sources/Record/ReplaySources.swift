@@ -64,6 +64,7 @@ struct EventSource {
 final class ReplayedFiles {
   private var files: [UInt32: (descriptor: Int32, backing: Backing)] = [:]
   private static let mostFiles = 1 << 16
+  private static let largestFile: UInt64 = 1 << 46
 
   subscript(number: UInt32) -> (descriptor: Int32, backing: Backing)? { files[number] }
 
@@ -73,21 +74,23 @@ final class ReplayedFiles {
   }
 
   func add(_ file: RecordedFile) throws(RecordingError) {
-    guard files.count < ReplayedFiles.mostFiles, file.size < 1 << 46 else {
+    guard files.count < ReplayedFiles.mostFiles, file.size < ReplayedFiles.largestFile else {
       throw .damaged("there are too many files")
     }
     let backing = Backing(device: file.device, inode: file.inode, path: file.path)
     // A replay that has gone back in time comes here again, and mappings of the file are still there.
-    if let known = files[file.number], known.backing == backing,
-      HostFile.identity(known.descriptor)?.size == file.size
-    {
-      return
-    }
+    if let known = files[file.number], known.backing == backing, resize(file.number, file.size) { return }
     guard let descriptor = HostFile.inMemory(size: file.size) else {
       throw .cannotOpen("there is no room for the recorded files")
     }
     if let old = files[file.number] { HostFile.close(old.descriptor) }
     files[file.number] = (descriptor, backing)
+  }
+
+  /// A file grows or shrinks; false when that is not possible.
+  func resize(_ number: UInt32, _ size: UInt64) -> Bool {
+    guard let file = files[number], size < ReplayedFiles.largestFile else { return false }
+    return HostFile.resize(file.descriptor, size)
   }
 
   func put(_ bytes: [UInt8], _ number: UInt32, _ offset: UInt64) throws(RecordingError) {
@@ -99,6 +102,7 @@ final class ReplayedFiles {
 
   /// In the replay of a forked child: makes files that it shares by mappings its own.
   func separate(_ memory: AddressSpace) throws(MemoryError) {
+    try separateAnonymous(memory)
     for (number, file) in files {
       let regions = memory.regions().filter { region in
         region.flags.contains(.shared) && memory.backing(region.backing) == file.backing
@@ -124,6 +128,24 @@ final class ReplayedFiles {
         request.file = (copy, region.offset, file.backing)
         _ = try memory.map(request)
       }
+    }
+  }
+
+  /// Memory without a file that the parent has shared becomes the child's own.
+  private func separateAnonymous(_ memory: AddressSpace) throws(MemoryError) {
+    for region in memory.regions() where region.flags.contains(.shared) && region.backing == 0 {
+      var request = MapRequest(address: region.start, size: region.size, permissions: [.read, .write])
+      request.placement = .fixed
+      request.flags = region.flags
+      let pieceSize: UInt64 = 1 << 20
+      var pieces: [(address: UInt64, bytes: [UInt8])] = []
+      for address in stride(from: region.start, to: region.end, by: Int(pieceSize)) {
+        let bytes = memory.peek(address, count: Int(min(pieceSize, region.end &- address)))
+        if bytes.contains(where: { $0 != 0 }) { pieces.append((address, bytes)) }
+      }
+      _ = try memory.map(request)
+      for piece in pieces where !memory.poke(piece.bytes, at: piece.address) { throw .badAddress }
+      try memory.protect(region.start, size: region.size, permissions: region.permissions)
     }
   }
 
