@@ -85,6 +85,7 @@ let package = Package(
     .testTarget(
       name: "VirtualMachineTests",
       dependencies: ["VirtualMachine", "Engine", "Linux", "GuestMemory", "CHost"]),
+    .testTarget(name: "RecordTests", dependencies: ["Record", "Engine", "GuestMemory", "CHost"]),
     .testTarget(name: "DebuggerTests", dependencies: ["Debugger", "Engine", "CHost"]),
     .testTarget(name: "TUITests", dependencies: ["TUI"]),
     .testTarget(name: "LinuxTests", dependencies: ["Linux", "LinuxABI", "GuestMemory", "CHost"]),
