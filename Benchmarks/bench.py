@@ -4,7 +4,7 @@
     Benchmarks/bench.py                   kernels, programs, and all sections
     Benchmarks/bench.py calls lua         only these benchmarks and sections
     Benchmarks/bench.py program           a group: kernel, program, dynamic
-    Benchmarks/bench.py translation       a section: start-up, servers, size, growth, allocations, translation
+    Benchmarks/bench.py translation       a section: start-up, servers, size, growth, allocations, translation, record
     Benchmarks/bench.py --engines translator,unguarded,interpreter,counting,qemu
     Benchmarks/bench.py --quick           two runs each of smaller sizes, for CI; prints, asserts nothing
     Benchmarks/bench.py --json FILE       the numbers for a program
@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 
 import measure
+import recording
 import sections
 import servers
 import translation
@@ -33,7 +34,7 @@ FOLDER = Path(__file__).resolve().parent
 LIMITS = {"kernel": 1.8, "program": 1.5, "dynamic": 2.5}
 # What is measured with and without: the price of the second engine over the first.
 PRICES = [("the guard", "unguarded", "translator"), ("counting", "translator", "counting")]
-SECTIONS = ["start-up", "servers", "size", "growth", "allocations", "translation"]
+SECTIONS = ["start-up", "servers", "size", "growth", "allocations", "translation", "record"]
 
 
 def geometric_mean(values):
@@ -191,6 +192,8 @@ def main():
         report["growth"] = sections.growth(vitrine, (7, 8) if options.quick else (7, 8, 9))
     if vitrine and "allocations" in parts:
         report["allocations"] = sections.allocations(vitrine)
+    if vitrine and "record" in parts:
+        report["record"] = recording.measured(vitrine, options.runs, options.quick)
     if options.json:
         Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
 

@@ -1,0 +1,164 @@
+"""The programs that are recorded and replayed. A case: name, options of `vitrine record`, command, files that it finds in its folder.
+Times, process numbers and random numbers are what makes these runs differ from each other: only a replay can be compared."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Case:
+    name: str
+    command: list
+    options: list = field(default_factory=list)
+    files: dict = field(default_factory=dict)
+    # Several processes with sockets: in namespaces of its own.
+    confined: bool = False
+    # Several processes print at the same time: the order of their lines is not exact.
+    mixes: bool = False
+    needs: list = field(default_factory=list)
+    seconds: int = 120
+
+    @property
+    def on_interpreter(self):
+        """Recorded for a CPU that the interpreter is, too."""
+        return "v3" in self.options
+
+
+V3 = ["--cpu", "v3"]
+
+PYTHON_THREADS = """
+import threading, os, time, random
+order, lock = [], threading.Lock()
+def work(name):
+    for step in range(40):
+        total = sum(value * value for value in range(random.randrange(300)))
+        with lock:
+            order.append((name, step, total))
+        if step % 8 == 0: time.sleep(0)
+threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(order)
+print(time.time_ns(), os.getpid(), os.urandom(8).hex(), hash("order"))
+"""
+
+PYTHON_PROCESSES = """
+import os, subprocess, sys, time
+pipes = []
+for value in range(3):
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.write(writing, f"{value * value} {os.getpid()} {time.time_ns()} {os.urandom(4).hex()}".encode())
+        print("child", value, flush=True)
+        os._exit(value)
+    os.close(writing)
+    pipes.append(reading)
+print([os.read(reading, 100) for reading in pipes], [os.wait() for _ in pipes], flush=True)
+print(subprocess.run(["sh", "-c", "echo $$; date +%N; exit 7"], capture_output=True, text=True))
+print(time.perf_counter_ns(), file=sys.stderr)
+sys.exit(3)
+"""
+
+PERL = """
+use strict; my @pipes;
+$| = 1;
+for my $child (1 .. 4) {
+  pipe(my $in, my $out) or die;
+  my $pid = fork() // die;
+  if (!$pid) { close $in; srand(); print $out "child $child $$ ", rand(), " ", time, "\\n"; exit $child }
+  close $out; push @pipes, $in;
+}
+print <$_> for @pipes;
+while ((my $pid = wait()) > 0) { print "$pid ended with ", $? >> 8, "\\n" }
+local $SIG{ALRM} = sub { print "alarm\\n" };
+alarm 1; select(undef, undef, undef, 3);
+my %words; $words{$_ % 97} .= chr(65 + $_ % 26) for 1 .. 5000;
+print join(",", map { "$_=" . length $words{$_} } keys %words), "\\n";
+"""
+
+BASH = """
+for part in 1 2 3; do (echo "job $part $BASHPID $RANDOM"; sleep 0.0$part; exit $part) & jobs+=($!); done
+for job in "${jobs[@]}"; do wait $job; echo "job $job: $?"; done
+seq 2000 | sort -R | tee copy | head -n 3 | tr '0-9' 'a-j'
+wc -l < copy; date +%s.%N; echo $SECONDS $EPOCHREALTIME
+diff <(seq 5) <(seq 2 6) || echo different
+trap 'echo caught USR1' USR1; kill -USR1 $$; ls /proc/$$/fd | wc -l
+cat <<< "$(od -An -N8 -tx8 /dev/urandom)" >&2
+exec sh -c 'echo last; exit 9'
+"""
+
+SQL = """
+create table numbers (value integer, noise blob);
+with recursive counter(value) as (select 1 union all select value + 1 from counter where value < 3000)
+insert into numbers select random() % 1000, randomblob(16) from counter;
+create index by_value on numbers (value);
+select count(*), sum(value), hex(max(noise)) from numbers;
+select value, count(*) from numbers group by value order by 2 desc, 1 limit 5;
+select julianday('now'), strftime('%f', 'now');
+"""
+
+C_SOURCE = """
+#include <stdio.h>
+#include <time.h>
+int main(void) { struct timespec now; clock_gettime(CLOCK_REALTIME, &now); printf("%ld %s\\n", now.tv_nsec, __TIME__); return 5; }
+"""
+
+REDIS = """
+redis-server --port 7001 --save "" --dir . --logfile /dev/null & server=$!
+until redis-cli -p 7001 ping 2>&1 | grep -q PONG; do sleep 0.05; done
+redis-benchmark -p 7001 -n 400 -c 5 -t set,get,lpush --csv
+redis-cli -p 7001 llen mylist
+redis-cli -p 7001 info server | grep -E 'run_id|process_id'
+redis-cli -p 7001 shutdown nosave
+wait $server; echo ended $?
+"""
+
+NODE = """
+const { randomBytes } = require("crypto");
+const start = Date.now();
+Promise.all([1, 2, 3].map(n => new Promise(done => setTimeout(() => done(n * Math.random()), n)))).then(values => {
+  console.log(values, randomBytes(6).toString("hex"), Date.now() - start, process.hrtime());
+  process.exitCode = 4;
+});
+"""
+
+
+def real(name, command, **more):
+    words = [command[0]] if command[0].startswith("/") else []
+    return Case(name, command, needs=words + more.pop("needs", []), **more)
+
+
+PROGRAMS = [
+    real("date", ["/usr/bin/date", "+%s.%N"], options=V3),
+    real("python-threads", ["/usr/bin/python3", "threads.py"], files={"threads.py": PYTHON_THREADS}),
+    real("python-seed", ["/usr/bin/python3", "threads.py"], options=["--seed", "12345"], files={"threads.py": PYTHON_THREADS}),
+    real("python-chaos", ["/usr/bin/python3", "threads.py"], options=["--chaos", "--seed", "3"] + V3,
+         files={"threads.py": PYTHON_THREADS}),
+    real("python-processes", ["/usr/bin/python3", "processes.py"], mixes=True, files={"processes.py": PYTHON_PROCESSES}),
+    real("perl-fork", ["/usr/bin/perl", "script"], options=V3, files={"script": PERL}),
+    real("bash-jobs", ["/usr/bin/bash", "script"], mixes=True, options=V3, files={"script": BASH}),
+    real("sqlite", ["/usr/bin/sqlite3", "data.db", ".read script"], files={"script": SQL}),
+    real("gcc", ["/bin/sh", "-c", "gcc -O2 -o time time.c && ./time"], files={"time.c": C_SOURCE}, needs=["/usr/bin/gcc"]),
+    real("openssl", ["/bin/sh", "-c", "openssl genpkey -algorithm ED25519; openssl rand -hex 20; openssl dgst -sha256 script"],
+         files={"script": SQL}, needs=["/usr/bin/openssl"]),
+    real("redis", ["/bin/sh", "script"], files={"script": REDIS}, confined=True, mixes=True,
+         needs=["/usr/bin/redis-server", "/usr/bin/redis-benchmark"]),
+    real("node", ["/usr/bin/node", "script.js"], files={"script.js": NODE}),
+    real("xz-threads", ["/bin/sh", "-c", "head -c 600000 /dev/urandom >noise; xz -T2 --block-size=150000 -c noise | tee noise.xz | cksum; xz -dc noise.xz | cmp - noise"],
+         needs=["/usr/bin/xz"]),
+    real("sort-parallel", ["/bin/sh", "-c", "od -An -N200000 -tx4 -w4 /dev/urandom | sort --parallel=2 -S 300K | md5sum"], options=V3),
+    real("tar-gzip", ["/bin/sh", "-c", "mkdir d; date +%N >d/a; seq 9999 >d/b; tar czf t.gz d; tar tvzf t.gz; md5sum <t.gz"], options=V3),
+    real("awk", ["/usr/bin/awk", "BEGIN { srand(); for (i = 0; i < 20000; i++) s += rand(); print s, srand(); \"date +%N\" | getline t; print t }"],
+         options=V3),
+]
+
+# Guests of Tests/Guests: name, arguments, whether for v3.
+GUESTS = [
+    ("record-timer", [], True), ("record-timer", ["syscalls"], False), ("record-chance", [], True), ("record-files", [], True),
+    ("faults", ["recover"], True), ("signals", [], True), ("signals-dynamic", [], False), ("memory", [], True),
+    ("selfmodifying", [], True), ("executing", [], True), ("waiting", [], False),
+    ("files", [], True), ("clocks", [], True), ("threads", ["mutexes"], True),
+    ("threads", ["conditions"], False), ("threads", ["cancelling"], False), ("threads-events", ["storm"], True),
+    ("threads-events", ["forking"], True), ("threads-events", ["executing"], False), ("threads-events", ["end-fault"], False),
+    ("threads-events", ["patching"], False), ("thread-calls", [], False), ("vectors512", [], False), ("x87", [], False),
+    ("jumps", [], True), ("exceptions", [], True), ("rust-program", [], False), ("swift-program", [], False),
+]
