@@ -81,10 +81,11 @@ extension AddressSpace {
   public func yieldLock() {
     if !isThreaded || lock.pointee.word != 2 { return }
     vt_lock_release(lock)
-    // Who was woken needs some time; the lock is not to be taken from him.
-    for _ in 0..<20_000 {
-      if lock.pointee.word != 0 { break }
-      vt_pause()
+    // Who was woken needs some time; the lock is not to be taken from him. On a busy host he needs the processor, too.
+    var attempts = 0
+    while lock.pointee.word == 0, attempts < 20_200 {
+      if attempts < 20_000 { vt_pause() } else { HostMemory.yieldProcessor() }
+      attempts &+= 1
     }
     vt_lock_acquire(lock)
   }

@@ -28,6 +28,7 @@ enum HostMemory {
     static let msyncNumber: Int64 = 26
     static let mincoreNumber: Int64 = 27
     static let madviseNumber: Int64 = 28
+    static let yieldNumber: Int64 = 24
     static let readNumber: Int64 = 0
     static let closeNumber: Int64 = 3
     static let openatNumber: Int64 = 257
@@ -45,6 +46,7 @@ enum HostMemory {
     static let msyncNumber: Int64 = 227
     static let mincoreNumber: Int64 = 232
     static let madviseNumber: Int64 = 233
+    static let yieldNumber: Int64 = 124
     static let readNumber: Int64 = 63
     static let closeNumber: Int64 = 57
     static let openatNumber: Int64 = 56
@@ -107,6 +109,9 @@ enum HostMemory {
       }
     }
   }
+
+  /// sched_yield(2).
+  static func yieldProcessor() { _ = vt_syscall6(yieldNumber, 0, 0, 0, 0, 0, 0) }
 
   static func unmap(_ address: UInt64, _ size: UInt64) -> Int64 {
     vt_syscall6(munmapNumber, Int64(bitPattern: address), Int64(bitPattern: size), 0, 0, 0, 0)
