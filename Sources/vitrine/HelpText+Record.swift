@@ -35,7 +35,8 @@ extension HelpText {
       vitrine debug [--command COMMAND]... [--script FILE] [--json] [--timeline N]
                     [--engine NAME] [--checkpoint-memory MIB] RECORDING
 
-    Without --command and --script they are read from standard input, one a line.
+    Without --command and --script, and with --script -, they are read from standard
+    input and answered one by one.
     The command help lists them; the exit code is 1 when one fails.
 
     examples:

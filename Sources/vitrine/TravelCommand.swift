@@ -9,6 +9,8 @@ enum TravelCommand {
     var timeline: UInt64 = 0
     var memoryLimit: UInt64 = 1 << 30
     var wantsJSON = false
+    /// Further commands come from standard input, one after the other.
+    var readsInput = false
     var replay = ReplayOptions()
   }
 
@@ -27,7 +29,6 @@ enum TravelCommand {
       guard let path = operands.first, operands.count == 1 else {
         throw UsageError("one recording is needed")
       }
-      if request.commands.isEmpty { request.commands = standardInput() }
       return travel(path, request)
     } catch {
       Terminal.complain(error.message)
@@ -44,7 +45,7 @@ enum TravelCommand {
     case "--script":
       let path = try reader.text(of: option)
       if path == "-" {
-        request.commands += standardInput()
+        request.readsInput = true
         return
       }
       guard let text = content(of: path) else { throw UsageError("cannot read \(shown(path))") }
@@ -73,10 +74,15 @@ enum TravelCommand {
       let replay = try Replay(try Recording(path), timeline: request.timeline, request.replay)
       let session = TravelSession(try TimeTravel(replay, memoryLimit: request.memoryLimit))
       var code: Int32 = 0
-      for command in request.commands where !command.hasPrefix("#") {
+      func execute(_ command: String) {
+        if command.isEmpty || command.hasPrefix("#") { return }
         let answer = session.execute(command)
         Terminal.write(request.wantsJSON ? json(command, answer) : text(command, answer), to: 1)
         if answer.isFailure { code = 1 }
+      }
+      for command in request.commands { execute(command) }
+      if request.readsInput || request.commands.isEmpty {
+        while let line = readLine() { execute(line) }
       }
       return code
     } catch {
@@ -110,12 +116,6 @@ enum TravelCommand {
 
   private static func lines(_ text: String) -> [String] {
     text.split(separator: "\n").map(String.init).filter { !$0.isEmpty }
-  }
-
-  private static func standardInput() -> [String] {
-    var result: [String] = []
-    while let line = readLine() { if !line.isEmpty { result.append(line) } }
-    return result
   }
 
   private static func content(of path: String) -> String? {
