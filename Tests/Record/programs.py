@@ -149,6 +149,20 @@ PROGRAMS = [
     real("tar-gzip", ["/bin/sh", "-c", "mkdir d; date +%N >d/a; seq 9999 >d/b; tar czf t.gz d; tar tvzf t.gz; md5sum <t.gz"], options=V3),
     real("awk", ["/usr/bin/awk", "BEGIN { srand(); for (i = 0; i < 20000; i++) s += rand(); print s, srand(); \"date +%N\" | getline t; print t }"],
          options=V3),
+    real("find", ["/usr/bin/find", "/etc", "-newer", "/etc/hostname", "-printf", "%p %A@\\n"]),
+    real("git", ["/bin/sh", "-c", "git init -q r; cd r; git config user.email a@b; git config user.name c; date +%N >f; git add f;"
+                 " git commit -qm one; git log --format='%H %at'; git gc -q; git fsck"], needs=["/usr/bin/git"]),
+    real("make", ["/usr/bin/make", "-j3", "-Otarget", "-f", "script"], mixes=True,
+         files={"script": "all: a b c\na b c:\n\t@sleep 0.01; echo $@ $$$$\n"}),
+    real("vim", ["/usr/bin/vim", "-es", "-u", "NONE", "-i", "NONE", "-n", "-c", "r !date", "-c", "w out", "-c", "q!"]),
+    real("ffmpeg", ["/usr/bin/ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=96x64:duration=0.2", "-c:v", "mpeg4", "-f",
+                    "md5", "-"]),
+    real("objdump", ["/bin/sh", "-c", "objdump -d /usr/bin/env | tail -n 5; date +%N"], needs=["/usr/bin/objdump"]),
+    real("gdb", ["/usr/bin/gdb", "-nx", "-batch", "-ex", "print 6*7", "-ex", "show version"]),
+    real("python-asyncio", ["/usr/bin/python3", "-c", "import asyncio, random, time\nasync def f(n):\n  await asyncio.sleep(random.random()"
+                            " / 50)\n  print(n, time.time())\nasync def main(): await asyncio.gather(*map(f, range(8)))\nasyncio.run(main())"]),
+    real("busybox", ["/bin/busybox", "sh", "-c", "for i in 1 2 3; do echo $i $RANDOM; done | sort -r; ls -la /proc/self"]),
+    real("nginx", ["/usr/sbin/nginx", "-V"]),
 ]
 
 # Guests of Tests/Guests: name, arguments, whether for v3.
