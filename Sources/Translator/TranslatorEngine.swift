@@ -170,7 +170,7 @@ public final class TranslatorEngine: GuestEngine {
   /// Executes one instruction: by the interpreter, or as a translated block of its own where only the host knows it.
   public func step(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit {
     prepareAfterFork()
-    if !canTranslate { return interpreter.run(cpu, budget: 1) }
+    if !canTranslate { return interpreter.step(cpu) }
     enterState(cpu)
     defer { leaveState(cpu) }
     cpu.pointee.translated.remaining = 1 &<< 59
@@ -396,7 +396,7 @@ public final class TranslatorEngine: GuestEngine {
     }
     leaveState(cpu)
     let before = interpreter.instructionCount
-    let exit = interpreter.run(cpu, budget: 1)
+    let exit = interpreter.step(cpu)
     // Also when a store has made somebody call for attention.
     cpu.pointee.translated.remaining &-= interpreter.instructionCount &- before
     enterState(cpu)
@@ -417,6 +417,7 @@ public final class TranslatorEngine: GuestEngine {
   /// The budget ends within the next block: one instruction at a time to its end.
   private func stepOut(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
     while cpu.pointee.translated.remaining > 0 {
+      if isStop(cpu) { return .stop }
       if let exit = executeOne(cpu) { return exit }
     }
     return .budget

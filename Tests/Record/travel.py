@@ -129,6 +129,11 @@ def stops(machine, checks, count):
     backwards = [lines[0] for _, lines in hits[2:]]
     checks.check("breakpoint met backwards", backwards == forwards[::-1], (forwards[-3:], backwards[:3]))
 
+    # Also when little is left between the stop and where one goes, or comes from.
+    for distance in range(1, 70, 3):
+        answers, _ = machine.travel(path, [f"seek {last + distance}", f"break {address}", "reverse"])
+        checks.check(f"breakpoint {distance} back", answers[2][1][0] == forwards[-1], answers[2])
+
     answers, _ = machine.travel(path, ["seek start", "calls"] + ["continue"] * 30)
     forwards = [lines[0] for _, lines in answers[2:]]
     checks.check("system calls", all(line.startswith("system call") for line in forwards), forwards[:3])

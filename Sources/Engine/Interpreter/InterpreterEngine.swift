@@ -49,6 +49,15 @@ public final class InterpreterEngine: GuestEngine {
 
   /// Runs `cpu` until it needs the outside world, at most `budget` instructions, counted exactly.
   public func run(_ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount) -> Exit {
+    run(cpu, budget: budget, meetsStops: true)
+  }
+
+  /// Executes the instruction at RIP, also where `run` would stop.
+  public func step(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit { run(cpu, budget: 1, meetsStops: false) }
+
+  private func run(
+    _ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount, meetsStops: Bool
+  ) -> Exit {
     cpu.pointee.window_limit = memory.limit
     cpu.pointee.block_cache = UnsafeMutableRawPointer(cache.jumps)
     var remaining = budget
@@ -59,6 +68,8 @@ public final class InterpreterEngine: GuestEngine {
       let before = remaining
       if remaining > InterpreterEngine.reserve {
         exit = runBlocks(cpu, &remaining)
+      } else if meetsStops, isStop(cpu.pointee.rip) {
+        exit = .stop
       } else {
         exit = step(cpu, &remaining)
       }
