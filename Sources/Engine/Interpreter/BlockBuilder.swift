@@ -7,7 +7,7 @@ import GuestMemory
 import X86
 
 /// Builds blocks at guest addresses.
-struct BlockBuilder {
+struct BlockBuilder: ~Copyable {
   /// Instructions in a block at most, and operations they can make: address + operation each, then stubs.
   static let longestBlock = 64
   static let mostOperations = 4 * longestBlock
@@ -15,7 +15,7 @@ struct BlockBuilder {
 
   let memory: AddressSpace
   let cache: BlockCache
-  // SAFETY: allocated once, freed never before the engine that owns the builder is gone; only `build` writes it.
+  // SAFETY: allocated in init, freed in deinit; the blocks in it live until the next call of `build` or `buildStep`.
   private let scratch: UnsafeMutablePointer<Operation>
   private let branches: UnsafeMutablePointer<PendingBranch>
   private let code: CodeReader
@@ -28,6 +28,11 @@ struct BlockBuilder {
     scratch = .allocate(capacity: BlockBuilder.mostOperations)
     branches = .allocate(capacity: BlockBuilder.mostBranches)
     code = CodeReader(memory: memory)
+  }
+
+  deinit {
+    scratch.deallocate()
+    branches.deallocate()
   }
 
   /// Decodes the block at `rip`, adds it to the cache and returns its head. Code that cannot be fetched or decoded becomes an
