@@ -56,7 +56,7 @@ let package = Package(
     .target(
       name: "TUI",
       dependencies: [
-        "Debugger", "VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost",
+        "Record", "Debugger", "VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost",
       ],
       swiftSettings: [plainText, .unsafeFlags(["-Osize"], .when(configuration: .release))]),
     .executableTarget(

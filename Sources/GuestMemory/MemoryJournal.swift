@@ -4,8 +4,8 @@
 
 /// Notes of one guest thread's system call.
 public final class MemoryJournal {
-  /// One change. Addresses and sizes are whole pages, but for `write`.
-  public enum Entry: Equatable {
+  /// A change of the mappings. Addresses and sizes are whole pages.
+  public enum Change: Equatable {
     /// A mapping, with the number of its file in the recorder's list; 0: anonymous.
     case map(Region, file: UInt32)
     case unmap(start: UInt64, size: UInt64)
@@ -14,6 +14,11 @@ public final class MemoryJournal {
     case advise(start: UInt64, size: UInt64, advice: Int32)
     /// Everything is unmapped (execve).
     case reset
+  }
+
+  /// What happened, in order.
+  public enum Entry: Equatable {
+    case change(Change)
     /// The host or the personality may have written here.
     case write(start: UInt64, size: UInt64)
   }
@@ -31,14 +36,14 @@ public final class MemoryJournal {
   /// Forgets all notes.
   public func removeAll() { entries.removeAll(keepingCapacity: true) }
 
-  func note(_ entry: Entry) {
-    if depth == 0 { entries.append(entry) }
+  func note(_ change: Change) {
+    if depth == 0 { entries.append(.change(change)) }
   }
 
   func noteMapping(_ request: MapRequest, _ region: Region) {
     if depth > 0 { return }
     let file = request.file == nil ? 0 : numberOfFile(request, region.size)
-    entries.append(.map(region, file: file))
+    entries.append(.change(.map(region, file: file)))
   }
 
   /// These bytes may have been written.
@@ -47,8 +52,8 @@ public final class MemoryJournal {
   }
 
   func noteReset() {
-    entries.removeAll(keepingCapacity: true)
-    entries.append(.reset)
+    removeAll()
+    note(.reset)
   }
 
   /// Runs what is noted as a whole.

@@ -171,7 +171,7 @@ public final class LinuxProcess {
       return .resume
     }
     tracer?.enter(call, calls.signature(call.number), arguments, memory)
-    if memory.runsSharedFiles, call.traits.contains(.writesFile) { forgetCode(call, arguments) }
+    if memory.runsSharedFiles { forgetCode(call, arguments) }
     var result = answer(call, arguments)
     // The kernel grows the stack when a call is the first to touch it.
     if result == -Errno.EFAULT, outcome == nil, memory.growStack(to: registers[.rsp]) {
@@ -188,8 +188,7 @@ public final class LinuxProcess {
 
   /// A file that is mapped may hold code that has been decoded; the call is about to change it.
   private func forgetCode(_ call: SystemCall, _ arguments: Arguments) {
-    let descriptor = call.number == 275 || call.number == 326 ? arguments.c : arguments.a
-    guard !descriptors.contains(int(descriptor)), let file = fileBehind(descriptor) else { return }
+    guard let file = changedFile(call, arguments).flatMap({ file(behind: $0) }) else { return }
     memory.fileWillChange(device: file[0], inode: file[1])
   }
 

@@ -66,12 +66,18 @@ struct ArgumentType: Equatable {
   var count: Int?
   /// Name of the flag set or struct.
   var name: [UInt8] = []
+
+  var isFilled: Bool {
+    access == .write && (kind == .buffer || kind == .vector || name.elementsEqual("dirents".utf8))
+  }
 }
 
 /// A parsed signature.
 final class Signature {
   private(set) var arguments: [ArgumentType] = []
   private(set) var resultIsAddress = false
+  /// The argument behind which the call fills as many bytes as it returns: a buffer, a vector of them, or directory entries.
+  private(set) var filled: Int?
   private(set) var valid = true
 
   init(_ text: StaticString) {
@@ -82,6 +88,7 @@ final class Signature {
       if word.elementsEqual("hex".utf8), arguments.count == resultMark(bytes) {
         resultIsAddress = true
       } else if let argument = Signature.argument(Array(word)) {
+        if argument.isFilled, filled == nil { filled = arguments.count }
         arguments.append(argument)
       } else {
         valid = false

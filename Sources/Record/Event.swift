@@ -15,7 +15,10 @@ import X86
 /// The registers that events speak of, in this order: RAX … R15 by their encoding, FS base, GS base, RIP, RFLAGS.
 struct RegisterWords: Equatable {
   static let count = 20
-  static let instructionPointer = 18
+  static let names = [
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+    "r15", "fs_base", "gs_base", "rip", "eflags",
+  ]
   static let flags = 19
   /// What of RFLAGS a program can change, and what is always set.
   private static let userFlags: UInt64 = 0x24_4fd7
@@ -77,7 +80,7 @@ struct RegisterWords: Equatable {
 /// A change of a process's memory.
 enum MemoryEffect: Equatable {
   /// What the address space's journal notes; `file` is the number in the recording.
-  case change(MemoryJournal.Entry)
+  case change(MemoryJournal.Change)
   case write(start: UInt64, bytes: [UInt8])
   /// RLIMIT_STACK is now this.
   case stackLimit(UInt64)
@@ -87,12 +90,24 @@ enum MemoryEffect: Equatable {
 
 /// What became of a thread's state.
 struct StateEffect: Equatable {
+  private static let allRegisters: UInt32 = 1 << UInt32(RegisterWords.count) - 1
+
   /// The registers that changed, and their words.
   var mask: UInt32 = 0
   var registers = RegisterWords()
   /// Vector and x87 registers, when they changed.
   var extended: [UInt8] = []
   var memory: [MemoryEffect] = []
+
+  init(mask: UInt32 = 0, registers: RegisterWords = RegisterWords()) {
+    (self.mask, self.registers) = (mask, registers)
+  }
+
+  /// All that a CPU has now.
+  init(whole cpu: UnsafeMutablePointer<CPUState>) {
+    self.init(mask: StateEffect.allRegisters, registers: RegisterWords(cpu))
+    extended = ExtendedRegisters.bytes(cpu)
+  }
 }
 
 /// One event.
@@ -132,15 +147,16 @@ struct Event: Equatable {
   var digest: UInt32?
 }
 
-extension Event {
-  /// Makes a thread, and takes no time.
-  var isBeginning: Bool { kind == .threadBegins }
+/// Where a timeline forks from another: behind so many of its events.
+struct ForkPoint: Hashable {
+  var timeline: UInt64
+  var events: UInt64
 }
 
 /// Where a timeline begins.
 struct TimelineStart: Equatable {
-  /// The timeline that it forks from, and behind how many of its events; nil for the first program.
-  var parent: (timeline: UInt64, event: UInt64)?
+  /// Nil for the first program.
+  var parent: ForkPoint?
   /// The process's number at the time of recording.
   var process: UInt64 = 0
   /// CPUID's level, as `CPUID.Level.rawValue`.
@@ -148,12 +164,6 @@ struct TimelineStart: Equatable {
   var stackLimit: UInt64 = 0
   var arguments: [[UInt8]] = []
   var executable: [UInt8] = []
-
-  static func == (left: TimelineStart, right: TimelineStart) -> Bool {
-    left.parent?.timeline == right.parent?.timeline && left.parent?.event == right.parent?.event
-      && left.process == right.process && left.level == right.level && left.stackLimit == right.stackLimit
-      && left.arguments == right.arguments && left.executable == right.executable
-  }
 }
 
 /// A file that has been mapped.

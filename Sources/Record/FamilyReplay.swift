@@ -15,14 +15,9 @@ public struct ReplayRequest: Sendable {
 }
 
 public final class FamilyReplay {
-  private struct Fork: Hashable {
-    var timeline: UInt64
-    var event: UInt64
-  }
-
   private let recording: Recording
   private let request: ReplayRequest
-  private var children: [Fork: [UInt64]] = [:]
+  private var children: [ForkPoint: [UInt64]] = [:]
   private var timeline: UInt64 = 0
   /// The number of the next output, for all processes.
   private let turn: UnsafeMutablePointer<UInt64>?
@@ -44,7 +39,7 @@ public final class FamilyReplay {
     if request.timeline == nil {
       for child in recording.timelines where child != 0 {
         guard let parent = try EventSource.parent(recording, child) else { continue }
-        children[Fork(timeline: parent.timeline, event: parent.event), default: []].append(child)
+        children[parent, default: []].append(child)
       }
       replay.forks = { [unowned self, unowned replay] in begin(at: $0, replay) }
     }
@@ -70,7 +65,7 @@ public final class FamilyReplay {
 
   /// Starts the replays of the children that fork here. In a child's process the replay goes on with its timeline.
   private func begin(at event: UInt64, _ replay: Replay) {
-    guard let forks = children[Fork(timeline: timeline, event: event)] else { return }
+    guard let forks = children[ForkPoint(timeline: timeline, events: event)] else { return }
     for child in forks {
       let copied = HostFile.pipe()
       let result = HostFile.call(57)
@@ -140,7 +135,7 @@ public final class FamilyReplay {
           ending = signal == 0 ? "exit code \(code)" : "signal \(signal)"
         }
       }
-      let origin = start?.parent.map { "from \($0.timeline) at event \($0.event)" } ?? "the first program"
+      let origin = start?.parent.map { "from \($0.timeline) at event \($0.events)" } ?? "the first program"
       let words = (start?.arguments ?? []).map { String(decoding: $0, as: UTF8.self) }.joined(separator: " ")
       text += "\(timeline)\tprocess \(start?.process ?? 0)\t\(origin)\t\(events) events\t"
       text += "\(instructions) instructions\t\(ending)\t\(words)\n"

@@ -69,10 +69,15 @@ enum HostFile {
     }
   }
 
-  /// What tells one state of a file from another.
-  struct Identity: Equatable {
+  /// Where a file is in the host's file systems.
+  struct Place: Hashable {
     var device: UInt64
     var inode: UInt64
+  }
+
+  /// What tells one state of a file from another.
+  struct Identity: Equatable {
+    var file: Place
     var size: UInt64
     var modified: UInt64
     var changed: UInt64
@@ -84,7 +89,7 @@ enum HostFile {
       guard call(5, Int64(descriptor), pointer(UnsafeRawBufferPointer(status))) == 0 else { return nil }
       // struct stat: st_dev, st_ino, …, st_size at 48, st_mtim at 88, st_ctim at 104.
       return Identity(
-        device: status[0], inode: status[1], size: status[6],
+        file: Place(device: status[0], inode: status[1]), size: status[6],
         modified: status[11] &* 1_000_000_000 &+ status[12],
         changed: status[13] &* 1_000_000_000 &+ status[14])
     }
@@ -94,8 +99,8 @@ enum HostFile {
   static func inMemory(size: UInt64) -> Int32? {
     let name: [UInt8] = Array("recorded".utf8) + [0]
     let result = name.withUnsafeBytes { call(319, pointer($0), 1) }
-    guard result >= 0, call(77, result, Int64(bitPattern: size)) == 0 else { return nil }
-    return Int32(truncatingIfNeeded: result)
+    let descriptor = Int32(truncatingIfNeeded: result)
+    return result >= 0 && resize(descriptor, size) ? descriptor : nil
   }
 
   /// A pipe whose ends close at execve(2).

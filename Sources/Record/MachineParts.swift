@@ -1,5 +1,5 @@
-// Small parts that recorder and replay share: the vector and x87 registers as bytes, instructions whose results are chance, how
-// long threads run, a hash of memory.
+// Small parts of recorder and replay: the vector and x87 registers as bytes, instructions whose results are chance, how long threads
+// run.
 import CHost
 import Engine
 import GuestMemory
@@ -28,14 +28,6 @@ enum ExtendedRegisters {
     cpu.pointee.mxcsr &= 0xffff
     cpu.pointee.x87_top &= 7
     return true
-  }
-}
-
-extension vt_cpu_state {
-  /// SYSCALL leaves the address behind it in RCX and the flags in R11; engines may leave that to others.
-  mutating func finishSystemCall() {
-    general.1 = rip
-    general.11 = lazyFlags.rflags
   }
 }
 
@@ -83,33 +75,5 @@ struct ThreadSchedule {
     // All orders of magnitude are equally frequent.
     let bits = random & 15
     return 1 &+ InstructionCount((random &>> 4) & (1 &<< (bits &+ 4) &- 1))
-  }
-}
-
-/// A number for what all of guest memory holds.
-enum MemoryHash {
-  static func value(of memory: AddressSpace) -> UInt64 {
-    var mixed: UInt64 = 0
-    func mix(_ word: UInt64) {
-      let product = (mixed ^ word) &* 0x9e37_79b9_7f4a_7c15
-      mixed = product ^ product &>> 29
-    }
-    withUnsafeTemporaryAllocation(byteCount: Int(Page.size), alignment: 8) { page in
-      for region in memory.regions() {
-        mix(region.start)
-        mix(region.end)
-        mix(UInt64(region.permissions.rawValue))
-        // What cannot be read may be gigabytes that were only reserved.
-        if !region.permissions.contains(.read) { continue }
-        for address in stride(from: region.start, to: region.end, by: Int(Page.size)) {
-          guard memory.copyIn(page, from: GuestAddress(address)) else { continue }
-          let words = page.bindMemory(to: UInt64.self)
-          if words.allSatisfy({ $0 == 0 }) { continue }
-          mix(address)
-          for word in words { mix(word) }
-        }
-      }
-    }
-    return mixed
   }
 }

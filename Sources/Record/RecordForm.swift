@@ -55,7 +55,7 @@ extension TimelineStart {
     writer.byte(parent == nil ? 0 : 1)
     if let parent {
       writer.number(parent.timeline)
-      writer.number(parent.event)
+      writer.number(parent.events)
     }
     for number in [process, UInt64(level), stackLimit] { writer.number(number) }
     writer.runs(arguments)
@@ -63,7 +63,9 @@ extension TimelineStart {
   }
 
   init(_ reader: inout ByteReader) throws(RecordingError) {
-    if try reader.byte() != 0 { parent = (try reader.number(), try reader.number()) }
+    if try reader.byte() != 0 {
+      parent = ForkPoint(timeline: try reader.number(), events: try reader.number())
+    }
     process = try reader.number()
     level = try reader.word()
     stackLimit = try reader.number()
@@ -194,8 +196,8 @@ extension MemoryEffect {
       writer.run(bytes)
     case .stackLimit(let limit): put(1, limit)
     case .fileSize(let file, let size): put(8, UInt64(file), size)
-    case .change(let entry):
-      switch entry {
+    case .change(let change):
+      switch change {
       case .map(let region, let file):
         let properties = UInt64(region.permissions.rawValue) | UInt64(region.flags.rawValue) << 8
         put(2, region.start, region.size, properties, UInt64(file), region.offset)
@@ -205,8 +207,6 @@ extension MemoryEffect {
         put(5, start, size, newSize, UInt64(flags.rawValue), target)
       case .advise(let start, let size, let advice): put(6, start, size, UInt64(UInt32(bitPattern: advice)))
       case .reset: put(7)
-      // Comes with its bytes, above.
-      case .write: put(7)
       }
     }
   }

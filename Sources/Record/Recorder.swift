@@ -43,7 +43,7 @@ public final class Recorder: MachineController {
 
   /// A file that the program writes to.
   private struct WrittenFile {
-    var identity: MappedFile
+    var file: HostFile.Place
     /// 1 or 2 for standard output and error.
     var output: UInt8?
   }
@@ -66,20 +66,20 @@ public final class Recorder: MachineController {
   var schedule: ThreadSchedule
   /// The journal until there is a thread.
   private var firstJournal: MemoryJournal?
+  /// What a timeline begins with; children's differ in a few points.
+  private var start = TimelineStart()
   private var threads: [Thread] = []
   private var threadCount = 0
   /// Whose events come at present.
   private var current: Thread?
   private(set) var eventCount: UInt64 = 0
   private var stackLimit: UInt64 = 0
-  private var level: UInt32 = 0
   /// Devices and inodes of standard output and error at the beginning; 0: closed.
   private var outputs: [[UInt64]] = []
   /// What is behind descriptors that have been written to, as long as no call can have changed that.
   private var written: [UInt64: WrittenFile] = [:]
   private var lastFlush = vt_host_time_stamp()
   private lazy var chance = memory.map { ChanceReader(memory: $0) }
-  private var hasEnded = false
 
   /// Creates the file. Throws when that is not possible.
   public init(_ options: RecordingOptions) throws(RecordingError) {
@@ -95,14 +95,13 @@ public final class Recorder: MachineController {
     _ = HostFile.fetchAdd(shared + Shared.timelines)
   }
 
-  public var countsThreads: Bool { true }
+  public var isRepeatable: Bool { true }
 
   public func prepare(_ memory: AddressSpace) {
     self.memory = memory
     memory.keepsLock = true
-    let journal = makeJournal()
-    firstJournal = journal
-    memory.journal = journal
+    firstJournal = makeJournal()
+    memory.journal = firstJournal
   }
 
   private func makeJournal() -> MemoryJournal {
@@ -115,29 +114,28 @@ public final class Recorder: MachineController {
   public func begin(_ process: LinuxProcess, _ cpu: UnsafeMutablePointer<CPUState>) -> String? {
     self.process = process
     writer.descriptor = process.hide(writer.descriptor, movesStandard: true)
-    cpu.pointee.traps_chance = 1
     outputs = [1, 2].map { process.file(behind: $0) ?? [] }
-    process.observeReturns { [unowned self] in memory?.journal = current(process)?.journal }
+    process.observeReturns { [unowned self] in memory?.journal = known(process.currentThread)?.journal }
     process.observeForks({ [unowned self] in writer.flush() }, nil)
     process.observeSignals(LinuxProcess.endingSignals) { _, _, _ in }
-    var start = TimelineStart()
-    start.process = process.processNumber
     start.level = cpu.pointee.cpu_level
-    level = start.level
-    start.stackLimit = process.memory.stackLimit
-    stackLimit = start.stackLimit
-    start.arguments = process.options.arguments
-    start.executable = process.options.executable
-    writer.append(.start(start))
-    let guest = process.currentThread(on: cpu)
-    let thread = add(guest)
-    var effect = StateEffect(mask: ~0 >> 12, registers: RegisterWords(cpu))
-    effect.extended = ExtendedRegisters.bytes(cpu)
+    beginTimeline(process)
+    let thread = add(process.currentThread(on: cpu))
+    var effect = StateEffect(whole: cpu)
     if let firstJournal { effect.memory = effects(firstJournal.entries, []) }
     process.memory.journal = nil
     current = thread
     log(.threadBegins, thread, effect)
     return nil
+  }
+
+  private func beginTimeline(_ process: LinuxProcess) {
+    stackLimit = process.memory.stackLimit
+    start.process = process.processNumber
+    start.stackLimit = stackLimit
+    start.arguments = process.options.arguments
+    start.executable = process.options.executable
+    writer.append(.start(start))
   }
 
   private func add(_ guest: GuestThread) -> Thread {
@@ -148,10 +146,7 @@ public final class Recorder: MachineController {
     return thread
   }
 
-  private func current(_ process: LinuxProcess) -> Thread? {
-    let guest = process.currentThread
-    return threads.first { $0.guest === guest }
-  }
+  private func known(_ guest: GuestThread) -> Thread? { threads.first { $0.guest === guest } }
 
   // MARK: Running
 
@@ -180,15 +175,13 @@ public final class Recorder: MachineController {
   /// The thread of `cpu` has the lock and goes on.
   private func enter(_ cpu: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess) -> Thread {
     let guest = process.currentThread(on: cpu)
-    let known = threads.first { $0.guest === guest }
-    let thread = known ?? add(guest)
+    let old = known(guest)
+    let thread = old ?? add(guest)
     become(thread)
-    if known == nil || thread.program != process.programCount {
+    if old == nil || thread.program != process.programCount {
       // New, or the first thread, which lives on after another one has executed a program.
       thread.program = process.programCount
-      var effect = StateEffect(mask: ~0 >> 12, registers: RegisterWords(cpu))
-      effect.extended = ExtendedRegisters.bytes(cpu)
-      log(known == nil ? .threadBegins : .interruption, thread, effect)
+      log(old == nil ? .threadBegins : .interruption, thread, StateEffect(whole: cpu))
     }
     return thread
   }
@@ -217,7 +210,6 @@ public final class Recorder: MachineController {
     guard let process else { return .resume }
     let thread = enter(cpu, process)
     let number = cpu.pointee.general.0
-    cpu.pointee.finishSystemCall()
     let before = RegisterWords(cpu)
     if refuses(number, cpu, process) {
       log(.systemCall(number: number, output: nil), thread, difference(before, cpu), before)
@@ -241,12 +233,9 @@ public final class Recorder: MachineController {
     if !LinuxProcess.keepsDescriptors(number) { self.written.removeAll(keepingCapacity: true) }
     let isNewProgram = thread.program != process.programCount
     thread.program = process.programCount
-    var effect = difference(before, cpu)
     let signalReturn: UInt64 = 15
-    if number == signalReturn || isNewProgram {
-      effect.extended = ExtendedRegisters.bytes(cpu)
-      if isNewProgram { effect.mask = ~0 >> 12 }
-    }
+    var effect =
+      number == signalReturn || isNewProgram ? StateEffect(whole: cpu) : difference(before, cpu)
     effect.memory = sizes + effects(thread.journal.entries, clip(filled, result))
     if process.memory.stackLimit != stackLimit {
       stackLimit = process.memory.stackLimit
@@ -285,13 +274,13 @@ public final class Recorder: MachineController {
     guard let descriptor = process.changedFile(cpu), let file = writtenFile(descriptor, process) else {
       return nil
     }
-    return files.contain(file.identity) ? descriptor : nil
+    return files.contain(file.file) ? descriptor : nil
   }
 
   private func writtenFile(_ descriptor: UInt64, _ process: LinuxProcess) -> WrittenFile? {
     if let known = written[descriptor] { return known }
     guard let file = process.file(behind: descriptor) else { return nil }
-    var result = WrittenFile(identity: MappedFile(device: file[0], inode: file[1]))
+    var result = WrittenFile(file: HostFile.Place(device: file[0], inode: file[1]))
     if let index = outputs.firstIndex(of: file) {
       // The same terminal is behind both more often than not.
       result.output = descriptor == 2 && outputs[1] == file ? 2 : UInt8(index + 1)
@@ -316,11 +305,10 @@ public final class Recorder: MachineController {
     let outcome = body()
     process.memory.journal = nil
     become(thread)
-    let effectOnRegisters = difference(before, cpu)
+    var effect = difference(before, cpu)
     // Nothing that the replay does not find out by itself: a page of code, a growing stack, a look for signals in vain.
     // A death lets go of futexes, in memory that others may have.
-    if effectOnRegisters.mask == 0, !outcome.isDeath || thread.journal.entries.isEmpty { return outcome }
-    var effect = effectOnRegisters
+    if effect.mask == 0, !outcome.isDeath || thread.journal.entries.isEmpty { return outcome }
     effect.memory = effects(thread.journal.entries, [])
     let isFault = exit != .attention
     log(isFault ? .fault : .interruption, thread, effect, before)
@@ -335,9 +323,7 @@ public final class Recorder: MachineController {
   // MARK: Ends and beginnings
 
   public func threadEnds(_ cpu: UnsafeMutablePointer<CPUState>) {
-    guard let process else { return }
-    let guest = process.currentThread
-    guard let thread = threads.first(where: { $0.guest === guest }) else { return }
+    guard let process, let thread = known(process.currentThread) else { return }
     become(thread)
     log(.threadEnds, thread, StateEffect())
     // The first one may live on.
@@ -348,34 +334,25 @@ public final class Recorder: MachineController {
   }
 
   public func ends(_ termination: Termination, _ cpu: UnsafeMutablePointer<CPUState>) {
-    guard let process, !hasEnded else { return }
-    hasEnded = true
+    guard let process else { return }
     let thread = enter(cpu, process)
     var (code, signal): (Int32, Int32) = (0, 0)
     if case .exited(let value) = termination { code = value }
     if case .killed(let value) = termination { signal = value }
-    let hash = options.isStrict ? MemoryHash.value(of: process.memory) : nil
+    let hash = options.isStrict ? process.memory.contentHash() : nil
     log(.end(code: code, signal: signal, hash: hash), thread, StateEffect(), RegisterWords(cpu))
     writer.flush()
   }
 
   public func forked() {
     guard let process else { return }
-    let parent = (timeline: writer.timeline, event: eventCount)
+    start.parent = ForkPoint(timeline: writer.timeline, events: eventCount)
     writer.begin(timeline: HostFile.fetchAdd(shared + Shared.timelines))
-    var start = TimelineStart()
-    start.parent = parent
-    start.process = process.processNumber
-    start.level = level
-    start.stackLimit = process.memory.stackLimit
-    start.arguments = process.options.arguments
-    start.executable = process.options.executable
-    writer.append(.start(start))
+    beginTimeline(process)
     eventCount = 0
     let guest = process.currentThread
     threads.removeAll { $0.guest !== guest }
     current = threads.first
-    memory?.keepsLock = true
   }
 
   // MARK: Writing

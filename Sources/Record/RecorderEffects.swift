@@ -25,18 +25,17 @@ extension Recorder {
     var result: [MemoryEffect] = []
     var writes: [Range<UInt64>] = []
     for entry in entries {
-      guard case .write(let start, let size) = entry else {
+      switch entry {
+      case .change(let change):
         contents(of: writes, into: &result)
         writes = []
-        result.append(.change(entry))
-        continue
+        result.append(.change(change))
+      case .write(let start, let size):
+        let clip = clips.first { $0.buffer.address == start && $0.buffer.size >= size }
+        let length = min(size, clip?.count ?? size)
+        let (end, overflow) = start.addingReportingOverflow(length)
+        if length > 0, !overflow { writes.append(start..<end) }
       }
-      var length = size
-      if let clip = clips.first(where: { $0.buffer.address == start && $0.buffer.size >= size }) {
-        length = min(size, clip.count)
-      }
-      let (end, overflow) = start.addingReportingOverflow(length)
-      if length > 0, !overflow { writes.append(start..<end) }
     }
     contents(of: writes, into: &result)
     return result
@@ -75,10 +74,7 @@ extension Recorder {
     let start =
       takesOffset ? arguments[10] : position >= Int64(count) ? UInt64(position) &- count : 0
     let end = takesOffset || position >= 0 ? start &+ count : .max
-    for region in memory.regions() where region.backing != 0 {
-      guard let file = memory.backing(region.backing), file.inode == identity.inode,
-        file.device == identity.device
-      else { continue }
+    for region in memory.regions() where identity.file.isBehind(region, memory) {
       let from = max(start, region.offset)
       let to = min(end, region.offset &+ region.size)
       if from < to { journal.noteWrite(region.start &+ (from &- region.offset), to &- from) }
@@ -86,10 +82,10 @@ extension Recorder {
   }
 }
 
-/// A file by its place in the host's file systems.
-struct MappedFile: Hashable {
-  var device: UInt64
-  var inode: UInt64
+extension HostFile.Place {
+  func isBehind(_ region: Region, _ memory: AddressSpace) -> Bool {
+    memory.backing(region.backing).map { HostFile.Place(device: $0.device, inode: $0.inode) } == self
+  }
 }
 
 /// The files that a recording holds.
@@ -102,11 +98,11 @@ struct RecordedFiles {
   }
 
   private var files: [File] = []
-  private var known: Set<MappedFile> = []
+  private var known: Set<HostFile.Place> = []
   private static let pieceSize: UInt64 = 1 << 20
 
   /// Whether the file has been mapped.
-  func contain(_ file: MappedFile) -> Bool { known.contains(file) }
+  func contain(_ file: HostFile.Place) -> Bool { known.contains(file) }
 
   /// The number of the file that is being mapped; writes down what has not been yet of `[offset, offset + size)`.
   mutating func number(
@@ -138,8 +134,7 @@ struct RecordedFiles {
     var effects: [MemoryEffect] = []
     for index in files.indices {
       let old = files[index].identity
-      let isSame = old.device == identity.device && old.inode == identity.inode
-      if !isSame || old.size == identity.size { continue }
+      if old.file != identity.file || old.size == identity.size { continue }
       files[index].identity.size = identity.size
       effects.append(.fileSize(file: files[index].number, size: identity.size))
     }
@@ -150,17 +145,15 @@ struct RecordedFiles {
     of identity: HostFile.Identity, _ backing: Backing, _ memory: AddressSpace?,
     _ writer: inout TimelineWriter
   ) -> Int {
-    let place = files.lastIndex {
-      $0.identity.device == identity.device && $0.identity.inode == identity.inode
-    }
+    let place = files.lastIndex { $0.identity.file == identity.file }
     if let place, files[place].identity == identity || isShared(identity, memory) { return place }
     let number = UInt32(truncatingIfNeeded: files.count + 1)
     files.append(File(number: number, identity: identity))
-    known.insert(MappedFile(device: identity.device, inode: identity.inode))
+    known.insert(identity.file)
     writer.append(
       .file(
         RecordedFile(
-          number: number, device: identity.device, inode: identity.inode, size: identity.size,
+          number: number, device: backing.device, inode: backing.inode, size: identity.size,
           path: backing.path)))
     return files.count - 1
   }
@@ -168,9 +161,6 @@ struct RecordedFiles {
   /// The file is mapped, and what the program writes there is in the file.
   private func isShared(_ identity: HostFile.Identity, _ memory: AddressSpace?) -> Bool {
     guard let memory else { return false }
-    return memory.regions().contains { region in
-      guard region.flags.contains(.shared), let file = memory.backing(region.backing) else { return false }
-      return file.inode == identity.inode && file.device == identity.device
-    }
+    return memory.regions().contains { $0.flags.contains(.shared) && identity.file.isBehind($0, memory) }
   }
 }

@@ -6,12 +6,11 @@ import Engine
 import GuestMemory
 import Linux
 import Translator
+import VirtualMachine
 
 /// What a replay runs on.
 public struct ReplayOptions: Sendable {
-  public enum Engine: Sendable { case automatic, translator, interpreter }
-
-  public var engine = Engine.automatic
+  public var engine = UserMachineConfiguration.Engine.automatic
   public var window: IsolatedWindow?
 
   public init() {}
@@ -38,14 +37,12 @@ public final class Replay {
 
     init(_ index: Int) {
       self.index = index
-      let raw = UnsafeMutableRawPointer.allocate(
-        byteCount: CPUState.allocationSize, alignment: CPUState.allocationAlignment)
-      cpu = raw.bindMemory(to: CPUState.self, capacity: 1)
+      cpu = UserMachine.allocateCPU()
       CPUState.initialize(cpu)
       cpu.pointee.traps_chance = 1
     }
 
-    deinit { UnsafeMutableRawPointer(cpu).deallocate() }
+    deinit { cpu.deallocate() }
   }
 
   public let memory: AddressSpace
@@ -61,7 +58,7 @@ public final class Replay {
   /// The system call that the last event was.
   private(set) var lastCall: UInt64?
   /// The thread that runs, or has run last.
-  var running = 0
+  public internal(set) var running = 0
   private(set) var start = TimelineStart()
   private var hasStarted = false
   /// Told of what the program writes to standard output or error.
@@ -75,14 +72,10 @@ public final class Replay {
       throw .cannotOpen("cannot reserve the guest's address space (errno \(error.number))")
     }
     var translation = TranslatorOptions()
-    translation.countsInstructions = true
-    translation.trapsChance = true
-    let translator =
-      options.engine == .interpreter ? nil : TranslatorEngine(memory: memory, options: translation)
-    let interpreter =
-      options.engine == .translator ? nil : translator == nil ? InterpreterEngine(memory: memory) : nil
-    let chosen: (any GuestEngine)? = translator ?? interpreter
-    guard let engine = chosen else { throw .cannotOpen("cannot start the engine") }
+    translation.isRepeatable = true
+    guard let engine = options.engine.make(memory, translation) else {
+      throw .cannotOpen("cannot start the engine")
+    }
     self.engine = engine
     files = ReplayedFiles()
   }
@@ -117,14 +110,16 @@ public final class Replay {
   }
 
   /// Replays up to and with the next event, or less; nil: the event has happened. At the instant of several events they have not
-  /// happened yet; `limit` counts as `instant` does.
-  func proceed(to limit: InstructionCount) throws(RecordingError) -> Pause? {
+  /// happened yet; `limit` counts as `instant` does. `leavesStop`: the instruction at RIP is executed even if it is a stop address.
+  func proceed(
+    to limit: InstructionCount, leavesStop: Bool = false
+  ) throws(RecordingError) -> Pause? {
     if due == nil { due = try nextEvent() }
     guard let event = due else { return .end(.unfinished) }
     let thread = try self.thread(of: event)
     running = event.thread
-    if let pause = try advance(thread, to: event, limit) { return pause }
-    if instant >= limit, !event.isBeginning { return .instant }
+    if let pause = try advance(thread, to: event, limit, leavesStop) { return pause }
+    if instant >= limit, event.kind != .threadBegins { return .instant }
     if let end = try apply(event, thread) { return .end(end) }
     due = nil
     eventCount += 1
@@ -191,7 +186,7 @@ public final class Replay {
       if let output { tell(output, thread) }
     case .threadEnds: if thread.index != 0 { threads[thread.index] = nil }
     case .end(let code, let signal, let hash):
-      if let hash, hash != MemoryHash.value(of: memory) { throw diverged(event, "memory differs at the end") }
+      if let hash, hash != memory.contentHash() { throw diverged(event, "memory differs at the end") }
       return signal == 0 ? .exited(code: code) : .killed(signal: signal)
     default: break
     }
@@ -201,10 +196,11 @@ public final class Replay {
 
   /// Executes `thread` until what the event speaks of is due; a pause when something else comes first.
   private func advance(
-    _ thread: Thread, to event: Event, _ limit: InstructionCount
+    _ thread: Thread, to event: Event, _ limit: InstructionCount, _ leavesStop: Bool
   ) throws(RecordingError) -> Pause? {
     let target = event.count
     let wait = Wait(event.kind)
+    var leaves = leavesStop
     while true {
       if thread.isAtCall {
         guard thread.count == target, wait == .call || wait == .nothing else {
@@ -222,14 +218,15 @@ public final class Replay {
       let before = engine.instructionCount
       // What stops the engine by itself needs no exact budget, whose end costs single steps.
       let budget = wait == .nothing ? rest : rest &+ Replay.slack
-      let exit = engine.run(thread.cpu, budget: min(budget, max(limit &- instant, 1)))
+      let exit =
+        leaves
+        ? engine.step(thread.cpu) : engine.run(thread.cpu, budget: min(budget, max(limit &- instant, 1)))
+      leaves = false
       let done = engine.instructionCount &- before
       thread.count &+= done
       instant &+= done
       switch exit {
-      case .systemCall:
-        thread.cpu.pointee.finishSystemCall()
-        thread.isAtCall = true
+      case .systemCall: thread.isAtCall = true
       case .budget:
         if thread.count > target {
           throw diverged(event, "it goes on where there was \(wait == .call ? "a system call" : "a fault")")
@@ -282,6 +279,13 @@ public final class Replay {
     }
   }
 
+  /// The registers of the thread that runs, or has run last, by name; none before there is one.
+  public var registers: [(name: String, value: UInt64)] {
+    guard let thread = threads[running] else { return [] }
+    let words = RegisterWords(thread.cpu)
+    return RegisterWords.names.indices.map { (RegisterWords.names[$0], words[$0]) }
+  }
+
   /// RIP of the thread that runs, or has run last.
   public var instructionPointer: UInt64? { threads[running]?.cpu.pointee.rip }
 
@@ -320,8 +324,8 @@ public final class Replay {
     case .write(let address, let bytes): if !memory.poke(bytes, at: address) { throw .badAddress }
     case .stackLimit(let limit): memory.stackLimit = limit
     case .fileSize(let file, let size): if !files.resize(file, size) { throw .badAddress }
-    case .change(let entry):
-      switch entry {
+    case .change(let change):
+      switch change {
       case .map(let region, let file): try map(region, file)
       case .unmap(let address, let size): try memory.unmap(address, size: size)
       case .protect(let address, let size, let permissions):
@@ -337,7 +341,6 @@ public final class Replay {
           if error != .noMemory { throw error }
         }
       case .reset: memory.reset()
-      case .write: break
       }
     }
   }

@@ -6,18 +6,18 @@ import GuestMemory
 struct EventSource {
   private let recording: Recording
   /// The timelines from the first one on; each but the last is followed for so many events.
-  private let path: [(timeline: UInt64, events: UInt64)]
+  private let path: [ForkPoint]
   private var place = 0
   private var reader: TimelineReader
   private var count: UInt64 = 0
 
   init(_ recording: Recording, _ timeline: UInt64) throws(RecordingError) {
     self.recording = recording
-    var path: [(timeline: UInt64, events: UInt64)] = [(timeline, .max)]
+    var path = [ForkPoint(timeline: timeline, events: .max)]
     while let parent = try EventSource.parent(recording, path[0].timeline) {
       // Children come after their parents.
       guard parent.timeline < path[0].timeline else { throw .damaged("a timeline forks from a later one") }
-      path.insert((parent.timeline, parent.event), at: 0)
+      path.insert(parent, at: 0)
     }
     self.path = path
     reader = TimelineReader(recording, path[0].timeline)
@@ -26,13 +26,11 @@ struct EventSource {
   /// From the fork on, without what led there.
   init(_ recording: Recording, fromFork timeline: UInt64) throws(RecordingError) {
     self.recording = recording
-    path = [(timeline, .max)]
+    path = [ForkPoint(timeline: timeline, events: .max)]
     reader = TimelineReader(recording, timeline)
   }
 
-  static func parent(
-    _ recording: Recording, _ timeline: UInt64
-  ) throws(RecordingError) -> (timeline: UInt64, event: UInt64)? {
+  static func parent(_ recording: Recording, _ timeline: UInt64) throws(RecordingError) -> ForkPoint? {
     guard recording.chunks[timeline] != nil else { throw .damaged("there is no timeline \(timeline)") }
     var reader = TimelineReader(recording, timeline)
     while let record = try reader.next() {

@@ -62,6 +62,7 @@ public final class TimeTravel {
   /// Bytes of memory that checkpoints may hold.
   public var memoryLimit: UInt64
   private var watch: Watch?
+  private var calls: Set<UInt64>?
   /// In front of what made the last change that was noticed.
   private var beforeChange = Position(instant: 0)
   private(set) var ending: ReplayEnd?
@@ -106,43 +107,50 @@ public final class TimeTravel {
   private func seek(_ target: Position) throws(RecordingError) -> TravelEnd {
     restore(before: target)
     for distance in TimeTravel.nearDistances where target.instant &- distance > instant &+ distance {
-      if let end = try forward(to: Position(instant: target.instant &- distance), TravelStops()) {
-        return end
-      }
+      if let end = try forward(to: Position(instant: target.instant &- distance)) { return end }
       addNear()
     }
-    if let end = try forward(to: target, TravelStops()) { return end }
+    if let end = try forward(to: target) { return end }
     return target.instant == 0 ? .beginning : .arrived
   }
 
   /// Goes on until one of `stops`, or to the end.
   public func goOn(_ stops: TravelStops) throws(RecordingError) -> TravelEnd {
-    try forward(to: Position(instant: .max), stops) ?? .arrived
+    prepare(stops)
+    defer { prepare(TravelStops()) }
+    return try forward(to: Position(instant: .max), leavesStop: true) ?? .arrived
   }
 
   /// Goes back to the last of `stops` before the present, or to the beginning. The replay is then in front of a breakpoint's instruction,
   /// or of the instruction or system call that changed what is watched.
   public func goBack(_ stops: TravelStops) throws(RecordingError) -> TravelEnd {
+    let last = try lastStop(stops)
+    _ = try seek(last?.position ?? Position(instant: 0))
+    return last?.end ?? .beginning
+  }
+
+  /// The last stop before the present: from checkpoint to checkpoint back, until there is one on the way from there.
+  private func lastStop(
+    _ stops: TravelStops
+  ) throws(RecordingError) -> (position: Position, end: TravelEnd)? {
+    prepare(stops)
+    defer { prepare(TravelStops()) }
     var limit = position
     while limit.instant > 0 {
       restore(before: Position(instant: limit.instant &- 1, event: limit.event))
       let start = position
       var last: (position: Position, end: TravelEnd)?
-      var leaves = false
-      while position < limit, let end = try forward(to: limit, stops, leaves) {
+      var isAtStop = false
+      while position < limit, let end = try forward(to: limit, leavesStop: isAtStop) {
         if case .end = end { break }
-        leaves = end.isBreakpoint
-        let place = leaves ? position : beforeChange
+        isAtStop = end.isBreakpoint
+        let place = isAtStop ? position : beforeChange
         if place < limit { last = (place, end) }
       }
-      if let last {
-        _ = try seek(last.position)
-        return last.end
-      }
+      if let last { return last }
       limit = start
     }
-    _ = try seek(0)
-    return .beginning
+    return nil
   }
 
   /// Goes back to where the bytes were changed last.
@@ -152,24 +160,21 @@ public final class TimeTravel {
     return try goBack(stops)
   }
 
-  /// Replays forwards; what it was stopped by, nil for `target`. `leaves`: a breakpoint at the present is not met again.
+  /// Replays forwards; what it was stopped by, nil for `target`. `leavesStop`: a breakpoint at the present is not met again.
   private func forward(
-    to target: Position, _ stops: TravelStops, _ leaves: Bool = true
+    to target: Position, leavesStop: Bool = false
   ) throws(RecordingError) -> TravelEnd? {
-    prepare(stops)
-    defer { prepare(TravelStops()) }
-    var leaving = leaves ? replay.instructionPointer : nil
+    var leaves = leavesStop && isAtStopAddress
     while position < target {
       if let ending { return .end(ending) }
-      if leaving != nil {
-        if let end = try stepOver(&leaving) { return end }
-        continue
-      }
       // Events at the instant that is wanted happen when there is room for an instruction behind them.
       let next = target.instant == instant ? instant &+ 1 : target.instant
       let events = replay.eventCount
-      let pause = try replay.proceed(to: min(next, max(nextCheckpoint, instant &+ 1)))
-      if let found = takeChange(since: events) ?? takeCall(stops, since: events) { return found }
+      let limit = leaves ? instant &+ 1 : min(next, max(nextCheckpoint, instant &+ 1))
+      let begin = instant
+      let pause = try replay.proceed(to: limit, leavesStop: leaves)
+      if instant != begin { leaves = false }
+      if let found = takeChange(since: events) ?? takeCall(since: events) { return found }
       switch pause {
       case .instant: if instant >= nextCheckpoint { addCheckpoint() }
       case .stop: return .breakpoint(replay.instructionPointer ?? 0)
@@ -182,8 +187,13 @@ public final class TimeTravel {
     return nil
   }
 
-  private func takeCall(_ stops: TravelStops, since events: UInt64) -> TravelEnd? {
-    guard let calls = stops.calls, replay.eventCount != events, let number = replay.lastCall,
+  private var isAtStopAddress: Bool {
+    guard let stops = replay.engine.stops, let address = replay.instructionPointer else { return false }
+    return stops.contains(address)
+  }
+
+  private func takeCall(since events: UInt64) -> TravelEnd? {
+    guard let calls, replay.eventCount != events, let number = replay.lastCall,
       calls.isEmpty || calls.contains(number)
     else { return nil }
     beforeChange = Position(instant: instant, event: replay.eventCount &- 1)
@@ -199,31 +209,6 @@ public final class TimeTravel {
     return .changed(changed)
   }
 
-  /// Executes the instruction at a stop address that is not to count.
-  private func stepOver(_ leaving: inout UInt64?) throws(RecordingError) -> TravelEnd? {
-    let stops = replay.engine.stops
-    defer { leaving = nil }
-    guard let stops, let address = leaving, stops.contains(address) else { return nil }
-    set(stops, without: address)
-    defer { set(stops, with: address) }
-    let events = replay.eventCount
-    if case .end(let end) = try replay.proceed(to: instant &+ 1) {
-      ending = end
-      return .end(end)
-    }
-    return takeChange(since: events)
-  }
-
-  private func set(_ stops: StopAddresses, with address: UInt64) {
-    stops.insert(address)
-    replay.memory.forgetCode(at: address)
-  }
-
-  private func set(_ stops: StopAddresses, without address: UInt64) {
-    stops.remove(address)
-    replay.memory.forgetCode(at: address)
-  }
-
   private func prepare(_ stops: TravelStops) {
     let old = replay.engine.stops?.addresses ?? []
     if old != stops.addresses {
@@ -233,6 +218,7 @@ public final class TimeTravel {
       for address in old.symmetricDifference(stops.addresses) { replay.memory.forgetCode(at: address) }
     }
     watch = stops.watched.isEmpty ? nil : Watch(replay, stops.watched)
+    calls = stops.calls
   }
 
   // MARK: Checkpoints
@@ -294,6 +280,7 @@ public final class TimeTravel {
     store.restore(best.snapshot)
     best.state.put(into: replay)
     ending = nil
+    watch?.begin()
   }
 }
 
@@ -358,9 +345,9 @@ private final class Watch {
 
   deinit { if let observer { replay.memory.remove(observer) } }
 
-  private func begin() {
+  /// From now on changes count.
+  func begin() {
     contents = watched.map { replay.memory.peek($0.lowerBound, count: $0.count) }
-    isTouched = false
     for range in watched { replay.memory.markCode(from: range.lowerBound, to: range.upperBound) }
     isTouched = false
   }

@@ -102,8 +102,13 @@ public final class TranslatorEngine: GuestEngine {
     var exit: Exit?
     while exit == nil { exit = turn(cpu, &origin) }
     leaveState(cpu)
-    if options.countsInstructions { instructionCount &+= limit &- cpu.pointee.translated.remaining }
+    count(limit, cpu)
     return exit ?? .budget
+  }
+
+  /// Adds what has been executed of `limit` instructions.
+  private func count(_ limit: InstructionCount, _ cpu: UnsafeMutablePointer<CPUState>) {
+    if options.countsInstructions { instructionCount &+= limit &- cpu.pointee.translated.remaining }
   }
 
   /// Whether VEX or EVEX may introduce the instruction, behind prefixes for segment and address size.
@@ -172,9 +177,12 @@ public final class TranslatorEngine: GuestEngine {
     prepareAfterFork()
     if !canTranslate { return interpreter.step(cpu) }
     enterState(cpu)
-    defer { leaveState(cpu) }
-    cpu.pointee.translated.remaining = 1 &<< 59
-    return executeOne(cpu) ?? .budget
+    let limit: InstructionCount = 1 &<< 59
+    cpu.pointee.translated.remaining = limit
+    let exit = executeOne(cpu)
+    leaveState(cpu)
+    count(limit, cpu)
+    return exit ?? .budget
   }
 
   /// Executes the instruction at RIP; nil when that is done.

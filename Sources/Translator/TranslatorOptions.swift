@@ -14,6 +14,11 @@ public struct TranslatorOptions: Sendable {
   public var isFurtherThread = false
   /// Forget all code after this many blocks (for tests); nil: only when the cache is full.
   public var flushInterval: Int?
+  /// Whether runs are to be repeatable: instructions are counted, and chance is trapped.
+  public var isRepeatable: Bool {
+    get { countsInstructions && trapsChance }
+    set { (countsInstructions, trapsChance) = (newValue, newValue) }
+  }
   /// Instructions whose results are chance are left to the interpreter, which traps them for a recorder (`vt_cpu_state.traps_chance`).
   public var trapsChance = false
   /// Collect what costs time to collect: time spent translating, and which instructions the interpreter executes.

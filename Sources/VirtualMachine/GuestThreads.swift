@@ -29,7 +29,7 @@ extension UserMachine {
       controller?.forked()
     }
     let counts = configuration.budget != nil || configuration.translator.countsInstructions
-    if counts, controller?.countsThreads != true { return }
+    if counts, !isRepeatable { return }
     process.startThread = { [unowned self, unowned process] thread, cpu, prepare in
       startThread(thread, cpu, process, prepare)
     }
@@ -78,7 +78,8 @@ extension UserMachine {
     process.writeDiagnostic(sum.text)
   }
 
-  static func allocateCPU() -> UnsafeMutablePointer<CPUState> {
+  /// Room for a CPU's state, not initialised.
+  public static func allocateCPU() -> UnsafeMutablePointer<CPUState> {
     let raw = UnsafeMutableRawPointer.allocate(
       byteCount: CPUState.allocationSize, alignment: CPUState.allocationAlignment)
     return raw.bindMemory(to: CPUState.self, capacity: 1)

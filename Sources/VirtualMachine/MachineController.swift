@@ -11,8 +11,8 @@ import Linux
 public protocol MachineController: AnyObject {
   /// The address space exists, and nothing has been mapped.
   func prepare(_ memory: AddressSpace)
-  /// The controller counts every thread's instructions: threads are allowed where the engine counts.
-  var countsThreads: Bool { get }
+  /// Runs are to be repeatable: instructions are counted, in each thread, chance is trapped, and clocks are read by system calls.
+  var isRepeatable: Bool { get }
   /// The program is loaded, and its first thread is about to run on `cpu`. What is in the way, or nil.
   func begin(_ process: LinuxProcess, _ cpu: UnsafeMutablePointer<CPUState>) -> String?
   /// Runs guest code as the engine does.
@@ -34,7 +34,7 @@ public protocol MachineController: AnyObject {
 extension MachineController {
   public func prepare(_ memory: AddressSpace) {}
 
-  public var countsThreads: Bool { false }
+  public var isRepeatable: Bool { false }
 
   public func deliver(
     _ exit: Exit, _ cpu: UnsafeMutablePointer<CPUState>, _ body: () -> Outcome

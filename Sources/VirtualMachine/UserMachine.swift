@@ -22,7 +22,17 @@ public struct UserMachineConfiguration: Sendable {
   public var arguments: [[UInt8]] = []
   public var environment: [[UInt8]] = []
   /// What executes the guest: the translator where the host has what it needs, else the interpreter.
-  public enum Engine: String, Sendable { case automatic = "auto", translator, interpreter }
+  public enum Engine: String, Sendable {
+    case automatic = "auto"
+    case translator, interpreter
+
+    /// An engine of this kind; nil when the host lacks what it needs.
+    public func make(_ memory: AddressSpace, _ options: TranslatorOptions) -> (any GuestEngine)? {
+      let translator = self == .interpreter ? nil : TranslatorEngine(memory: memory, options: options)
+      if let translator { return translator }
+      return self == .translator ? nil : InterpreterEngine(memory: memory)
+    }
+  }
 
   public var engine = Engine.automatic
   public var translator = TranslatorOptions()
@@ -111,6 +121,7 @@ public final class UserMachine {
     }
     cpu.pointee.cpu_level = level.rawValue
     cpu.pointee.xcr0 = level.stateComponents
+    cpu.pointee.traps_chance = isRepeatable ? 1 : 0
     switch prepareProcess(memory, level) {
     case .failure(let problem): return .failed(problem.message)
     case .success(let process):
@@ -140,14 +151,12 @@ public final class UserMachine {
       options.cacheSize = min(options.cacheSize, UserMachine.cacheSize)
     }
     if configuration.budget != nil { options.countsInstructions = true }
+    if isRepeatable { options.isRepeatable = true }
     options.measures = configuration.wantsStatistics
-    switch configuration.engine {
-    case .interpreter: return InterpreterEngine(memory: memory)
-    case .translator: return TranslatorEngine(memory: memory, options: options)
-    case .automatic:
-      return TranslatorEngine(memory: memory, options: options) ?? InterpreterEngine(memory: memory)
-    }
+    return configuration.engine.make(memory, options)
   }
+
+  var isRepeatable: Bool { controller?.isRepeatable ?? false }
 
   private struct Problem: Error {
     var message: String
@@ -173,7 +182,7 @@ public final class UserMachine {
     options.hardwareCapabilities2 = extended.ebx & 1 != 0 ? 2 : 0
     options.describeProcessor = { ProcessorText.lines(level) }
     options.randomizesAddresses = configuration.randomizeAddresses
-    options.mapsVDSO = configuration.hasVDSO && CPUID.hostHasRDPID
+    options.mapsVDSO = configuration.hasVDSO && !isRepeatable && CPUID.hostHasRDPID
     let process = LinuxProcess(memory: memory, host: host, options: options)
     process.extendedState = FrameState.access
     do { try process.enterRoot(configuration.root) } catch {

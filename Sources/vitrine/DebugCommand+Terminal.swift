@@ -12,11 +12,7 @@ extension DebugCommand {
       request.commands.append(try reader.text(of: option))
       request.isBatch = true
     case "--script":
-      let path = try reader.bytes(of: option)
-      guard let text = contents(of: path) else {
-        throw UsageError("cannot read the script \(shown(String(decoding: path, as: UTF8.self)))")
-      }
-      request.commands += text.split(separator: "\n").map(String.init)
+      request.commands += try script(try reader.bytes(of: option))
       request.isBatch = true
     case "--json":
       try reader.requireNoValue(option)
@@ -26,6 +22,14 @@ extension DebugCommand {
     default: return false
     }
     return true
+  }
+
+  /// The lines of a file of commands; `-` is standard input.
+  static func script(_ path: [UInt8]) throws(UsageError) -> [String] {
+    guard let text = contents(of: path) else {
+      throw UsageError("cannot read the script \(shown(String(decoding: path, as: UTF8.self)))")
+    }
+    return text.split(separator: "\n").map(String.init)
   }
 
   /// A whole file; `-` is standard input.

@@ -6,7 +6,7 @@ import VirtualMachine
 
 enum DebugCommand {
   static func run(_ words: [[UInt8]], _ process: ProcessArguments) -> Int32 {
-    do {
+    withUsage(HelpText.debugUsage, topic: "debug") { () throws(UsageError) in
       guard let request = try parse(words, process) else {
         Terminal.write(HelpText.debug, to: 1)
         return 0
@@ -15,10 +15,6 @@ enum DebugCommand {
         return runInTerminal(request.configuration, try options(request, process), process)
       }
       return run(request.configuration, address, words, process)
-    } catch {
-      Terminal.complain(error.message)
-      Terminal.write(HelpText.debugUsage + "Try: vitrine help debug\n", to: 2)
-      return ownFailureCode
     }
   }
 

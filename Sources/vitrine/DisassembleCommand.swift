@@ -11,20 +11,16 @@ struct DisassembleCommand {
   private var syntax = Disassembler.Syntax.intel
 
   static func run(_ words: [[UInt8]]) -> Int32 {
-    var command = DisassembleCommand()
-    do {
+    withUsage(HelpText.disassembleUsage, topic: "disassemble") { () throws(UsageError) in
+      var command = DisassembleCommand()
       guard try command.parse(words) else {
         Terminal.write(HelpText.disassemble, to: 1)
         return 0
       }
-    } catch {
-      Terminal.complain(error.message)
-      Terminal.write(HelpText.disassembleUsage + "Try: vitrine help disassemble\n", to: 2)
+      guard let problem = command.list() else { return 0 }
+      Terminal.complain(problem)
       return ownFailureCode
     }
-    guard let problem = command.list() else { return 0 }
-    Terminal.complain(problem)
-    return ownFailureCode
   }
 
   /// False when help is wanted.

@@ -6,7 +6,7 @@ import VirtualMachine
 
 enum RecordCommand {
   static func run(_ words: [[UInt8]], _ process: ProcessArguments) -> Int32 {
-    do throws(UsageError) {
+    withUsage(HelpText.recordUsage, topic: "record") { () throws(UsageError) in
       var options = RecordingOptions(path: Array("vitrine.rec".utf8))
       guard
         var configuration = try RunCommand.parse(
@@ -17,9 +17,6 @@ enum RecordCommand {
         return 0
       }
       if configuration.budget != nil { throw UsageError("--budget does not go together with a recording") }
-      configuration.translator.countsInstructions = true
-      configuration.translator.trapsChance = true
-      configuration.hasVDSO = false
       let recorder: Recorder
       do throws(RecordingError) { recorder = try Recorder(options) } catch {
         Terminal.complain(error.message)
@@ -29,10 +26,6 @@ enum RecordCommand {
       nonisolated(unsafe) let shared = recorder
       configuration.makeController = { shared }
       return RunCommand.run(configuration, process)
-    } catch {
-      Terminal.complain(error.message)
-      Terminal.write(HelpText.recordUsage + "Try: vitrine help record\n", to: 2)
-      return ownFailureCode
     }
   }
 
@@ -58,7 +51,7 @@ enum RecordCommand {
 
 enum ReplayCommand {
   static func run(_ words: [[UInt8]], _ process: ProcessArguments) -> Int32 {
-    do throws(UsageError) {
+    withUsage(HelpText.replayUsage, topic: "replay") { () throws(UsageError) in
       var request = ReplayRequest()
       request.options.window = process.window
       var reader = WordReader(words)
@@ -67,14 +60,7 @@ enum ReplayCommand {
         case "-h", "--help":
           Terminal.write(HelpText.replay, to: 1)
           return 0
-        case "--engine":
-          switch try reader.text(of: option) {
-          case "auto": request.options.engine = .automatic
-          case "translator": request.options.engine = .translator
-          case "interpreter": request.options.engine = .interpreter
-          case let name:
-            throw UsageError("unknown engine: \(shown(name)) (there are: auto, translator, interpreter)")
-          }
+        case "--engine": request.options.engine = try RunCommand.engine(try reader.text(of: option))
         case "--quiet", "-q":
           try reader.requireNoValue(option)
           request.isQuiet = true
@@ -86,15 +72,7 @@ enum ReplayCommand {
         default: throw UsageError("unknown option: \(shown(option.name))")
         }
       }
-      let operands = reader.operands()
-      guard let path = operands.first, operands.count == 1 else {
-        throw UsageError("one recording is needed")
-      }
-      return replay(path, request)
-    } catch {
-      Terminal.complain(error.message)
-      Terminal.write(HelpText.replayUsage + "Try: vitrine help replay\n", to: 2)
-      return ownFailureCode
+      return replay(try reader.onlyOperand("recording"), request)
     }
   }
 

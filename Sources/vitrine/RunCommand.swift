@@ -6,19 +6,13 @@ import X86
 
 enum RunCommand {
   static func run(_ words: [[UInt8]], _ process: ProcessArguments) -> Int32 {
-    let configuration: UserMachineConfiguration
-    do {
-      guard let parsed = try parse(words, process) else {
+    withUsage(HelpText.runUsage, topic: "run") { () throws(UsageError) in
+      guard let configuration = try parse(words, process) else {
         Terminal.write(HelpText.run, to: 1)
         return 0
       }
-      configuration = parsed
-    } catch {
-      Terminal.complain(error.message)
-      Terminal.write(HelpText.runUsage + "Try: vitrine help run\n", to: 2)
-      return ownFailureCode
+      return run(configuration, process)
     }
-    return run(configuration, process)
   }
 
   /// Runs a program; the exit code.
@@ -91,12 +85,7 @@ enum RunCommand {
     _ option: Option, _ reader: inout WordReader, _ configuration: inout UserMachineConfiguration
   ) throws(UsageError) {
     switch option.name {
-    case "--engine":
-      let name = try reader.text(of: option)
-      guard let engine = UserMachineConfiguration.Engine(rawValue: name) else {
-        throw UsageError("unknown engine: \(shown(name)) (there are: auto, translator, interpreter)")
-      }
-      configuration.engine = engine
+    case "--engine": configuration.engine = try engine(try reader.text(of: option))
     case "--cpu":
       let name = try reader.text(of: option)
       guard ["v1", "v2", "v3", "v4", "max"].contains(name) else {
@@ -144,6 +133,12 @@ enum RunCommand {
       throw UsageError("\(option.name) needs a number from \(range.lowerBound) to \(range.upperBound)")
     }
     return number
+  }
+
+  /// The engine of this name.
+  static func engine(_ name: String) throws(UsageError) -> UserMachineConfiguration.Engine {
+    if let engine = UserMachineConfiguration.Engine(rawValue: name) { return engine }
+    throw UsageError("unknown engine: \(shown(name)) (there are: auto, translator, interpreter)")
   }
 
   /// The disassembler's syntax by its name.

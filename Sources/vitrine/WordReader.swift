@@ -7,6 +7,15 @@ struct UsageError: Error {
   init(_ message: String) { self.message = message }
 }
 
+/// Runs a command; a mistake in its words is told together with how it is used.
+func withUsage(_ usage: String, topic: String, _ body: () throws(UsageError) -> Int32) -> Int32 {
+  do { return try body() } catch {
+    Terminal.complain(error.message)
+    Terminal.write(usage + "Try: vitrine help \(topic)\n", to: 2)
+    return ownFailureCode
+  }
+}
+
 /// One option as it was typed.
 struct Option {
   let name: String
@@ -50,6 +59,13 @@ struct WordReader {
   /// Refuses a value for an option that takes none.
   func requireNoValue(_ option: Option) throws(UsageError) {
     if option.attached != nil { throw UsageError("\(shown(option.name)) takes no value") }
+  }
+
+  /// The one operand, a `kind`, behind the options.
+  mutating func onlyOperand(_ kind: String) throws(UsageError) -> [UInt8] {
+    let operands = operands()
+    guard let operand = operands.first, operands.count == 1 else { throw UsageError("one \(kind) is needed") }
+    return operand
   }
 
   /// Everything that is left.

@@ -117,7 +117,11 @@ public final class InterpreterEngine: GuestEngine {
     case ExitReason.resolve:
       link(cpu.pointee.exit_value, to: cpu.pointee.rip)
       return nil
-    case ExitReason.systemCall: return .systemCall
+    case ExitReason.systemCall:
+      // SYSCALL leaves the address behind it in RCX and the flags in R11 (SDM volume 2, SYSCALL).
+      cpu.pointee.general.1 = cpu.pointee.rip
+      cpu.pointee.general.11 = cpu.pointee.lazyFlags.rflags
+      return .systemCall
     case ExitReason.interrupt: return .interrupt(UInt8(truncatingIfNeeded: cpu.pointee.exit_value))
     case ExitReason.trap: return trapExit(cpu)
     default: return nil

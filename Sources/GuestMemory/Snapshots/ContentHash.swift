@@ -51,22 +51,23 @@ extension AddressSpace {
   /// A number for all that the guest can see of its memory: ranges, permissions and flags of regions, and the
   /// bytes in them, also where the guest may not read. A page that was never touched counts as what it reads
   /// as; what cannot be read at all (behind a file's end) counts as zeros, and the vdso's contents, which are
-  /// the host's, not at all.
+  /// the host's, not at all. Nor does what a recording does not tell: the program break, which is only the
+  /// personality's, and flags that only a fork would show.
   public func contentHash() -> UInt64 { contentHash(.scan) }
 
   func contentHash(_ source: ResidencySource) -> UInt64 {
     evictAll()
     var hash = ContentHash()
-    hash.add(breakStart)
-    hash.add(breakEnd)
     let regions = table.regions(from: 0, to: limit)
+    let visible: RegionFlags = [.shared, .growsDown]
     var index = 0
     while index < regions.count {
       // How the table divides memory by files does not count.
       let first = regions[index]
       var end = first.end
       while index &+ 1 < regions.count, regions[index &+ 1].start == end,
-        regions[index &+ 1].permissions == first.permissions, regions[index &+ 1].flags == first.flags
+        regions[index &+ 1].permissions == first.permissions,
+        regions[index &+ 1].flags.intersection(visible) == first.flags.intersection(visible)
       {
         index &+= 1
         end = regions[index].end
@@ -74,7 +75,7 @@ extension AddressSpace {
       index &+= 1
       hash.add(first.start)
       hash.add(end)
-      hash.add(UInt64(first.permissions.rawValue) | UInt64(first.flags.rawValue) &<< 8)
+      hash.add(UInt64(first.permissions.rawValue) | UInt64(first.flags.intersection(visible).rawValue) &<< 8)
     }
     var reader = PageReader(self, source)
     for region in regions where !region.flags.contains(.indivisible) { add(region, &reader, &hash) }

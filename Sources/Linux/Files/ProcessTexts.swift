@@ -20,6 +20,24 @@ struct MemoryFigures {
   var signals: (pending: UInt64, blocked: UInt64, ignored: UInt64, caught: UInt64)?
 }
 
+extension Region {
+  /// Its permissions as /proc/self/maps shows them.
+  public var letters: String {
+    (permissions.contains(.read) ? "r" : "-") + (permissions.contains(.write) ? "w" : "-")
+      + (permissions.contains(.execute) ? "x" : "-") + (flags.contains(.shared) ? "s" : "p")
+  }
+
+  /// What the kernel calls memory that has no file.
+  var kernelName: String? { flags.contains(.stack) ? "[stack]" : flags.contains(.heap) ? "[heap]" : nil }
+}
+
+extension AddressSpace {
+  /// What a reader calls `region`: stack, heap, or its file's path.
+  public func name(of region: Region) -> String {
+    region.kernelName ?? backing(region.backing).map { LoadError.name($0.path) } ?? ""
+  }
+}
+
 extension LinuxProcess {
   static func hex(_ value: UInt64, width: Int) -> String {
     let digits = String(value, radix: 16)
@@ -36,11 +54,7 @@ extension LinuxProcess {
 
   private func mapsLine(_ region: Region) -> [UInt8] {
     var line = LinuxProcess.hex(region.start, width: 8) + "-" + LinuxProcess.hex(region.end, width: 8) + " "
-    line += region.permissions.contains(.read) ? "r" : "-"
-    line += region.permissions.contains(.write) ? "w" : "-"
-    line += region.permissions.contains(.execute) ? "x" : "-"
-    line += region.flags.contains(.shared) ? "s" : "p"
-    line += " " + LinuxProcess.hex(region.offset, width: 8) + " "
+    line += region.letters + " " + LinuxProcess.hex(region.offset, width: 8) + " "
     let file = memory.backing(region.backing)
     let device = file?.device ?? 0
     let major = (device >> 8) & 0xfff | (device >> 32) & ~0xfff
@@ -49,8 +63,7 @@ extension LinuxProcess {
       LinuxProcess.hex(major, width: 2) + ":" + LinuxProcess.hex(minor, width: 2) + " \(file?.inode ?? 0)"
     var name = file?.path ?? []
     if let root { name = root.shownPath(name) }
-    if region.flags.contains(.stack) { name = Array("[stack]".utf8) }
-    if region.flags.contains(.heap) { name = Array("[heap]".utf8) }
+    if let kernelName = region.kernelName { name = Array(kernelName.utf8) }
     var text = Array(line.utf8)
     // The kernel ends the fields in front of a name with a blank, as far as column 73.
     text += [UInt8](repeating: 32, count: name.isEmpty ? 1 : max(1, 73 - text.count)) + name

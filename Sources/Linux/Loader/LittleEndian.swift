@@ -12,6 +12,11 @@ extension Array where Element == UInt8 {
     }
     return result
   }
+
+  /// The little-endian number in the first eight bytes, or in as many as there are.
+  public var littleEndianNumber: UInt64 {
+    prefix(8).reversed().reduce(0) { $0 &<< 8 | UInt64($1) }
+  }
 }
 
 extension UInt64 {

@@ -28,15 +28,12 @@ extension LinuxProcess {
       else { return [] }
       return LinuxProcess.buffers(vector, count: count, memory)
     }
-    for (index, type) in calls.signature(call.number).arguments.enumerated() where type.access == .write {
-      let count = type.count.map { arguments[$0] } ?? 0
-      // Directory entries are as many bytes as the result says, too.
-      if type.kind == .buffer || type.name.elementsEqual("dirents".utf8) {
-        return [GuestBytes(address: arguments[index], size: count)]
-      }
-      if type.kind == .vector { return LinuxProcess.buffers(arguments[index], count: count, memory) }
-    }
-    return []
+    let signature = calls.signature(call.number)
+    guard let index = signature.filled else { return [] }
+    let type = signature.arguments[index]
+    let count = type.count.map { arguments[$0] } ?? 0
+    if type.kind == .vector { return LinuxProcess.buffers(arguments[index], count: count, memory) }
+    return [GuestBytes(address: arguments[index], size: count)]
   }
 
   /// The data that a call writes to the descriptor of its first argument, and the descriptor; nil for other calls.
@@ -69,10 +66,14 @@ extension LinuxProcess {
   /// The descriptor whose file's contents a call changes; nil for calls that change none.
   public func changedFile(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> UInt64? {
     let registers = GuestRegisters(cpu)
-    guard let call = calls[registers[.rax]], call.traits.contains(.writesFile) else { return nil }
-    let arguments = Arguments(registers)
-    let copiesOut = call.number == 275 || call.number == 326
-    return copiesOut ? arguments.c : arguments.a
+    return calls[registers[.rax]].flatMap { changedFile($0, Arguments(registers)) }
+  }
+
+  /// The same for `call` with these arguments.
+  func changedFile(_ call: SystemCall, _ arguments: Arguments) -> UInt64? {
+    if !call.traits.contains(.writesFile) { return nil }
+    // splice(2) and copy_file_range(2) name it third.
+    return call.number == 275 || call.number == 326 ? arguments.c : arguments.a
   }
 
   /// Whether a call leaves alone what descriptors stand for. Of the others some do, too.

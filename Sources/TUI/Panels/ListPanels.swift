@@ -78,10 +78,6 @@ final class MapPanel: ListPanel {
     let rip = subject.registers.rip
     let rsp = subject.registers.rsp
     return subject.regions.map { region in
-      let rights = region.permissions
-      let letters =
-        (rights.contains(.read) ? "r" : "-") + (rights.contains(.write) ? "w" : "-")
-        + (rights.contains(.execute) ? "x" : "-") + (region.flags.contains(.shared) ? "s" : "p")
       let isCode = region.start <= rip && rip < region.end
       let isStack = region.start <= rsp && rsp < region.end
       let range = Format.hex(region.start, digits: 12) + "-" + Format.hex(region.end, digits: 12)
@@ -89,7 +85,7 @@ final class MapPanel: ListPanel {
         text: subject.name(of: region), style: isCode ? Theme.current : Theme.plain, address: region.start,
         prefix: [
           (isCode ? "▶" : isStack ? "s" : " ", Theme.current), (range + " ", Theme.address),
-          (letters + " ", rights.contains(.execute) ? Theme.jump : Theme.faint),
+          (region.letters + " ", region.permissions.contains(.execute) ? Theme.jump : Theme.faint),
           (Format.right(MapPanel.size(region.end &- region.start), 6) + " ", Theme.faint),
         ])
     }

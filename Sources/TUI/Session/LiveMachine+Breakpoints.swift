@@ -67,7 +67,7 @@ extension LiveMachine {
       name: { [unowned self] name in value(of: name, access) },
       memory: { [unowned self] address, size in
         let bytes = bytes(at: address, count: size)
-        return bytes.count == size ? bytes.reversed().reduce(0) { $0 &<< 8 | UInt64($1) } : nil
+        return bytes.count == size ? bytes.littleEndianNumber : nil
       })
     guard let value = try? condition.evaluate(scope) else { return true }
     return value != 0

@@ -134,7 +134,7 @@ final class LiveMachine: Subject {
     for register in registerFile.registers {
       let bytes = access.read(register)
       if bytes.count <= 8 {
-        result.values[register.name] = bytes.reversed().reduce(0) { $0 &<< 8 | UInt64($1) }
+        result.values[register.name] = bytes.littleEndianNumber
       } else {
         result.vectors[register.name] = bytes
       }
@@ -178,11 +178,7 @@ final class LiveMachine: Subject {
 
   func region(at address: UInt64) -> Region? { memory?.query(address) }
 
-  func name(of region: Region) -> String {
-    if region.flags.contains(.stack) { return "[stack]" }
-    if region.flags.contains(.heap) { return "[heap]" }
-    return memory?.backing(region.backing).map { LoadError.name($0.path) } ?? ""
-  }
+  func name(of region: Region) -> String { memory?.name(of: region) ?? "" }
 
   // MARK: Sampling
 

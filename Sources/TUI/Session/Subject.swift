@@ -139,7 +139,7 @@ protocol Subject: AnyObject {
 extension Subject {
   func word(at address: UInt64) -> UInt64? {
     let bytes = bytes(at: address, count: 8)
-    return bytes.count == 8 ? bytes.reversed().reduce(0) { $0 &<< 8 | UInt64($1) } : nil
+    return bytes.count == 8 ? bytes.littleEndianNumber : nil
   }
 
   func describe(_ address: UInt64, lookup: UInt64? = nil) -> String? {
@@ -173,7 +173,7 @@ extension Subject {
       },
       memory: { [self] address, size in
         let bytes = bytes(at: address, count: size)
-        return bytes.count == size ? bytes.reversed().reduce(0) { $0 &<< 8 | UInt64($1) } : nil
+        return bytes.count == size ? bytes.littleEndianNumber : nil
       })
   }
 

@@ -1,6 +1,8 @@
 // Evaluates DWARF expressions of call frame information (DWARF 5 section 2.5), on a bounded stack and for a
 // bounded number of steps. Only operations that mean something without debug information are known.
 
+import CHost
+
 /// What an expression may ask for.
 protocol UnwindMemory {
   /// `count` bytes of the guest, or nil.
@@ -25,6 +27,17 @@ struct UnwindRegisters: Equatable {
   subscript(number: Int) -> UInt64 {
     get { values.indices.contains(number) ? values[number] : 0 }
     set { if values.indices.contains(number) { values[number] = newValue } }
+  }
+}
+
+extension UnwindRegisters {
+  /// Those of a thread, in DWARF's order.
+  init(_ cpu: UnsafePointer<vt_cpu_state>) {
+    let general = cpu.pointee.general
+    values = [
+      general.0, general.2, general.1, general.3, general.6, general.7, general.5, general.4, general.8,
+      general.9, general.10, general.11, general.12, general.13, general.14, general.15, cpu.pointee.rip,
+    ]
   }
 }
 

@@ -120,34 +120,17 @@ public struct FaultReport {
 
   /// A region as /proc/self/maps shows it.
   private func line(of region: Region) -> String {
-    let permissions = region.permissions
-    let letters =
-      (permissions.contains(.read) ? "r" : "-") + (permissions.contains(.write) ? "w" : "-")
-      + (permissions.contains(.execute) ? "x" : "-") + (region.flags.contains(.shared) ? "s" : "p")
-    var name = ""
-    if let backing = space.backing(region.backing) { name = LoadError.name(backing.path) }
-    if region.flags.contains(.stack) { name = "[stack]" }
-    if region.flags.contains(.heap) { name = "[heap]" }
     let range = FaultReport.hex(region.start, digits: 12) + "-" + FaultReport.hex(region.end, digits: 12)
-    return "\(range) \(letters) \(name)"
+    return "\(range) \(region.letters) \(space.name(of: region))"
   }
 
   // MARK: Backtrace
 
   private func backtraceLines() -> [String] {
-    var registers = UnwindRegisters()
-    let general = cpu.pointee.general
-    // DWARF order: rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp.
-    let values = [
-      general.0, general.2, general.1, general.3, general.6, general.7, general.5, general.4, general.8,
-      general.9,
-      general.10, general.11, general.12, general.13, general.14, general.15, cpu.pointee.rip,
-    ]
-    for (number, value) in values.enumerated() { registers[number] = value }
     let unwinder = Unwinder(
       memory: SpaceMemory(space: space), table: files.callFrames, loadBias: program.loadBias,
       frameLimit: FaultReport.frameLimit)
-    let frames = unwinder.backtrace(registers)
+    let frames = unwinder.backtrace(UnwindRegisters(cpu))
     return frameLines(frames)
   }
 

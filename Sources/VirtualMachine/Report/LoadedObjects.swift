@@ -62,29 +62,24 @@ public final class LoadedObjects {
 
   /// Looks at the mappings again.
   public func refresh() {
-    let all = process.memory.regions()
-    let now = all.filter { $0.backing != 0 }
+    let now = process.memory.regions().filter { $0.backing != 0 }
     if now == mappings { return }
     mappings = now
+    func path(of region: Region) -> [UInt8]? { process.memory.backing(region.backing)?.path }
+    let withCode = Set(now.filter { $0.permissions.contains(.execute) }.compactMap(path))
     var found: [(range: Range<UInt64>, object: LoadedObject)] = []
     var base: UInt64 = 0
     for region in now {
-      guard let backing = process.memory.backing(region.backing), !backing.path.isEmpty else { continue }
+      guard let path = path(of: region), !path.isEmpty else { continue }
       // A file's first mapping is that of its beginning.
       if region.offset == 0 { base = region.start }
-      if base == 0 || !isWithCode(backing.path, now) { continue }
-      let key = Key(path: backing.path, base: base)
-      let object = known[key] ?? read(backing.path, at: base)
+      if base == 0 || !withCode.contains(path) { continue }
+      let key = Key(path: path, base: base)
+      let object = known[key] ?? read(path, at: base)
       known[key] = object
       found.append((region.start..<region.end, object))
     }
     ranges = found
-  }
-
-  private func isWithCode(_ path: [UInt8], _ regions: [Region]) -> Bool {
-    regions.contains {
-      $0.permissions.contains(.execute) && process.memory.backing($0.backing)?.path == path
-    }
   }
 
   private func read(_ path: [UInt8], at base: UInt64) -> LoadedObject {
@@ -143,18 +138,11 @@ public final class LoadedObjects {
 
   /// The frames of the thread on `cpu`, outwards.
   public func frames(_ cpu: UnsafePointer<vt_cpu_state>) -> [StackFrame] {
-    let general = cpu.pointee.general
-    let values = [
-      general.0, general.2, general.1, general.3, general.6, general.7, general.5, general.4, general.8,
-      general.9, general.10, general.11, general.12, general.13, general.14, general.15, cpu.pointee.rip,
-    ]
-    var registers = UnwindRegisters()
-    for (number, value) in values.enumerated() { registers[number] = value }
     let unwinder = Unwinder(
       memory: SpaceMemory(space: process.memory), frameLimit: LoadedObjects.frameLimit
     ) { [self] address in object(at: address).map { ($0.callFrames, $0.loadBias) } }
     var pointers: [UInt64] = []
-    let frames = unwinder.backtrace(registers) { pointers.append($0[UnwindRegisters.rsp]) }
+    let frames = unwinder.backtrace(UnwindRegisters(cpu)) { pointers.append($0[UnwindRegisters.rsp]) }
     return zip(frames, pointers).map { frame, pointer in
       StackFrame(
         address: frame.address, lookup: frame.lookup, stackPointer: pointer,

@@ -1,9 +1,10 @@
 // Commands by which a recording is looked at, for scripts: each has an answer of some lines, and can fail. The words are those of
 // debuggers; what is new is that all of them go backwards, too.
-import CHost
 import Engine
 import GuestMemory
 import Linux
+import Record
+import VirtualMachine
 import X86
 
 /// A command's answer.
@@ -16,21 +17,30 @@ public struct TravelAnswer: Equatable, Sendable {
     self.lines = lines
     self.isFailure = isFailure
   }
+
+  /// What is printed for `command`.
+  public func text(_ command: String) -> String {
+    lines.map { (isFailure ? "\(command): " : "") + $0 + "\n" }.joined()
+  }
+
+  /// The same as an object of JSON, a line.
+  public func json(_ command: String) -> String {
+    let quoted = lines.map { Format.json($0) }.joined(separator: ", ")
+    return "{\"command\": \(Format.json(command)), \"failed\": \(isFailure), \"lines\": [\(quoted)]}\n"
+  }
 }
 
 public final class TravelSession {
-  let travel: TimeTravel
+  private let travel: TimeTravel
   private var stops = TravelStops()
-  private let code: CodeReader
   private var replay: Replay { travel.replay }
 
   public init(_ travel: TimeTravel) {
     self.travel = travel
-    code = CodeReader(memory: travel.replay.memory)
   }
 
   /// What `help` says: command, what it does.
-  public static let help = [
+  private static let help = [
     ("where", "instant, event, thread and place"),
     ("seek N | start | end", "go to an instant: after N instructions"),
     ("step [N], back [N]", "N instructions forwards, backwards"),
@@ -147,27 +157,16 @@ public final class TravelSession {
     case "help":
       var answer = TravelAnswer()
       answer.lines = TravelSession.help.map { name, text in
-        name + String(repeating: " ", count: max(1, 32 - name.utf8.count)) + text
+        Format.padded(name, 32) + text
       }
       return answer
     default: return nil
     }
   }
 
-  private static let registerNames = [
-    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-    "r15", "fs_base", "gs_base", "rip", "eflags",
-  ]
-
-  private var words: RegisterWords? { replay.threads[replay.running].map { RegisterWords($0.cpu) } }
-
   private func registers() -> TravelAnswer {
-    guard let words else { return TravelAnswer("no thread runs", isFailure: true) }
     var answer = TravelAnswer()
-    for (index, name) in TravelSession.registerNames.enumerated() {
-      let gap = String(repeating: " ", count: 8 - name.utf8.count)
-      answer.lines.append(name + gap + words[index].hexadecimal)
-    }
+    answer.lines = replay.registers.map { Format.padded($0.name, 8) + $0.value.hexadecimal }
     return answer
   }
 
@@ -180,10 +179,10 @@ public final class TravelSession {
     var answer = TravelAnswer()
     for start in stride(from: 0, to: content.count, by: 16) {
       let part = content[start..<min(start + 16, content.count)]
-      let digits = part.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
-      let text = part.map { $0 >= 32 && $0 < 127 ? String(UnicodeScalar($0)) : "." }.joined()
-      let gap = String(repeating: " ", count: 50 - digits.utf8.count)
-      answer.lines.append("\((bytes.lowerBound &+ UInt64(start)).hexadecimal)  \(digits)\(gap)\(text)")
+      let digits = part.map { Format.hex(UInt64($0), digits: 2) }.joined(separator: " ")
+      let text = String(String.UnicodeScalarView(part.map { Format.ascii($0) }))
+      answer.lines.append(
+        "\((bytes.lowerBound &+ UInt64(start)).hexadecimal)  \(Format.padded(digits, 50))\(text)")
     }
     return answer
   }
@@ -203,29 +202,23 @@ public final class TravelSession {
   }
 
   private func instruction(at address: UInt64) -> (text: String, length: UInt64) {
-    var instruction = Instruction()
-    code.begin(address)
-    guard code.decode(address, into: &instruction) == .valid else { return ("\(address.hexadecimal)  ?", 0) }
-    let bytes = UnsafeRawBufferPointer(start: code.bytes(at: address), count: Int(instruction.length))
-    let text = Disassembler().text(instruction, bytes: bytes, address: address)
-    return ("\(address.hexadecimal)  \(text)", UInt64(instruction.length))
+    let bytes = replay.memory.peek(address, count: 15)
+    return bytes.withUnsafeBytes { buffer in
+      guard let instruction = Decoder.decode(buffer, mode: .bits64), instruction.length > 0 else {
+        return ("\(address.hexadecimal)  ?", 0)
+      }
+      let text = Disassembler().text(instruction, bytes: buffer, address: address)
+      return ("\(address.hexadecimal)  \(text)", UInt64(instruction.length))
+    }
   }
 
   private func maps() -> TravelAnswer {
     var answer = TravelAnswer()
     for region in replay.memory.regions() {
-      let letters: [(Permissions, String)] = [(.read, "r"), (.write, "w"), (.execute, "x")]
-      let permissions = letters.map { region.permissions.contains($0.0) ? $0.1 : "-" }.joined()
-      answer.lines.append(
-        "\(region.start.hexadecimal)-\(region.end.hexadecimal) \(permissions) \(name(of: region))")
+      let range = "\(region.start.hexadecimal)-\(region.end.hexadecimal)"
+      answer.lines.append("\(range) \(region.letters) \(replay.memory.name(of: region))")
     }
     return answer
-  }
-
-  private func name(of region: Region) -> String {
-    if let file = replay.memory.backing(region.backing) { return String(decoding: file.path, as: UTF8.self) }
-    if region.flags.contains(.stack) { return "[stack]" }
-    return region.flags.contains(.heap) ? "[heap]" : ""
   }
 
   /// An address, and where that is in a mapped file.
@@ -241,43 +234,36 @@ public final class TravelSession {
 
   /// `expect A == B`, and != < <= > >=.
   private func expect(_ words: [String]) -> TravelAnswer {
-    guard words.count == 3, let left = value(words[0]), let right = value(words[2]) else {
-      return missing("two values and a comparison, such as rax == 0x10")
-    }
-    let holds: Bool
-    switch words[1] {
-    case "==": holds = left == right
-    case "!=": holds = left != right
-    case "<": holds = left < right
-    case "<=": holds = left <= right
-    case ">": holds = left > right
-    case ">=": holds = left >= right
-    default: return missing("a comparison")
-    }
-    if holds { return TravelAnswer() }
+    let text = words.joined(separator: " ")
+    let comparisons = ["==", "!=", "<", "<=", ">", ">="]
+    guard let expression = try? Expression(text),
+      case .binary(let operation, let left, let right) = expression,
+      comparisons.contains(operation), let holds = value(expression)
+    else { return missing("two values and a comparison, such as rax == 0x10") }
+    if holds != 0 { return TravelAnswer() }
+    let (first, second) = (value(left) ?? 0, value(right) ?? 0)
     return TravelAnswer(
-      "expected \(words.joined(separator: " ")), but they are \(left.hexadecimal) and \(right.hexadecimal)",
-      isFailure: true)
+      "expected \(text), but they are \(first.hexadecimal) and \(second.hexadecimal)", isFailure: true)
   }
 
-  /// A number, a register, `instant`, or with brackets the eight bytes there; `+` and `-` numbers behind.
-  private func value(_ text: String) -> UInt64? {
-    if text.hasPrefix("["), text.hasSuffix("]") {
-      guard let address = value(String(text.dropFirst().dropLast())) else { return nil }
-      return replay.memory.load(UInt64.self, at: address)
-    }
-    if let operation = text.dropFirst().lastIndex(where: { $0 == "+" || $0 == "-" }) {
-      guard let left = value(String(text[..<operation])),
-        let right = value(String(text[text.index(after: operation)...]))
-      else { return nil }
-      return text[operation] == "+" ? left &+ right : left &- right
-    }
-    let name = text.hasPrefix("$") ? String(text.dropFirst()) : text
-    if let index = TravelSession.registerNames.firstIndex(of: name) { return words?[index] }
-    if name == "instant" { return UInt64(bitPattern: travel.instant) }
-    if name.hasPrefix("0x") { return UInt64(name.dropFirst(2), radix: 16) }
-    return UInt64(name)
+  private func value(_ expression: Expression) -> UInt64? {
+    let registers = replay.registers
+    let memory = replay.memory
+    let scope = Expression.Scope(
+      name: { [travel] name in
+        if name == "instant" { return UInt64(bitPattern: travel.instant) }
+        let known = Expression.registerName(name)
+        let whole = registers.first { $0.name == (known.name == "rflags" ? "eflags" : known.name) }
+        return whole.map { $0.value &>> known.shift & known.mask }
+      },
+      memory: { address, size in
+        let bytes = memory.peek(address, count: size)
+        return bytes.count == size ? bytes.littleEndianNumber : nil
+      })
+    return try? expression.evaluate(scope)
   }
+
+  private func value(_ text: String) -> UInt64? { (try? Expression(text)).flatMap { value($0) } }
 
   private func range(_ words: [String], size usual: UInt64 = 8) -> Range<UInt64>? {
     guard let first = words.first, let start = value(first) else { return nil }
