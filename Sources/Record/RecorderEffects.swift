@@ -3,6 +3,7 @@
 import Engine
 import GuestMemory
 import Linux
+import VirtualMachine
 
 extension Recorder {
   /// A buffer, and how many of its bytes count.
@@ -110,9 +111,22 @@ struct RecordedFiles {
     _ writer: inout TimelineWriter
   ) -> UInt32 {
     guard let identity = HostFile.identity(descriptor) else { return 0 }
+    let known = files.count
     let index = place(of: identity, backing, memory, &writer)
-    let end = min(offset &+ size, identity.size)
-    var next = offset
+    if index == known {
+      for range in RecordedFiles.symbols(of: descriptor) { write(range, of: descriptor, index, &writer) }
+    }
+    let (end, overflow) = offset.addingReportingOverflow(size)
+    write(offset..<max(offset, overflow ? .max : end), of: descriptor, index, &writer)
+    return files[index].number
+  }
+
+  /// Writes down what has not been yet of `range`, as far as the file has it.
+  private mutating func write(
+    _ range: Range<UInt64>, of descriptor: Int32, _ index: Int, _ writer: inout TimelineWriter
+  ) {
+    let end = min(range.upperBound, files[index].identity.size)
+    var next = range.lowerBound
     while next < end {
       let piece = next..<min(next &+ RecordedFiles.pieceSize, end)
       next = piece.upperBound
@@ -125,8 +139,16 @@ struct RecordedFiles {
         descriptor, at: piece.lowerBound, count: Int(piece.upperBound &- piece.lowerBound))
       writer.append(.data(file: files[index].number, offset: piece.lowerBound, bytes: bytes))
     }
-    if offset < end { files[index].recorded.append(offset..<end) }
-    return files[index].number
+    if range.lowerBound < end { files[index].recorded.append(range.lowerBound..<end) }
+  }
+
+  /// Where an ELF file keeps its names, which is not mapped: with them a recording can be looked at where the file is not.
+  private static func symbols(of descriptor: Int32) -> [Range<UInt64>] {
+    guard ELFHeader.hasMagic(HostFile.read(descriptor, at: 0, count: 4)),
+      let file = try? ExecutableFile(path: Array("/proc/self/fd/\(descriptor)".utf8)),
+      let header = try? ELFHeader(of: file)
+    else { return [] }
+    return ELFSections(header, in: file).symbolRanges(header)
   }
 
   /// What has become of a mapped file's size, and of what older states of it are mapped.

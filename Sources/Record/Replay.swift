@@ -49,6 +49,8 @@ public final class Replay {
   let engine: any GuestEngine
   var events: EventSource
   let files: ReplayedFiles
+  /// Mapped files with their symbols, from the recording. To be refreshed when the replay has gone elsewhere.
+  public private(set) lazy var objects = LoadedObjects(memory) { [files] in files.open($0) }
   var threads: [Int: Thread] = [:]
   /// Instructions executed by all threads.
   public internal(set) var instant: InstructionCount = 0

@@ -1,6 +1,7 @@
 // Where a replay's events come from: the records of a timeline, and in front of them those of the timelines that it forks from, each
 // up to the fork. And the files that recorded programs had mapped, as files in memory.
 import GuestMemory
+import LinuxABI
 
 /// All records that lead to a timeline's end.
 struct EventSource {
@@ -69,6 +70,13 @@ final class ReplayedFiles {
   /// For snapshots: how to map the file again.
   func file(for backing: Backing) -> SnapshotFile? {
     files.values.first { $0.backing == backing }.map { SnapshotFile(descriptor: $0.descriptor) }
+  }
+
+  /// A descriptor of its own for the file, or -errno.
+  func open(_ backing: Backing) -> Int64 {
+    let duplicateCloseOnExec: Int64 = 1030
+    guard let file = file(for: backing) else { return -Errno.ENOENT }
+    return HostFile.call(72, Int64(file.descriptor), duplicateCloseOnExec, 0)
   }
 
   func add(_ file: RecordedFile) throws(RecordingError) {

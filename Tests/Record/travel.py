@@ -12,6 +12,7 @@ import argparse
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -170,17 +171,23 @@ def corruption(machine, checks, count):
     stripped = machine.folder / "stripped"
     subprocess.run(["strip", "-o", stripped, guest], check=True)
     listing = subprocess.run(["objdump", "-d", "--no-show-raw-insn", guest], capture_output=True, text=True, check=True).stdout
-    body = re.search(r"<fill>:\n(.*?)\n\n", listing, re.S)[1]
+    start, body = re.search(r"^([0-9a-f]+) <fill>:\n(.*?)\n\n", listing, re.S | re.M).groups()
     store = [int(line.split(":")[0], 16) for line in body.splitlines() if re.search(r"mov\s+%\w+,\(", line)]
-    for program in (guest, stripped):
+    copy = shutil.copy(guest, machine.folder / "corruption")
+    for program in (Path(copy), stripped):
         path = machine.folder / "corruption.rec"
         run = subprocess.run([machine.vitrine, "record", "-o", path, program], stdin=subprocess.DEVNULL, capture_output=True,
                              text=True)
+        # The recording holds the names.
+        program.unlink()
         node = int(run.stdout.splitlines()[0], 16)
         answers, code = machine.travel(path, ["seek end", f"last-change {node} 8", "where", "step", f"expect [{node}] != 0"])
-        where = re.search(r"\(([^)+]+)\+0x([0-9a-f]+)\)", answers[2][1][0])
+        # By its symbol, or by its place in the file.
+        where = re.search(r"[<(]([^)+]+)\+0x([0-9a-f]+)[>)]", answers[2][1][0])
+        base = int(start, 16) if where and where[1] == "fill" else 0
+        checks.check(f"{program.name}: named", where and where[1] == ("fill" if program.name == "corruption" else "stripped"), answers[2])
         checks.check(f"{program.name}: the crash", "killed by signal 11" in answers[0][1][0] and run.returncode == 139, answers[0])
-        checks.check(f"{program.name}: the wild write", where and int(where[2], 16) in store and code == 0, (store, answers))
+        checks.check(f"{program.name}: the wild write", where and base + int(where[2], 16) in store and code == 0, (store, answers))
 
 
 def limits(machine, checks, count):

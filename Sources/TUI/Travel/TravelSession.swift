@@ -35,6 +35,12 @@ public final class TravelSession {
   private var stops = TravelStops()
   private var replay: Replay { travel.replay }
 
+  /// Mapped files, as they are at this instant.
+  private var objects: LoadedObjects {
+    replay.objects.refresh()
+    return replay.objects
+  }
+
   public init(_ travel: TimeTravel) {
     self.travel = travel
   }
@@ -221,8 +227,9 @@ public final class TravelSession {
     return answer
   }
 
-  /// An address, and where that is in a mapped file.
+  /// An address, and where that is: by its symbol, else in its file.
   private func place(_ address: UInt64) -> String {
+    if let name = objects.describe(address) { return "\(address.hexadecimal) <\(name)>" }
     guard let region = replay.memory.query(address), let file = replay.memory.backing(region.backing) else {
       return address.hexadecimal
     }
@@ -250,11 +257,12 @@ public final class TravelSession {
     let registers = replay.registers
     let memory = replay.memory
     let scope = Expression.Scope(
-      name: { [travel] name in
+      name: { [self] name in
         if name == "instant" { return UInt64(bitPattern: travel.instant) }
         let known = Expression.registerName(name)
         let whole = registers.first { $0.name == (known.name == "rflags" ? "eflags" : known.name) }
-        return whole.map { $0.value &>> known.shift & known.mask }
+        if let whole { return whole.value &>> known.shift & known.mask }
+        return objects.symbol(named: name)?.address
       },
       memory: { address, size in
         let bytes = memory.peek(address, count: size)

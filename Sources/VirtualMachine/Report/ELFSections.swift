@@ -77,6 +77,28 @@ public struct ELFSections {
   }
 }
 
+extension ELFSections {
+  /// Larger symbol tables are left out of `symbolRanges` (bytes).
+  private static let largestKept: UInt64 = 32 << 20
+
+  /// What of the file has to be there to read its symbols: the section table, symbol tables and their names.
+  public func symbolRanges(_ header: ELFHeader) -> [Range<UInt64>] {
+    var kept: Set<Int> = [header.sectionNamesIndex]
+    for (index, section) in all.enumerated() where section.type == 2 || section.type == 11 {
+      kept.formUnion([index, Int(section.link)])
+    }
+    let table = UInt64(all.count &* ELFSections.headerSize)
+    var places = [(start: header.sectionHeaderOffset, size: table)]
+    for index in kept.sorted() where all.indices.contains(index) {
+      places.append((all[index].offset, all[index].size))
+    }
+    return places.compactMap { start, size in
+      let (end, overflow) = start.addingReportingOverflow(size)
+      return overflow || size > ELFSections.largestKept ? nil : start..<end
+    }
+  }
+}
+
 extension Array where Element == UInt8 {
   /// The zero-terminated string at `offset`; what there is of it when the array ends first.
   func cString(at offset: Int) -> [UInt8] {

@@ -44,10 +44,11 @@ public struct StackFrame: Equatable, Sendable {
   public var isGuess: Bool
 }
 
-/// The mapped files of one process.
+/// The mapped files of one address space.
 public final class LoadedObjects {
   private static let frameLimit = 512
-  private let process: LinuxProcess
+  private let memory: AddressSpace
+  private let open: (Backing) -> Int64
   private var known: [Key: LoadedObject] = [:]
   /// Ordered by address; made anew when mappings have changed.
   private var ranges: [(range: Range<UInt64>, object: LoadedObject)] = []
@@ -58,32 +59,41 @@ public final class LoadedObjects {
     var base: UInt64
   }
 
-  public init(_ process: LinuxProcess) { self.process = process }
+  /// `open` gives a host descriptor of a mapped file, which is closed here, or -errno.
+  public init(_ memory: AddressSpace, open: @escaping (Backing) -> Int64) {
+    (self.memory, self.open) = (memory, open)
+  }
+
+  public convenience init(_ process: LinuxProcess) {
+    let readOnlyCloseOnExec: UInt64 = 0x80000
+    self.init(process.memory) { process.openForObserver($0.path, flags: readOnlyCloseOnExec, mode: 0) }
+  }
 
   /// Looks at the mappings again.
   public func refresh() {
-    let now = process.memory.regions().filter { $0.backing != 0 }
+    let now = memory.regions().filter { $0.backing != 0 }
     if now == mappings { return }
     mappings = now
-    func path(of region: Region) -> [UInt8]? { process.memory.backing(region.backing)?.path }
-    let withCode = Set(now.filter { $0.permissions.contains(.execute) }.compactMap(path))
+    func file(of region: Region) -> Backing? { memory.backing(region.backing) }
+    let withCode = Set(now.filter { $0.permissions.contains(.execute) }.compactMap { file(of: $0)?.path })
     var found: [(range: Range<UInt64>, object: LoadedObject)] = []
     var base: UInt64 = 0
     for region in now {
-      guard let path = path(of: region), !path.isEmpty else { continue }
+      guard let file = file(of: region), !file.path.isEmpty else { continue }
       // A file's first mapping is that of its beginning.
       if region.offset == 0 { base = region.start }
-      if base == 0 || !withCode.contains(path) { continue }
-      let key = Key(path: path, base: base)
-      let object = known[key] ?? read(path, at: base)
+      if base == 0 || !withCode.contains(file.path) { continue }
+      let key = Key(path: file.path, base: base)
+      let object = known[key] ?? read(file, at: base)
       known[key] = object
       found.append((region.start..<region.end, object))
     }
     ranges = found
   }
 
-  private func read(_ path: [UInt8], at base: UInt64) -> LoadedObject {
-    let descriptor = process.openForObserver(path, flags: 0x80000, mode: 0)
+  private func read(_ mapped: Backing, at base: UInt64) -> LoadedObject {
+    let path = mapped.path
+    let descriptor = open(mapped)
     defer { if descriptor >= 0 { _ = vt_syscall6(3, descriptor, 0, 0, 0, 0, 0) } }
     let place = Array("/proc/self/fd/\(descriptor)".utf8)
     guard descriptor >= 0, let file = try? ExecutableFile(path: path, at: place),
@@ -109,7 +119,7 @@ public final class LoadedObjects {
     if low > 0, ranges[low &- 1].range.contains(address) { return ranges[low &- 1].object }
     // Zeroed data behind a file's last mapping.
     guard low > 0, address &- ranges[low &- 1].range.upperBound < 1 << 20,
-      process.memory.query(address)?.backing == 0
+      memory.query(address)?.backing == 0
     else { return nil }
     return ranges[low &- 1].object
   }
@@ -139,7 +149,7 @@ public final class LoadedObjects {
   /// The frames of the thread on `cpu`, outwards.
   public func frames(_ cpu: UnsafePointer<vt_cpu_state>) -> [StackFrame] {
     let unwinder = Unwinder(
-      memory: SpaceMemory(space: process.memory), frameLimit: LoadedObjects.frameLimit
+      memory: SpaceMemory(space: memory), frameLimit: LoadedObjects.frameLimit
     ) { [self] address in object(at: address).map { ($0.callFrames, $0.loadBias) } }
     var pointers: [UInt64] = []
     let frames = unwinder.backtrace(UnwindRegisters(cpu)) { pointers.append($0[UnwindRegisters.rsp]) }
