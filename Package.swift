@@ -51,7 +51,9 @@ let package = Package(
       swiftSettings: core + [plainText]),
     .target(
       name: "Record",
-      dependencies: ["VirtualMachine", "Translator", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost"],
+      dependencies: [
+        "VirtualMachine", "Translator", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost",
+      ],
       swiftSettings: core + [plainText]),
     .target(
       name: "TUI",
