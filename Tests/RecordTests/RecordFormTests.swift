@@ -108,7 +108,7 @@ import Testing
     first.arguments = [Array("program".utf8), [], [0xff, 0]]
     first.executable = Array("/bin/program".utf8)
     var second = first
-    second.parent = (timeline: 3, event: .max)
+    second.parent = ForkPoint(timeline: 3, events: .max)
     var result: [Record] = [
       .start(first), .start(second), .start(TimelineStart()),
       .file(RecordedFile(number: 1, device: .max, inode: 2, size: 3, path: Array("/a file".utf8))),
