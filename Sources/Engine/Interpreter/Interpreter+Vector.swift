@@ -148,7 +148,10 @@ extension Interpreter {
     _ element: E.Type, _ address: UInt64, offset: Int, mask: Chunk
   ) -> Chunk {
     let signs = signs(E.self, mask)
-    if signs == allSigns(E.self) { return loadChunk(address, offset: offset, bytes: 16) }
+    // At the chunk's own address: a fault is to name the first element that is selected.
+    if signs == allSigns(E.self) {
+      return loadChunk(elementAddress(E.self, address, offset, 0), offset: 0, bytes: 16)
+    }
     var result = E.Lanes()
     for i in 0..<E.Lanes.scalarCount where signs &>> UInt64(i) & 1 != 0 {
       result[i] = host(elementAddress(E.self, address, offset, i)).loadUnaligned(as: E.Scalar.self)
@@ -172,7 +175,9 @@ extension Interpreter {
     _ element: E.Type, _ address: UInt64, offset: Int, mask: Chunk, _ value: Chunk
   ) {
     let signs = signs(E.self, mask)
-    if signs == allSigns(E.self) { return storeChunk(address, offset: offset, bytes: 16, value) }
+    if signs == allSigns(E.self) {
+      return storeChunk(elementAddress(E.self, address, offset, 0), offset: 0, bytes: 16, value)
+    }
     let values = lanes(E.self, value)
     for i in 0..<E.Lanes.scalarCount where signs &>> UInt64(i) & 1 != 0 {
       host(elementAddress(E.self, address, offset, i)).storeBytes(of: values[i], as: E.Scalar.self)
