@@ -131,10 +131,23 @@ public struct RegisterFile: Sendable {
 
 /// Reading and writing the registers of one thread that stands still.
 public struct RegisterAccess {
-  let thread: ControlledThread
-  private var cpu: UnsafeMutablePointer<CPUState> { thread.visible }
+  /// Nil in a recording, where nothing can be changed.
+  private let thread: ControlledThread?
+  private let own: UnsafeMutablePointer<CPUState>
+  private let isAtCall: Bool
+  private var cpu: UnsafeMutablePointer<CPUState> { thread?.visible ?? own }
 
-  public init(_ thread: ControlledThread) { self.thread = thread }
+  public init(_ thread: ControlledThread) { (self.thread, own, isAtCall) = (thread, thread.cpu, false) }
+
+  /// A thread of a recording. `isAtCall`: it is at a system call that has not returned.
+  public init(recorded cpu: UnsafeMutablePointer<CPUState>, isAtCall: Bool) {
+    (thread, own, self.isAtCall) = (nil, cpu, isAtCall)
+  }
+
+  /// The registers are those of a host call that goes on.
+  private var showsInterruptedCall: Bool {
+    thread.map { $0.isInHostCall && $0.changed == nil } ?? isAtCall
+  }
 
   /// The x87 part of the state as FXSAVE writes it, but with the pointers as they are.
   private func legacyImage() -> [UInt8] {
@@ -173,14 +186,14 @@ public struct RegisterAccess {
   private func word(_ place: RegisterDescription.Place) -> UInt64 {
     let state = UnsafeRawPointer(cpu)
     switch place {
-    case .general(0) where thread.isInHostCall && thread.changed == nil:
+    case .general(0) where showsInterruptedCall:
       return ControlledThread.interruptedCall
     case .general(let number): return state.load(fromByteOffset: number * 8, as: UInt64.self)
     case .instructionPointer: return cpu.pointee.rip
     case .flags: return cpu.pointee.lazyFlags.rflags
     case .fsBase: return cpu.pointee.fs_base
     case .gsBase: return cpu.pointee.gs_base
-    case .originalRAX: return thread.originalRAX
+    case .originalRAX: return thread?.originalRAX ?? (isAtCall ? cpu.pointee.general.0 : .max)
     case .mxcsr: return UInt64(cpu.pointee.mxcsr)
     case .segment(let index):
       let all = cpu.pointee.segment_selectors
@@ -191,11 +204,12 @@ public struct RegisterAccess {
     }
   }
 
-  /// Writes as many bytes as there are; false for registers that user code cannot change.
+  /// Writes as many bytes as there are; false for registers that user code cannot change, and in recordings.
   public func write(_ register: RegisterDescription, _ bytes: [UInt8]) -> Bool {
     guard bytes.count >= register.size else { return false }
     let bytes = Array(bytes.prefix(register.size))
     if read(register) == bytes { return true }
+    guard let thread else { return false }
     thread.beginChanging()
     switch register.place {
     case .x87(let index):
@@ -230,7 +244,7 @@ public struct RegisterAccess {
       cpu.pointee.lazyFlags = LazyFlags(rflags: value & changeable | kept)
     case .fsBase: cpu.pointee.fs_base = value
     case .gsBase: cpu.pointee.gs_base = value
-    case .originalRAX: thread.originalRAX = value
+    case .originalRAX: thread?.originalRAX = value
     case .mxcsr: cpu.pointee.mxcsr = UInt32(truncatingIfNeeded: value) & ExtendedState.mxcsrMask
     case .mask(let number):
       state.storeBytes(of: value, toByteOffset: Int(VT_OFFSET_MASK) + number * 8, as: UInt64.self)

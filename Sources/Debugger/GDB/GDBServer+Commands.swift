@@ -1,33 +1,16 @@
-// Which packet asks for what. A packet that is not known is answered by an empty one, as the protocol demands.
+// What a debugger asks of a machine that runs: resuming, leaving, running anew, what to stop for.
 
 import Engine
 import LinuxABI
 import VirtualMachine
 
 extension GDBServer {
-  /// The reply to a packet; nil: it comes later, or there is none.
+  /// The reply to a packet that is this server's own; nil: it comes later, or there is none.
   func reply(to data: [UInt8], _ control: MachineControl) -> [UInt8]? {
-    guard let first = data.first else { return [] }
-    let rest = data.dropFirst()
-    switch first {
-    case UInt8(ascii: "?"): return currentStop(control)
-    case UInt8(ascii: "!"):
-      session.isExtended = true
-      return GDBServer.success
-    case UInt8(ascii: "g"): return readAllRegisters(control)
-    case UInt8(ascii: "G"): return writeAllRegisters(rest, control)
-    case UInt8(ascii: "p"): return readRegister(rest, control)
-    case UInt8(ascii: "P"): return writeRegister(rest, control)
-    case UInt8(ascii: "m"): return readMemory(rest, control, isBinary: false)
-    case UInt8(ascii: "x"): return readMemory(rest, control, isBinary: true)
-    case UInt8(ascii: "M"): return writeMemory(rest, control, isBinary: false)
-    case UInt8(ascii: "X"): return writeMemory(rest, control, isBinary: true)
-    case UInt8(ascii: "Z"), UInt8(ascii: "z"): return changeBreakpoint(data, control)
+    switch data.first {
     case UInt8(ascii: "c"), UInt8(ascii: "s"), UInt8(ascii: "C"), UInt8(ascii: "S"):
       return resumeOldStyle(data, control)
-    case UInt8(ascii: "H"): return chooseThread(rest)
-    case UInt8(ascii: "T"): return isAlive(rest, control)
-    case UInt8(ascii: "D"): return detach(rest, control)
+    case UInt8(ascii: "D"): return detach(data.dropFirst(), control)
     case UInt8(ascii: "k"):
       kill()
       return nil
@@ -35,23 +18,13 @@ extension GDBServer {
       if session.isExtended { runAnew(nil, nil, replies: false, control) }
       return nil
     case UInt8(ascii: "v"): return replyToVerbose(data, control)
-    case UInt8(ascii: "q"): return replyToQuery(data, control)
     case UInt8(ascii: "Q"): return replyToSetting(data, control)
     default: return []
     }
   }
 
-  /// What follows `prefix`, or nil.
-  func tail(_ data: [UInt8], _ prefix: StaticString) -> ArraySlice<UInt8>? {
-    // SAFETY: a literal's bytes live as long as the program.
-    let bytes = UnsafeBufferPointer(start: prefix.utf8Start, count: prefix.utf8CodeUnitCount)
-    return data.starts(with: bytes) ? data.dropFirst(bytes.count) : nil
-  }
-
   private func replyToVerbose(_ data: [UInt8], _ control: MachineControl) -> [UInt8]? {
-    if data.elementsEqual("vCont?".utf8) { return Array("vCont;c;C;s;S;t;r".utf8) }
     if let text = tail(data, "vCont;") { return continueThreads(text, control) }
-    if let text = tail(data, "vFile:") { return files.reply(Array(text), control.process) }
     if tail(data, "vKill;") != nil {
       if !session.isExtended { send(GDBServer.success) }
       kill()
@@ -59,37 +32,6 @@ extension GDBServer {
     }
     if let text = tail(data, "vRun;") { return runProgram(text, control) }
     return []
-  }
-
-  // MARK: Threads
-
-  /// `Hg` and `Hc`.
-  private func chooseThread(_ text: ArraySlice<UInt8>) -> [UInt8] {
-    guard let kind = text.first, let name = threadName(text.dropFirst()) else { return GDBServer.failure }
-    var number: UInt64 = 0
-    if case .one(let own) = name {
-      number = own
-      if control?.holds(child: own) ?? false {
-        session.general = own
-        return GDBServer.success
-      }
-      if control.flatMap({ thread(own, $0) }) == nil { return GDBServer.failure }
-    }
-    switch kind {
-    case UInt8(ascii: "g"): session.general = number
-    case UInt8(ascii: "c"): session.resumed = number
-    default: return GDBServer.failure
-    }
-    return GDBServer.success
-  }
-
-  private func isAlive(_ text: ArraySlice<UInt8>, _ control: MachineControl) -> [UInt8] {
-    guard case .one(let number)? = threadName(text),
-      thread(number, control) != nil || control.holds(child: number)
-    else {
-      return GDBServer.failure
-    }
-    return GDBServer.success
   }
 
   // MARK: Leaving
@@ -120,10 +62,6 @@ extension GDBServer {
   // MARK: Settings
 
   private func replyToSetting(_ data: [UInt8], _ control: MachineControl) -> [UInt8] {
-    if data.elementsEqual("QStartNoAckMode".utf8) {
-      session.acknowledges = false
-      return GDBServer.success
-    }
     if let text = tail(data, "QPassSignals:") {
       guard let set = GDBServer.signalSet(text) else { return GDBServer.failure }
       control.pass(set)

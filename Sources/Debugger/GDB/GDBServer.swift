@@ -1,7 +1,6 @@
-// The remote side of gdb's serial protocol (gdb manual, appendix E): takes packets, asks the machine's control, answers. It has a
-// host thread of its own, which holds the address space's lock except while it waits; so a guest that forks finds it at rest, and
-// everything it looks at stands still. The protocol's all-stop mode: between a command that resumes and its stop reply nothing but
-// Ctrl-C is expected.
+// The protocol's server for a machine that runs: takes packets, asks the machine's control, answers. It has a host thread of its own,
+// which holds the address space's lock except while it waits; so a guest that forks finds it at rest, and everything it
+// looks at stands still.
 
 import CHost
 import Engine
@@ -11,77 +10,31 @@ import LinuxABI
 import VirtualMachine
 
 /// A server for one machine.
-public final class GDBServer {
-  /// Bytes of a packet's data at most, in both directions.
-  static let packetSize = 0x10000
-
-  let address: DebuggerAddress
-  /// Says something to people on standard error.
-  let say: @Sendable (String) -> Void
+public final class GDBServer: RemoteServer {
   private(set) var control: MachineControl?
-  private(set) var listener: Int64 = -1
-  /// -1: nobody is connected. With standard streams: where to read and where to write.
-  private(set) var input: Int64 = -1
-  private(set) var output: Int64 = -1
   private var event: Int64 = -1
-  private var reader = PacketReader(limit: GDBServer.packetSize)
-  private var last: [UInt8] = []
-
-  var session = Session()
-  var registers = RegisterFile(components: 7)
-  var breakpoints: [UInt64: Breakpoint] = [:]
-  var files = RemoteFiles()
   /// The process has ended, and this was the reply.
   var ending: Termination?
-  /// Connections so far.
-  private(set) var connections = 0
   /// Executes Vitrine anew with this value of `--gdb`, and another program or other arguments where they are not nil.
   let relaunch: (@Sendable (_ gdb: String, _ program: [UInt8]?, _ arguments: [[UInt8]]?) -> Void)?
   private var handle: UInt64 = 0
-
-  /// What is agreed on with one debugger.
-  struct Session {
-    var acknowledges = true
-    var isExtended = false
-    var isMultiprocess = false
-    var knowsSoftwareBreakpoints = false
-    var knowsHardwareBreakpoints = false
-    /// A command has resumed the machine, and its reply is due.
-    var isRunning = false
-    var isInterrupted = false
-    /// The program was killed, and another run may be asked for.
-    var isKilled = false
-    /// The threads of `Hg` and `Hc`; 0: any.
-    var general: UInt64 = 0
-    var resumed: UInt64 = 0
-    /// Threads that are still to be listed.
-    var unlisted: [UInt64] = []
-    var lastStop: [UInt8] = []
-  }
-
-  /// A breakpoint as the debugger asked for it.
-  struct Breakpoint {
-    var isSoftware = false
-    var isHardware = false
-    /// Stop if one of them is true; empty: always.
-    var conditions: [AgentExpression] = []
-  }
 
   public init(
     address: DebuggerAddress, say: @escaping @Sendable (String) -> Void,
     relaunch: (@Sendable (_ gdb: String, _ program: [UInt8]?, _ arguments: [[UInt8]]?) -> Void)? = nil
   ) {
-    self.address = address
-    self.say = say
     self.relaunch = relaunch
+    super.init(address: address, say: say)
   }
+
+  override var target: (any RemoteTarget)? { control }
 
   /// What steers a machine for this server.
   public func makeController() -> any MachineController {
     let control = MachineControl(
       start: { [unowned self] in start($0) }, wake: { [unowned self] in signalEvent() },
       inForkedChild: { [unowned self] in forget() })
-    control.decides = { [unowned self] in stops($0) }
+    control.decides = { [unowned self] in stops($0, self.control?.memory) }
     control.programBegan = { [unowned self] in breakpoints = [:] }
     self.control = control
     return control
@@ -144,20 +97,9 @@ public final class GDBServer {
     return nil
   }
 
-  private func announce() {
-    switch address {
-    case .standardStreams, .inherited: break
-    case .unix(let path):
-      say("waiting for a debugger: target remote \(String(decoding: path, as: UTF8.self))")
-    case .tcp(let host, _):
-      let name = host.count == 4 ? host.map { String($0) }.joined(separator: ".") : "[::1]"
-      say("waiting for a debugger: target remote \(name):\(Connection.port(listener))")
-    }
-  }
-
   /// In a forked child nobody serves.
   private func forget() {
-    files.closeAll(control?.process)
+    files.closeAll(control)
     close([\.listener, \.input, \.output, \.event], control?.process)
   }
 
@@ -174,6 +116,54 @@ public final class GDBServer {
     _ = one.withUnsafeBytes { Connection.call(Connection.Call.write, event, Connection.pointer($0), 8) }
   }
 
+  // MARK: What is this server's own
+
+  override func ownReply(to data: [UInt8]) -> [UInt8]? {
+    control.map { reply(to: data, $0) } ?? GDBServer.failure
+  }
+
+  override func currentStop() -> [UInt8] { control.map { currentStop($0) } ?? GDBServer.failure }
+
+  override func ownFeatures(_ asks: (String) -> Bool) -> [String] {
+    control?.stopsAtExecutions = asks("exec-events")
+    control?.stopsAtForks = asks("fork-events") && session.isMultiprocess
+    control?.stopsAtVforkEnds = asks("vfork-events")
+    return [
+      "fork-events+", "vfork-events+", "exec-events+", "QPassSignals+", "QProgramSignals+", "QCatchSyscalls+",
+      "qXfer:siginfo:read+", "qXfer:siginfo:write+",
+    ]
+  }
+
+  override func ownObject(_ name: String) -> [UInt8]? {
+    guard name == "siginfo", let thread = signalThread else { return nil }
+    return thread.information.withUnsafeBytes { Array($0) }
+  }
+
+  /// The thread of `Hg`, whose signal is spoken of.
+  private var signalThread: ControlledThread? {
+    control.flatMap { generalThread($0) } as? ControlledThread
+  }
+
+  override func writeOwnObject(_ name: String, _ text: ArraySlice<UInt8>) -> [UInt8] {
+    guard name == "siginfo", let colon = text.firstIndex(of: UInt8(ascii: ":")), let offset = Hex.number(text[..<colon]),
+      let thread = signalThread
+    else { return GDBServer.failure }
+    let bytes = text[(colon + 1)...]
+    guard offset <= 128, bytes.count <= 128 - Int(offset) else { return GDBServer.failure }
+    thread.information.withUnsafeMutableBytes { place in
+      for (index, byte) in bytes.enumerated() where Int(offset) + index < place.count {
+        place[Int(offset) + index] = byte
+      }
+    }
+    return Array(String(bytes.count, radix: 16).utf8)
+  }
+
+  override func interrupt() {
+    guard session.isRunning else { return }
+    session.isInterrupted = true
+    control?.requestStop()
+  }
+
   // MARK: The loop
 
   /// The server's thread.
@@ -188,13 +178,13 @@ public final class GDBServer {
       inherit(inheritance, control)
       reader.checksChecksum = session.acknowledges
       waitUntilStopped(control)
-      if inheritance.agreements & Inheritance.stopIsDue != 0 { send(currentStop(control)) }
+      if inheritance.agreements & Inheritance.stopIsDue != 0 { send(currentStop()) }
     }
     while true {
       let ready = wait(memory)
       if ready.event { eventHappened(control) }
       if ready.input {
-        if input < 0 { accept(control) } else { receive(control) }
+        if input < 0 { accept(control) } else { receive() }
       }
     }
   }
@@ -250,33 +240,12 @@ public final class GDBServer {
     }
   }
 
-  private func receive(_ control: MachineControl) {
-    let bytes = Connection.receive(input)
-    if bytes.isEmpty { return disconnect(control) }
-    for byte in bytes {
-      guard let event = reader.take(byte) else { continue }
-      switch event {
-      case .acknowledged: break
-      case .refused: transmit(last)
-      case .damaged: if session.acknowledges { transmit([UInt8(ascii: "-")]) }
-      case .interrupt:
-        guard session.isRunning else { continue }
-        session.isInterrupted = true
-        control.requestStop()
-      case .packet(let data):
-        if session.acknowledges { transmit([UInt8(ascii: "+")]) }
-        if let answer = reply(to: data, control) { send(answer) }
-        reader.checksChecksum = session.acknowledges
-      }
-      if input < 0 { return }
-    }
-  }
-
   /// The debugger is gone; the program stays where it is until the next one comes.
-  func disconnect(_ control: MachineControl) {
+  override func disconnect() {
+    guard let control else { return }
     if listener < 0 || session.isKilled { exitProcess() }
     close([\.input, \.output], control.process)
-    files.closeAll(control.process)
+    files.closeAll(control)
     if ending != nil { return control.releaseEnd() }
     if control.isActive { waitUntilStopped(control) }
     session = Session()
@@ -285,19 +254,10 @@ public final class GDBServer {
   /// The program runs on without a debugger; another one may come.
   func leave(_ control: MachineControl) {
     breakpoints = [:]
-    files.closeAll(control.process)
+    files.closeAll(control)
     control.release()
     session = Session()
     close([\.input, \.output], control.process)
-  }
-
-  func send(_ data: [UInt8]) {
-    last = Packet.framed(data)
-    transmit(last)
-  }
-
-  private func transmit(_ bytes: [UInt8]) {
-    if output >= 0 { _ = Connection.send(bytes, to: output) }
   }
 
   /// Ends the process at once, as SIGKILL would.

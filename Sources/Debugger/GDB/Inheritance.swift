@@ -51,7 +51,7 @@ extension GDBServer {
     let inheritance = Inheritance(
       input: input, output: output, listener: listener, agreements: agreements,
       passedSignals: control.passedSignals)
-    files.closeAll(control.process)
+    files.closeAll(control)
     // The new run is to have them: no close-on-exec.
     for descriptor in [input, output, listener] where descriptor >= 0 {
       _ = Connection.call(72, descriptor, 2, 0)

@@ -3,7 +3,6 @@
 // guest's own it can read only.
 
 import CHost
-import Linux
 
 /// The files that one debugger has open.
 struct RemoteFiles {
@@ -11,10 +10,10 @@ struct RemoteFiles {
   private var open: [UInt64: Int32] = [:]
   private var next: UInt64 = 1
   private static let mostOpen = 64
-  private static let mostBytes = GDBServer.packetSize / 2
+  private static let mostBytes = RemoteServer.packetSize / 2
 
   /// The reply to `vFile:` and `text`.
-  mutating func reply(_ text: [UInt8], _ process: LinuxProcess?) -> [UInt8] {
+  mutating func reply(_ text: [UInt8], _ target: (any RemoteTarget)?) -> [UInt8] {
     guard let colon = text.firstIndex(of: UInt8(ascii: ":")) else { return [] }
     let operation = String(decoding: text[..<colon], as: UTF8.self)
     let rest = text[(colon + 1)...]
@@ -22,20 +21,20 @@ struct RemoteFiles {
     switch operation {
     // There is one file system.
     case "setfs": return RemoteFiles.result(0)
-    case "open": return openFile(words, process)
-    case "close": return closeFile(words, process)
+    case "open": return openFile(words, target)
+    case "close": return closeFile(words, target)
     case "pread": return read(words)
     case "pwrite": return write(rest)
     case "fstat": return status(words)
     case "unlink", "readlink":
-      if process?.hasOwnRoot ?? true { return RemoteFiles.result(-1) }
+      if target?.hasOwnFiles ?? true { return RemoteFiles.result(-1) }
       return operation == "unlink" ? unlink(words) : readLink(words)
     default: return []
     }
   }
 
-  mutating func closeAll(_ process: LinuxProcess?) {
-    for descriptor in open.values { process?.closeHidden(descriptor) }
+  mutating func closeAll(_ target: (any RemoteTarget)?) {
+    for descriptor in open.values { target?.closeFile(descriptor) }
     open = [:]
   }
 
@@ -61,7 +60,7 @@ struct RemoteFiles {
     return path + [0]
   }
 
-  private mutating func openFile(_ words: [ArraySlice<UInt8>], _ process: LinuxProcess?) -> [UInt8] {
+  private mutating func openFile(_ words: [ArraySlice<UInt8>], _ target: (any RemoteTarget)?) -> [UInt8] {
     guard words.count == 3, let path = RemoteFiles.path(words.first), let flags = Hex.number(words[1]),
       let mode = Hex.number(words[2]), open.count < RemoteFiles.mostOpen
     else { return RemoteFiles.result(RemoteFiles.invalid) }
@@ -71,10 +70,10 @@ struct RemoteFiles {
     if flags & 0x200 != 0 { own |= 0o100 }
     if flags & 0x400 != 0 { own |= 0o1000 }
     if flags & 0x800 != 0 { own |= 0o200 }
-    guard let process else { return RemoteFiles.result(RemoteFiles.invalid) }
-    let descriptor = process.openForObserver(Array(path.dropLast()), flags: own, mode: mode & 0o7777)
+    guard let target else { return RemoteFiles.result(RemoteFiles.invalid) }
+    let descriptor = target.openFile(Array(path.dropLast()), flags: own, mode: mode & 0o7777)
     if descriptor < 0 { return RemoteFiles.result(descriptor) }
-    open[next] = process.hide(Int32(truncatingIfNeeded: descriptor), movesStandard: true)
+    open[next] = Int32(truncatingIfNeeded: descriptor)
     next += 1
     return RemoteFiles.result(Int64(next - 1))
   }
@@ -83,11 +82,11 @@ struct RemoteFiles {
     word.flatMap { Hex.number($0) }.flatMap { open[$0] }.map { Int64($0) }
   }
 
-  private mutating func closeFile(_ words: [ArraySlice<UInt8>], _ process: LinuxProcess?) -> [UInt8] {
+  private mutating func closeFile(_ words: [ArraySlice<UInt8>], _ target: (any RemoteTarget)?) -> [UInt8] {
     guard let number = words.first.flatMap({ Hex.number($0) }),
       let descriptor = open.removeValue(forKey: number)
     else { return RemoteFiles.result(-9) }
-    process?.closeHidden(descriptor)
+    target?.closeFile(descriptor)
     return RemoteFiles.result(0)
   }
 

@@ -10,10 +10,7 @@ struct SharedLibraries {
   private let auxiliary: [UInt8]
   private static let mostObjects = 4096
 
-  init(_ process: LinuxProcess) {
-    memory = process.memory
-    auxiliary = process.auxiliaryBytes()
-  }
+  init(memory: AddressSpace, auxiliary: [UInt8]) { (self.memory, self.auxiliary) = (memory, auxiliary) }
 
   private func auxiliaryValue(_ type: UInt64) -> UInt64? {
     for place in stride(from: 0, to: auxiliary.count, by: 16)
@@ -63,7 +60,7 @@ struct SharedLibraries {
       else { break }
       let path = (try? memory.cString(at: GuestAddress(name), limit: 4096)) ?? []
       if !path.isEmpty {
-        text += "<library name=\"\(GDBServer.escaped(path))\" lm=\"\(object.hexadecimal)\""
+        text += "<library name=\"\(RemoteServer.escaped(path))\" lm=\"\(object.hexadecimal)\""
         text +=
           " l_addr=\"\(base.hexadecimal)\" l_ld=\"\(dynamic.hexadecimal)\" lmid=\"0x0\"/>\n"
       }

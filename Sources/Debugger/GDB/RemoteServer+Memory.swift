@@ -3,7 +3,7 @@
 import Engine
 import GuestMemory
 
-extension GDBServer {
+extension RemoteServer {
   static let success = Array("OK".utf8)
   static let failure = Array("E01".utf8)
   /// Memory that is not there: EFAULT.
@@ -11,39 +11,41 @@ extension GDBServer {
 
   // MARK: Registers
 
-  func readAllRegisters(_ control: MachineControl) -> [UInt8] {
-    guard let thread = generalThread(control) else { return GDBServer.failure }
-    let access = RegisterAccess(thread)
+  func readAllRegisters(_ target: any RemoteTarget) -> [UInt8] {
+    guard let thread = generalThread(target) else { return RemoteServer.failure }
+    let access = thread.access
     return Hex.bytes(registers.registers.flatMap { access.read($0) })
   }
 
-  func writeAllRegisters(_ text: ArraySlice<UInt8>, _ control: MachineControl) -> [UInt8] {
-    guard let thread = generalThread(control), let bytes = Hex.decoded(text) else { return GDBServer.failure }
-    let access = RegisterAccess(thread)
+  func writeAllRegisters(_ text: ArraySlice<UInt8>, _ target: any RemoteTarget) -> [UInt8] {
+    if let refusal = target.refusal { return refusal }
+    guard let thread = generalThread(target), let bytes = Hex.decoded(text) else { return RemoteServer.failure }
+    let access = thread.access
     var place = 0
     for register in registers.registers {
       guard place + register.size <= bytes.count else { break }
       _ = access.write(register, Array(bytes[place..<(place + register.size)]))
       place += register.size
     }
-    return GDBServer.success
+    return RemoteServer.success
   }
 
-  func readRegister(_ text: ArraySlice<UInt8>, _ control: MachineControl) -> [UInt8] {
-    guard let thread = generalThread(control), let number = Hex.number(text),
+  func readRegister(_ text: ArraySlice<UInt8>, _ target: any RemoteTarget) -> [UInt8] {
+    guard let thread = generalThread(target), let number = Hex.number(text),
       number < UInt64(registers.registers.count)
-    else { return GDBServer.failure }
-    return Hex.bytes(RegisterAccess(thread).read(registers.registers[Int(number)]))
+    else { return RemoteServer.failure }
+    return Hex.bytes(thread.access.read(registers.registers[Int(number)]))
   }
 
   /// `P` number = value.
-  func writeRegister(_ text: ArraySlice<UInt8>, _ control: MachineControl) -> [UInt8] {
+  func writeRegister(_ text: ArraySlice<UInt8>, _ target: any RemoteTarget) -> [UInt8] {
+    if let refusal = target.refusal { return refusal }
     let parts = text.split(separator: UInt8(ascii: "="), maxSplits: 1)
     guard parts.count == 2, let number = Hex.number(parts[0]), number < UInt64(registers.registers.count),
-      let value = Hex.decoded(parts[1]), let thread = generalThread(control)
-    else { return GDBServer.failure }
-    let isWritten = RegisterAccess(thread).write(registers.registers[Int(number)], value)
-    return isWritten ? GDBServer.success : GDBServer.failure
+      let value = Hex.decoded(parts[1]), let thread = generalThread(target)
+    else { return RemoteServer.failure }
+    let isWritten = thread.access.write(registers.registers[Int(number)], value)
+    return isWritten ? RemoteServer.success : RemoteServer.failure
   }
 
   // MARK: Memory
@@ -58,67 +60,69 @@ extension GDBServer {
     return (address, Int(count), end < text.endIndex ? text[(end + 1)...] : [])
   }
 
-  func readMemory(_ text: ArraySlice<UInt8>, _ control: MachineControl, isBinary: Bool) -> [UInt8] {
-    guard let (address, count, _) = range(text), let memory = control.memory else { return GDBServer.failure }
-    let most = GDBServer.packetSize / 2 - 16
+  func readMemory(_ text: ArraySlice<UInt8>, _ target: any RemoteTarget, isBinary: Bool) -> [UInt8] {
+    guard let (address, count, _) = range(text), let memory = target.memory else { return RemoteServer.failure }
+    let most = RemoteServer.packetSize / 2 - 16
     let bytes = memory.peek(address, count: min(count, most))
-    if bytes.isEmpty, count > 0 { return GDBServer.badAddress }
+    if bytes.isEmpty, count > 0 { return RemoteServer.badAddress }
     return isBinary ? [UInt8(ascii: "b")] + bytes : Hex.bytes(bytes)
   }
 
-  func writeMemory(_ text: ArraySlice<UInt8>, _ control: MachineControl, isBinary: Bool) -> [UInt8] {
-    guard let (address, count, rest) = range(text), let memory = control.memory,
+  func writeMemory(_ text: ArraySlice<UInt8>, _ target: any RemoteTarget, isBinary: Bool) -> [UInt8] {
+    if let refusal = target.refusal { return refusal }
+    guard let (address, count, rest) = range(text), let memory = target.memory,
       let bytes = isBinary ? Array(rest) : Hex.decoded(rest), bytes.count == count
-    else { return GDBServer.failure }
+    else { return RemoteServer.failure }
     let isWritten = memory.poke(bytes, at: address)
     // That was not the program.
-    control.beginWatching()
-    return isWritten ? GDBServer.success : GDBServer.badAddress
+    target.memoryChanged()
+    return isWritten ? RemoteServer.success : RemoteServer.badAddress
   }
 
   // MARK: Breakpoints
 
   /// `Z` or `z` type, address, kind; then conditions and commands.
-  func changeBreakpoint(_ data: [UInt8], _ control: MachineControl) -> [UInt8] {
+  func changeBreakpoint(_ data: [UInt8], _ target: any RemoteTarget) -> [UInt8] {
     let isSet = data[0] == UInt8(ascii: "Z")
     // A child that waits has no breakpoints.
-    if control.holds(child: session.general) { return GDBServer.success }
+    if target.holds(child: session.general) { return RemoteServer.success }
     let sections = data.dropFirst().split(separator: UInt8(ascii: ";"), omittingEmptySubsequences: false)
     let words = (sections.first ?? []).split(separator: UInt8(ascii: ","))
     guard words.count == 3, let type = Hex.number(words[0]), let address = Hex.number(words[1]),
       let kind = Hex.number(words[2])
-    else { return GDBServer.failure }
+    else { return RemoteServer.failure }
     switch type {
     case 0, 1:
-      guard let conditions = conditions(sections.dropFirst()) else { return GDBServer.failure }
-      return setBreakpoint(address, isSet, isHardware: type == 1, conditions, control)
-    case 2: return setWatchpoint(address, kind, .write, isSet, control)
-    case 3: return setWatchpoint(address, kind, .read, isSet, control)
-    case 4: return setWatchpoint(address, kind, [.read, .write], isSet, control)
+      guard let conditions = conditions(sections.dropFirst()) else { return RemoteServer.failure }
+      return setBreakpoint(address, isSet, isHardware: type == 1, conditions, target)
+    case 2: return setWatchpoint(address, kind, .write, isSet, target)
+    case 3: return setWatchpoint(address, kind, .read, isSet, target)
+    case 4: return setWatchpoint(address, kind, [.read, .write], isSet, target)
     default: return []
     }
   }
 
   private func setBreakpoint(
     _ address: UInt64, _ isSet: Bool, isHardware: Bool, _ conditions: [AgentExpression],
-    _ control: MachineControl
+    _ target: any RemoteTarget
   ) -> [UInt8] {
-    guard control.memory?.query(address) != nil || !isSet else { return GDBServer.badAddress }
+    guard target.memory?.query(address) != nil || !isSet else { return RemoteServer.badAddress }
     var breakpoint = breakpoints[address] ?? Breakpoint()
     if isHardware { breakpoint.isHardware = isSet } else { breakpoint.isSoftware = isSet }
     if isSet { breakpoint.conditions = conditions }
     let isLeft = breakpoint.isSoftware || breakpoint.isHardware
     breakpoints[address] = isLeft ? breakpoint : nil
-    control.setBreakpoint(address, isLeft)
-    return GDBServer.success
+    target.setBreakpoint(address, isLeft)
+    return RemoteServer.success
   }
 
   private func setWatchpoint(
-    _ address: UInt64, _ size: UInt64, _ kinds: AccessKinds, _ isSet: Bool, _ control: MachineControl
+    _ address: UInt64, _ size: UInt64, _ kinds: AccessKinds, _ isSet: Bool, _ target: any RemoteTarget
   ) -> [UInt8] {
-    guard size > 0 else { return GDBServer.failure }
-    control.setWatchpoint(Watchpoint(address: address, size: size, kinds: kinds), isSet)
-    return GDBServer.success
+    guard size > 0 else { return RemoteServer.failure }
+    let watchpoint = Watchpoint(address: address, size: size, kinds: kinds)
+    // What is not supported gets an empty answer.
+    return target.setRemoteWatchpoint(watchpoint, isSet) ? RemoteServer.success : []
   }
 
   /// `X` length, bytes: one expression after the other. Commands (`cmds:`) are not for us.
@@ -141,11 +145,10 @@ extension GDBServer {
   }
 
   /// Whether a thread that meets a breakpoint is to stop there. Conditions that cannot be worked out stop.
-  func stops(_ thread: ControlledThread) -> Bool {
-    guard let breakpoint = breakpoints[thread.cpu.pointee.rip], !breakpoint.conditions.isEmpty,
-      let memory = control?.memory
+  func stops(_ thread: any RemoteThread, _ memory: AddressSpace?) -> Bool {
+    guard let breakpoint = breakpoints[thread.instructionPointer], !breakpoint.conditions.isEmpty, let memory
     else { return true }
-    let access = RegisterAccess(thread)
+    let access = thread.access
     let table = registers.registers
     let source = AgentExpression.Source(
       register: { number in

@@ -1,0 +1,93 @@
+// What the remote protocol's answers are about: a machine that runs (`MachineControl`), or one that is replayed (`RecordedMachine`).
+// Both have threads with registers, memory, and files to read; who moves them is a matter of their servers.
+
+import Engine
+import GuestMemory
+import LinuxABI
+import VirtualMachine
+
+/// A thread as the protocol shows it.
+protocol RemoteThread: AnyObject {
+  /// gettid(2).
+  var number: UInt64 { get }
+  var access: RegisterAccess { get }
+  /// Where it stands.
+  var instructionPointer: UInt64 { get }
+  /// It is at a system call that has not returned, and the call's number.
+  var isInHostCall: Bool { get }
+  var originalRAX: UInt64 { get }
+}
+
+/// A machine as the protocol shows it.
+protocol RemoteTarget: AnyObject {
+  var memory: AddressSpace? { get }
+  var watchpoints: [Watchpoint] { get }
+  /// The threads that live, by their numbers.
+  var remoteThreads: [any RemoteThread] { get }
+  /// getpid(2).
+  var processNumber: UInt64 { get }
+  func auxiliaryBytes() -> [UInt8]
+  var executablePath: [UInt8] { get }
+  /// As /proc/PID/maps.
+  func mapsText() -> [UInt8]
+  /// A thread's name as prctl(2) set it.
+  func title(of thread: any RemoteThread) -> [UInt8]
+  /// Why nothing can be changed here, as an error for the debugger; nil: it can.
+  var refusal: [UInt8]? { get }
+  /// Memory was written for the debugger.
+  func memoryChanged()
+  func setBreakpoint(_ address: UInt64, _ isSet: Bool)
+  /// False when such accesses cannot be noticed.
+  func setRemoteWatchpoint(_ watchpoint: Watchpoint, _ isSet: Bool) -> Bool
+  /// There is a forked child of this number that waits.
+  func holds(child: UInt64) -> Bool
+  /// Files for the debugger: descriptors out of the guest's sight, or -errno.
+  func openFile(_ path: [UInt8], flags: UInt64, mode: UInt64) -> Int64
+  func closeFile(_ descriptor: Int32)
+  /// Links cannot be read, nor files removed.
+  var hasOwnFiles: Bool { get }
+}
+
+extension RemoteTarget {
+  /// The thread of this number; 0: any.
+  func thread(_ number: UInt64) -> (any RemoteThread)? {
+    let threads = remoteThreads
+    return number == 0 ? threads.first : threads.first { $0.number == number }
+  }
+}
+
+extension ControlledThread: RemoteThread {
+  var access: RegisterAccess { RegisterAccess(self) }
+  var instructionPointer: UInt64 { cpu.pointee.rip }
+}
+
+extension MachineControl: RemoteTarget {
+  var remoteThreads: [any RemoteThread] { threads }
+  var processNumber: UInt64 { process?.processNumber ?? 1 }
+  func auxiliaryBytes() -> [UInt8] { process?.auxiliaryBytes() ?? [] }
+  var executablePath: [UInt8] { process?.program?.executablePath ?? [] }
+  func mapsText() -> [UInt8] { process?.mapsText() ?? [] }
+
+  func title(of thread: any RemoteThread) -> [UInt8] {
+    let text = process?.contents(of: "/proc/self/task/\(thread.number)/comm") ?? []
+    return Array(text.prefix { $0 != 10 })
+  }
+
+  var refusal: [UInt8]? { nil }
+  func memoryChanged() { beginWatching() }
+
+  func setRemoteWatchpoint(_ watchpoint: Watchpoint, _ isSet: Bool) -> Bool {
+    setWatchpoint(watchpoint, isSet)
+    return true
+  }
+
+  func openFile(_ path: [UInt8], flags: UInt64, mode: UInt64) -> Int64 {
+    guard let process else { return -22 }
+    let descriptor = process.openForObserver(path, flags: flags, mode: mode)
+    if descriptor < 0 { return descriptor }
+    return Int64(process.hide(Int32(truncatingIfNeeded: descriptor), movesStandard: true))
+  }
+
+  func closeFile(_ descriptor: Int32) { process?.closeHidden(descriptor) }
+  var hasOwnFiles: Bool { process?.hasOwnRoot ?? true }
+}
