@@ -47,7 +47,9 @@ let package = Package(
       swiftSettings: core),
     .target(
       name: "Debugger",
-      dependencies: ["VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost"],
+      dependencies: [
+        "Record", "VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost",
+      ],
       swiftSettings: core + [plainText]),
     .target(
       name: "Record",

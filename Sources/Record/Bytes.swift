@@ -95,12 +95,15 @@ public enum RecordingError: Error, Equatable, Sendable {
   case unsupported(String)
   /// The replay does something else than the program did.
   case diverged(String)
+  /// A journey was broken off by whoever watches over it.
+  case interrupted
 
   public var message: String {
     switch self {
     case .cannotOpen(let text): text
     case .damaged(let text): "the recording is damaged: \(text)"
     case .unsupported(let text): text
+    case .interrupted: "interrupted"
     case .diverged(let text): "the replay differs from the recording: \(text)"
     }
   }

@@ -26,14 +26,15 @@ public enum ReplayEnd: Equatable, Sendable {
 
 public final class Replay {
   /// A guest thread.
-  final class Thread {
-    let index: Int
+  public final class Thread {
+    /// In the order of their beginnings; 0 is the first.
+    public let index: Int
     // SAFETY: allocated with the thread, freed in deinit.
-    let cpu: UnsafeMutablePointer<CPUState>
+    public let cpu: UnsafeMutablePointer<CPUState>
     /// Instructions since its last event.
     var count: InstructionCount = 0
     /// It has come to a system call whose answer is still to come.
-    var isAtCall = false
+    public internal(set) var isAtCall = false
 
     init(_ index: Int) {
       self.index = index
@@ -51,7 +52,7 @@ public final class Replay {
   let files: ReplayedFiles
   /// Mapped files with their symbols, from the recording. To be refreshed when the replay has gone elsewhere.
   public private(set) lazy var objects = LoadedObjects(memory) { [files] in files.open($0) }
-  var threads: [Int: Thread] = [:]
+  public internal(set) var threads: [Int: Thread] = [:]
   /// Instructions executed by all threads.
   public internal(set) var instant: InstructionCount = 0
   public internal(set) var eventCount: UInt64 = 0
@@ -62,6 +63,8 @@ public final class Replay {
   /// The thread that runs, or has run last.
   public internal(set) var running = 0
   private(set) var start = TimelineStart()
+  /// RSP when the program that runs began: there lie its arguments and its auxiliary vector.
+  var initialStack: UInt64 = 0
   private var hasStarted = false
   /// Told of what the program writes to standard output or error.
   public var output: ((_ descriptor: UInt8, _ order: UInt64, _ bytes: [UInt8]) -> Void)?
@@ -128,6 +131,12 @@ public final class Replay {
     lastCall = nil
     if case .systemCall(let number, _) = event.kind { lastCall = number }
     return nil
+  }
+
+  /// The event that comes next; nil at the end of what was recorded.
+  func upcoming() throws(RecordingError) -> Event? {
+    if due == nil { due = try nextEvent() }
+    return due
   }
 
   /// The next event; what comes in front of it has been taken note of.
@@ -315,6 +324,7 @@ public final class Replay {
     if !effect.extended.isEmpty, !ExtendedRegisters.store(effect.extended, to: thread.cpu) {
       throw .damaged("registers of another size")
     }
+    if initialStack == 0 { initialStack = thread.cpu.pointee.general.4 }
     if event.kind == .threadBegins {
       thread.cpu.pointee.cpu_level = start.level
       thread.cpu.pointee.xcr0 = CPUID.Level(rawValue: start.level)?.stateComponents ?? 7
@@ -342,7 +352,9 @@ public final class Replay {
         do { try memory.advise(address, size: size, advice: advice) } catch {
           if error != .noMemory { throw error }
         }
-      case .reset: memory.reset()
+      case .reset:
+        memory.reset()
+        initialStack = 0
       }
     }
   }

@@ -67,6 +67,8 @@ final class ReplayedFiles {
 
   subscript(number: UInt32) -> (descriptor: Int32, backing: Backing)? { files[number] }
 
+  var all: [(descriptor: Int32, backing: Backing)] { Array(files.values) }
+
   /// For snapshots: how to map the file again.
   func file(for backing: Backing) -> SnapshotFile? {
     files.values.first { $0.backing == backing }.map { SnapshotFile(descriptor: $0.descriptor) }

@@ -65,7 +65,13 @@ public final class TimeTravel {
   private var calls: Set<UInt64>?
   /// In front of what made the last change that was noticed.
   private var beforeChange = Position(instant: 0)
-  private(set) var ending: ReplayEnd?
+  var ending: ReplayEnd?
+  /// Asked on long journeys; true ends them with an error, wherever they are.
+  public var isInterrupted: (() -> Bool)?
+  /// Decides about breakpoints that are met; nil: all stop.
+  public var accepts: ((_ address: UInt64) -> Bool)?
+  /// So many instructions are executed before somebody is asked.
+  private static let longestStretch: InstructionCount = 20_000_000
 
   public init(_ replay: Replay, memoryLimit: UInt64 = 1 << 30) throws(RecordingError) {
     self.replay = replay
@@ -97,14 +103,14 @@ public final class TimeTravel {
     }
   }
 
-  private var position: Position { Position(instant: replay.instant, event: replay.eventCount) }
+  var position: Position { Position(instant: replay.instant, event: replay.eventCount) }
 
   /// Goes to an instant, in front of the events that happen there, or to the end when that comes first.
   public func seek(_ target: InstructionCount) throws(RecordingError) -> TravelEnd {
     try seek(Position(instant: max(target, 0)))
   }
 
-  private func seek(_ target: Position) throws(RecordingError) -> TravelEnd {
+  func seek(_ target: Position) throws(RecordingError) -> TravelEnd {
     restore(before: target)
     for distance in TimeTravel.nearDistances where target.instant &- distance > instant &+ distance {
       if let end = try forward(to: Position(instant: target.instant &- distance)) { return end }
@@ -118,24 +124,41 @@ public final class TimeTravel {
   public func goOn(_ stops: TravelStops) throws(RecordingError) -> TravelEnd {
     prepare(stops)
     defer { prepare(TravelStops()) }
-    return try forward(to: Position(instant: .max), leavesStop: true) ?? .arrived
+    while true {
+      let end = try forward(to: Position(instant: .max), leavesStop: true) ?? .arrived
+      if isAccepted(end) { return end }
+    }
   }
 
   /// Goes back to the last of `stops` before the present, or to the beginning. The replay is then in front of a breakpoint's instruction,
   /// or of the instruction or system call that changed what is watched.
   public func goBack(_ stops: TravelStops) throws(RecordingError) -> TravelEnd {
-    let last = try lastStop(stops)
+    var reached = position
+    let last: (position: Position, end: TravelEnd)?
+    do { last = try lastStop(stops, &reached) } catch {
+      guard error == .interrupted else { throw error }
+      // Behind this place nothing was found.
+      let isInterrupted = self.isInterrupted
+      self.isInterrupted = nil
+      defer { self.isInterrupted = isInterrupted }
+      _ = try seek(reached)
+      throw error
+    }
     _ = try seek(last?.position ?? Position(instant: 0))
     return last?.end ?? .beginning
   }
 
+  private func isAccepted(_ end: TravelEnd) -> Bool {
+    guard let accepts, case .breakpoint(let address) = end else { return true }
+    return accepts(address)
+  }
+
   /// The last stop before the present: from checkpoint to checkpoint back, until there is one on the way from there.
   private func lastStop(
-    _ stops: TravelStops
+    _ stops: TravelStops, _ limit: inout Position
   ) throws(RecordingError) -> (position: Position, end: TravelEnd)? {
     prepare(stops)
     defer { prepare(TravelStops()) }
-    var limit = position
     while limit.instant > 0 {
       restore(before: Position(instant: limit.instant &- 1, event: limit.event))
       let start = position
@@ -145,7 +168,7 @@ public final class TimeTravel {
         if case .end = end { break }
         isAtStop = end.isBreakpoint
         let place = isAtStop ? position : beforeChange
-        if place < limit { last = (place, end) }
+        if place < limit, isAccepted(end) { last = (place, end) }
       }
       if let last { return last }
       limit = start
@@ -161,16 +184,18 @@ public final class TimeTravel {
   }
 
   /// Replays forwards; what it was stopped by, nil for `target`. `leavesStop`: a breakpoint at the present is not met again.
-  private func forward(
+  func forward(
     to target: Position, leavesStop: Bool = false
   ) throws(RecordingError) -> TravelEnd? {
     var leaves = leavesStop && isAtStopAddress
     while position < target {
       if let ending { return .end(ending) }
+      if isInterrupted?() ?? false { throw .interrupted }
       // Events at the instant that is wanted happen when there is room for an instruction behind them.
       let next = target.instant == instant ? instant &+ 1 : target.instant
       let events = replay.eventCount
-      let limit = leaves ? instant &+ 1 : min(next, max(nextCheckpoint, instant &+ 1))
+      let stretch = isInterrupted == nil ? next : min(next, instant &+ TimeTravel.longestStretch)
+      let limit = leaves ? instant &+ 1 : min(stretch, max(nextCheckpoint, instant &+ 1))
       let begin = instant
       let pause = try replay.proceed(to: limit, leavesStop: leaves)
       if instant != begin { leaves = false }
@@ -200,7 +225,7 @@ public final class TimeTravel {
     return .systemCall(number)
   }
 
-  private func takeChange(since events: UInt64) -> TravelEnd? {
+  func takeChange(since events: UInt64) -> TravelEnd? {
     let isByEvent = replay.eventCount != events
     guard let changed = watch?.takeChange(looks: isByEvent) else { return nil }
     beforeChange = Position(
@@ -209,7 +234,7 @@ public final class TimeTravel {
     return .changed(changed)
   }
 
-  private func prepare(_ stops: TravelStops) {
+  func prepare(_ stops: TravelStops) {
     let old = replay.engine.stops?.addresses ?? []
     if old != stops.addresses {
       let addresses = StopAddresses()
@@ -298,10 +323,11 @@ private struct ReplayState {
   private let running: Int
   private let instant: InstructionCount
   private let eventCount: UInt64
+  private let initialStack: UInt64
 
   init(_ replay: Replay) {
     (events, due, running) = (replay.events, replay.due, replay.running)
-    (instant, eventCount) = (replay.instant, replay.eventCount)
+    (instant, eventCount, initialStack) = (replay.instant, replay.eventCount, replay.initialStack)
     for (index, thread) in replay.threads {
       let bytes = UnsafeRawBufferPointer(start: thread.cpu, count: CPUState.allocationSize)
       threads[index] = ThreadState(cpu: Array(bytes), count: thread.count, isAtCall: thread.isAtCall)
@@ -310,7 +336,7 @@ private struct ReplayState {
 
   func put(into replay: Replay) {
     (replay.events, replay.due, replay.running) = (events, due, running)
-    (replay.instant, replay.eventCount) = (instant, eventCount)
+    (replay.instant, replay.eventCount, replay.initialStack) = (instant, eventCount, initialStack)
     replay.threads = replay.threads.filter { threads[$0.key] != nil }
     for (index, state) in threads {
       let thread = replay.threads[index] ?? Replay.Thread(index)

@@ -37,12 +37,7 @@ enum DebugCommand {
         words, process,
         further: { (option, reader) throws(UsageError) in
           guard option.name == "--gdb" else { return try parseTerminalOption(option, &reader, &request) }
-          let text = try reader.bytes(of: option)
-          guard let parsed = DebuggerAddress(text) else {
-            let place = shown(String(decoding: text, as: UTF8.self))
-            throw UsageError("--gdb needs HOST:PORT, unix:PATH or STDIO, not \(place)")
-          }
-          request.address = parsed
+          request.address = try address(of: option, &reader)
           return true
         })
     else { return nil }
@@ -54,6 +49,16 @@ enum DebugCommand {
       throw UsageError("--budget and --count do not go together with a debugger")
     }
     return request
+  }
+
+  /// The value of `--gdb`.
+  static func address(of option: Option, _ reader: inout WordReader) throws(UsageError) -> DebuggerAddress {
+    let text = try reader.bytes(of: option)
+    guard let address = DebuggerAddress(text) else {
+      let place = shown(String(decoding: text, as: UTF8.self))
+      throw UsageError("--gdb needs HOST:PORT, unix:PATH or STDIO, not \(place)")
+    }
+    return address
   }
 
   private static func run(

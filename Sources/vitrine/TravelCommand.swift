@@ -1,4 +1,5 @@
 // `vitrine debug` on a recording: commands that go to any instant of it, forwards and backwards.
+import Debugger
 import Glibc
 import GuestMemory
 import Record
@@ -7,6 +8,8 @@ import TUI
 enum TravelCommand {
   private struct Request {
     var commands: [String] = []
+    /// Where to wait for gdb.
+    var address: DebuggerAddress?
     var timeline: UInt64 = 0
     var memoryLimit: UInt64 = 1 << 30
     var wantsJSON = false
@@ -42,6 +45,7 @@ enum TravelCommand {
       } else {
         request.commands += try DebugCommand.script(path)
       }
+    case "--gdb": request.address = try DebugCommand.address(of: option, &reader)
     case "--timeline": request.timeline = try RunCommand.number(of: option, &reader, 0...UInt64(UInt32.max))
     case "--checkpoint-memory":
       request.memoryLimit = try RunCommand.number(of: option, &reader, 1...1 << 20) << 20
@@ -57,7 +61,14 @@ enum TravelCommand {
   private static func travel(_ path: [UInt8], _ request: Request) -> Int32 {
     do throws(RecordingError) {
       let replay = try Replay(try Recording(path), timeline: request.timeline, request.replay)
-      let session = TravelSession(try TimeTravel(replay, memoryLimit: request.memoryLimit))
+      let travel = try TimeTravel(replay, memoryLimit: request.memoryLimit)
+      if let address = request.address {
+        let server = RecordingServer(address: address, travel: travel) { Terminal.complain($0) }
+        guard let problem = server.serve() else { return 0 }
+        Terminal.complain(problem)
+        return ownFailureCode
+      }
+      let session = TravelSession(travel)
       var code: Int32 = 0
       func execute(_ command: String) {
         if command.isEmpty || command.hasPrefix("#") { return }

@@ -156,6 +156,15 @@ struct Connection {
     return true
   }
 
+  /// Something has arrived, or the end.
+  static func isReadable(_ descriptor: Int64) -> Bool {
+    let readable: UInt64 = 1
+    var entry: [UInt64] = [UInt64(UInt32(truncatingIfNeeded: descriptor)) | readable << 32]
+    return entry.withUnsafeMutableBytes {
+      call(Call.poll, pointer(UnsafeRawBufferPointer($0)), 1, 0) > 0
+    }
+  }
+
   /// What has arrived; empty at the end.
   static func receive(_ descriptor: Int64) -> [UInt8] {
     var buffer = [UInt8](repeating: 0, count: 16_384)

@@ -145,7 +145,8 @@ public final class GDBServer: RemoteServer {
   }
 
   override func writeOwnObject(_ name: String, _ text: ArraySlice<UInt8>) -> [UInt8] {
-    guard name == "siginfo", let colon = text.firstIndex(of: UInt8(ascii: ":")), let offset = Hex.number(text[..<colon]),
+    guard name == "siginfo", let colon = text.firstIndex(of: UInt8(ascii: ":")),
+      let offset = Hex.number(text[..<colon]),
       let thread = signalThread
     else { return GDBServer.failure }
     let bytes = text[(colon + 1)...]

@@ -155,9 +155,9 @@ extension RemoteServer {
   // MARK: Stops
 
   /// `T` with the reason, the thread and the registers that are asked for first.
-  func stopReply(_ thread: any RemoteThread, _ reason: StopReason) -> [UInt8] {
+  func stopReply(_ thread: any RemoteThread, _ reason: StopReason, _ more: String = "") -> [UInt8] {
     var signal = Signal.trap
-    var words = ""
+    var words = more
     switch reason {
     case .breakpoint:
       let kind = breakpoints[thread.instructionPointer]

@@ -19,7 +19,9 @@ extension RemoteServer {
 
   func writeAllRegisters(_ text: ArraySlice<UInt8>, _ target: any RemoteTarget) -> [UInt8] {
     if let refusal = target.refusal { return refusal }
-    guard let thread = generalThread(target), let bytes = Hex.decoded(text) else { return RemoteServer.failure }
+    guard let thread = generalThread(target), let bytes = Hex.decoded(text) else {
+      return RemoteServer.failure
+    }
     let access = thread.access
     var place = 0
     for register in registers.registers {
@@ -61,7 +63,9 @@ extension RemoteServer {
   }
 
   func readMemory(_ text: ArraySlice<UInt8>, _ target: any RemoteTarget, isBinary: Bool) -> [UInt8] {
-    guard let (address, count, _) = range(text), let memory = target.memory else { return RemoteServer.failure }
+    guard let (address, count, _) = range(text), let memory = target.memory else {
+      return RemoteServer.failure
+    }
     let most = RemoteServer.packetSize / 2 - 16
     let bytes = memory.peek(address, count: min(count, most))
     if bytes.isEmpty, count > 0 { return RemoteServer.badAddress }

@@ -1,0 +1,284 @@
+// The protocol's server for a recording: its debugger goes forwards and backwards (`bs`, `bc`). There is one host thread; a packet that
+// moves is answered when the journey is over, and on the way the connection is looked at for Ctrl-C.
+
+import CHost
+import Engine
+import LinuxABI
+import Record
+
+/// Serves one recording.
+public final class RecordingServer: RemoteServer {
+  let machine: RecordedMachine
+  private var travel: TimeTravel { machine.travel }
+  private var isDone = false
+  /// The program was killed by a signal at the end of the recording, and the debugger knows.
+  private var hasToldSignal = false
+  /// Cycles of the time-stamp counter between two looks at the connection.
+  private static let patience: UInt64 = 10_000_000
+  private var lastLook: UInt64 = 0
+
+  public init(
+    address: DebuggerAddress, travel: TimeTravel, say: @escaping @Sendable (String) -> Void
+  ) {
+    machine = RecordedMachine(travel)
+    super.init(address: address, say: say)
+    registers =
+      machine.currentThread.map { RegisterFile(components: $0.thread.cpu.pointee.xcr0) } ?? registers
+    travel.isInterrupted = { [unowned self] in isAskedToStop() }
+    travel.accepts = { [unowned self] _ in
+      machine.currentThread.map { stops($0, machine.memory) } ?? true
+    }
+  }
+
+  override var target: (any RemoteTarget)? { machine }
+
+  /// Serves until a debugger ends it; what is in the way, or nil.
+  public func serve() -> String? {
+    if address == .standardStreams {
+      (input, output, connections) = (0, 1, 1)
+    } else {
+      listener = Connection.listen(address)
+      if listener < 0 { return "cannot listen for a debugger (errno \(-listener))" }
+      announce()
+    }
+    while !isDone {
+      if input >= 0 { receive() } else { accept() }
+    }
+    return nil
+  }
+
+  private func accept() {
+    let result = Connection.accept(listener, address)
+    guard result >= 0 else { return }
+    (input, output) = (result, result)
+    session = Session()
+    reader = PacketReader(limit: RemoteServer.packetSize)
+    connections += 1
+  }
+
+  /// Another debugger may come, and finds the recording where this one left it.
+  override func disconnect() {
+    if listener < 0 { isDone = true }
+    files.closeAll(machine)
+    if input >= 0, listener >= 0 { _ = Connection.call(Connection.Call.close, input) }
+    (input, output) = (-1, -1)
+    breakpoints = [:]
+    machine.clearStops()
+  }
+
+  // MARK: What is asked
+
+  override func ownFeatures(_ asks: (String) -> Bool) -> [String] {
+    ["ReverseStep+", "ReverseContinue+", "qXfer:memory-map:read+"]
+  }
+
+  override func ownObject(_ name: String) -> [UInt8]? {
+    guard name == "memory-map" else { return nil }
+    // Mappings come and go in time, but the debugger asks once.
+    return Array(
+      """
+      <?xml version="1.0"?>
+      <!DOCTYPE memory-map PUBLIC "+//IDN gnu.org//DTD GDB Memory Map V1.0//EN" \
+      "http://sourceware.org/gdb/gdb-memory-map.dtd">
+      <memory-map><memory type="ram" start="0x0" length="0xffffffffffffffff"/></memory-map>
+
+      """.utf8)
+  }
+
+  override func ownReply(to data: [UInt8]) -> [UInt8]? {
+    if let text = tail(data, "vCont;") { return continueThreads(text) }
+    if tail(data, "vKill;") != nil {
+      isDone = true
+      return RemoteServer.success
+    }
+    switch data.first {
+    case UInt8(ascii: "c"), UInt8(ascii: "C"): return forward(nil)
+    case UInt8(ascii: "s"), UInt8(ascii: "S"): return forward(resumedThread)
+    case UInt8(ascii: "b"): return backward(data)
+    case UInt8(ascii: "D"):
+      send(RemoteServer.success)
+      disconnect()
+      return nil
+    case UInt8(ascii: "k"):
+      isDone = true
+      return nil
+    default: return []
+    }
+  }
+
+  override func currentStop() -> [UInt8] {
+    if session.lastStop.isEmpty { session.lastStop = stopped(machine.currentThread, .step) }
+    return session.lastStop
+  }
+
+  // MARK: Moving
+
+  private var resumedThread: RecordedThread? {
+    machine.thread(session.resumed) as? RecordedThread ?? machine.currentThread
+  }
+
+  private func continueThreads(_ text: ArraySlice<UInt8>) -> [UInt8] {
+    guard let orders = actions(text) else { return RemoteServer.failure }
+    // Who runs and who waits was decided at the time of recording: what counts is who makes a step.
+    for thread in machine.remoteThreads {
+      guard let order = orders.first(where: { $0.fits(thread.number) }) else { continue }
+      switch order.action {
+      case .step: return forward(thread as? RecordedThread)
+      case .stepRange(let range): return forward(thread as? RecordedThread, while: range)
+      case .run, .hold: continue
+      }
+    }
+    return forward(nil)
+  }
+
+  /// A step of one thread, or steps as long as it stays in a range; nil: up to the next stop.
+  private func forward(_ thread: RecordedThread?, while range: Range<UInt64>? = nil) -> [UInt8] {
+    move { () throws(RecordingError) in
+      guard let thread else { return try travel.goOn(machine.stops) }
+      while true {
+        let end = try travel.step(thread.thread.index, machine.stops)
+        guard end == .arrived, let range else { return end }
+        let place = travel.replay.threads[thread.thread.index]?.cpu.pointee.rip
+        guard let place, range.contains(place) else { return end }
+        if machine.stops.addresses.contains(place) { return .breakpoint(place) }
+      }
+    }
+  }
+
+  /// `bs` and `bc`.
+  private func backward(_ data: [UInt8]) -> [UInt8] {
+    hasToldSignal = false
+    if data.elementsEqual("bc".utf8) {
+      return move { () throws(RecordingError) in try travel.goBack(machine.stops) }
+    }
+    guard data.elementsEqual("bs".utf8), let thread = resumedThread else { return [] }
+    return move { () throws(RecordingError) in
+      let before = machine.watchedBytes
+      let end = try travel.stepBack(thread.thread.index)
+      for (index, bytes) in machine.watchedBytes.enumerated() where bytes != before[index] {
+        let point = machine.watchpoints[index]
+        return .changed(point.address..<point.address &+ point.size)
+      }
+      return end
+    } stepped: {
+      thread.number
+    }
+  }
+
+  /// Makes a journey; the stop reply.
+  private func move(
+    _ journey: () throws(RecordingError) -> TravelEnd, stepped: () -> UInt64? = { nil }
+  ) -> [UInt8] {
+    session.isRunning = true
+    session.isInterrupted = false
+    lastLook = vt_host_time_stamp()
+    defer { session.isRunning = false }
+    do throws(RecordingError) {
+      let end = try journey()
+      let thread = stepped().flatMap { machine.thread($0) }
+      session.lastStop = reply(to: end, thread as? RecordedThread ?? machine.currentThread)
+    } catch {
+      if error != .interrupted { say(error.message) }
+      let signal = error == .interrupted ? Signal.interrupt : Signal.abort
+      session.lastStop = stopped(machine.currentThread, .signal(signal))
+    }
+    return session.lastStop
+  }
+
+  private func reply(to end: TravelEnd, _ thread: RecordedThread?) -> [UInt8] {
+    switch end {
+    case .arrived, .systemCall: return stopped(thread, .step)
+    case .breakpoint: return stopped(thread, .breakpoint)
+    case .changed(let range):
+      return stopped(thread, machine.watchpoint(range).map { .watchpoint($0) } ?? .step)
+    case .beginning: return stopped(thread, .step, "replaylog:begin;")
+    case .end(.killed(let signal)) where !hasToldSignal:
+      hasToldSignal = true
+      return stopped(thread, .signal(signal))
+    case .end: return stopped(thread, .step, "replaylog:end;")
+    }
+  }
+
+  private func stopped(_ thread: RecordedThread?, _ reason: StopReason, _ words: String = "") -> [UInt8] {
+    guard let thread else { return RemoteServer.failure }
+    (session.general, session.resumed) = (thread.number, thread.number)
+    return stopReply(thread, reason, words)
+  }
+
+  // MARK: Ctrl-C
+
+  override func interrupt() { session.isInterrupted = true }
+
+  /// Looks whether Ctrl-C has come meanwhile; not each time.
+  private func isAskedToStop() -> Bool {
+    if session.isInterrupted || isDone { return true }
+    let now = vt_host_time_stamp()
+    if now &- lastLook < RecordingServer.patience || !session.isRunning { return false }
+    lastLook = now
+    // Ctrl-C is all that comes while the machine runs; the end of the connection shows as readable, too.
+    while !session.isInterrupted, !isDone, input >= 0, Connection.isReadable(input) { receive() }
+    return session.isInterrupted || isDone || input < 0
+  }
+
+  // MARK: Commands of our own
+
+  override var ownHelp: String {
+    """
+    monitor where        the instant: instructions executed so far, and the thread and place
+    monitor seek N       go to an instant; also: seek start, seek end
+    monitor last-change ADDRESS [SIZE]
+                         go back to what changed these bytes last (8 if not said)
+      After these two, gdb has to forget what it knows:
+      maintenance flush register-cache, maintenance flush dcache
+
+    """
+  }
+
+  override func execute(_ words: [String]) -> String? {
+    do throws(RecordingError) {
+      switch words.first {
+      case "where": return here
+      case "seek":
+        guard words.count == 2, let answer = try seek(words[1]) else { return "monitor seek N|start|end\n" }
+        return answer
+      case "last-change":
+        let size = words.count > 2 ? RecordingServer.number(words[2]) : 8
+        guard words.count > 1, let address = RecordingServer.number(words[1]), let size, size > 0,
+          size <= 1 << 20, !address.addingReportingOverflow(size).overflow
+        else { return "monitor last-change ADDRESS [SIZE]\n" }
+        let end = try travel.lastChange(of: address..<address &+ size)
+        return (end == .beginning ? "not changed since the beginning:\n" : "") + here
+      default: return nil
+      }
+    } catch {
+      return error.message + "\n"
+    }
+  }
+
+  private func seek(_ text: String) throws(RecordingError) -> String? {
+    hasToldSignal = false
+    switch text {
+    case "start": _ = try travel.seek(0)
+    case "end": _ = try travel.goOn(TravelStops())
+    default:
+      guard let target = Int64(text), target >= 0 else { return nil }
+      _ = try travel.seek(target)
+    }
+    session.lastStop = stopped(machine.currentThread, .step)
+    return here
+  }
+
+  private var here: String {
+    let replay = travel.replay
+    replay.objects.refresh()
+    let place = replay.instructionPointer ?? 0
+    let name = replay.objects.describe(place).map { " <\($0)>" } ?? ""
+    return
+      "instant \(travel.instant), thread \(machine.currentThread?.number ?? 0), \(place.hexadecimal)\(name)\n"
+  }
+
+  /// Decimal, or hexadecimal behind 0x.
+  private static func number(_ text: String) -> UInt64? {
+    text.hasPrefix("0x") ? UInt64(text.dropFirst(2), radix: 16) : UInt64(text)
+  }
+}
