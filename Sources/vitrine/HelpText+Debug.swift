@@ -31,6 +31,9 @@ extension HelpText {
       --gdb unix:PATH     wait at a socket in the file system
       --gdb STDIO         speak over standard input and output; the program's input
                           is then empty, and its output goes to standard error
+    On a recording (vitrine record) gdb goes backwards, too: reverse-step,
+    reverse-next, reverse-finish, reverse-continue to breakpoints and watchpoints.
+    Nothing can be changed there.
     Such a debugger needs neither the program nor its libraries: it reads them
     through Vitrine. One that detaches leaves the program running; another one can
     connect later. monitor help, typed in gdb, shows what else there is.
@@ -56,6 +59,9 @@ extension HelpText {
       gdb -ex 'target remote :1234'
       gdb -ex 'target remote | vitrine debug --gdb STDIO ./program'
       gdb -ex 'target remote :1234' -ex 'break main' -ex continue
+      vitrine record -o crash.rec ./program
+      gdb -ex 'target remote | vitrine debug --gdb STDIO crash.rec' \
+          -ex continue -ex 'watch counter' -ex reverse-continue ./program
 
     """
 }

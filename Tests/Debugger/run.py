@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Types sessions (cases.py) into Debian's gdb twice: about the native program, and about the same program under `vitrine debug
 --gdb`; gdb has to say the same. What cannot be the same (addresses of stack and libraries, numbers of processes) is
-replaced first. Then come checks of what a native session cannot show. The last line is `N passed, M failed`.
+replaced first. Then come checks of what a native session cannot show, and sessions about recordings (backwards.py). The last line is `N passed, M failed`.
 
     Tests/Debugger/run.py               all
     Tests/Debugger/run.py watch         those whose name contains the word
@@ -17,6 +17,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import backwards
 import checks
 from cases import SESSIONS
 
@@ -104,7 +105,7 @@ def main():
                 print(f"FAILED {name}\n" + "\n".join("    " + line for line in difference))
             else:
                 passed += 1
-    for name, problem in checks.run(VITRINE, OUT, words):
+    for name, problem in [*checks.run(VITRINE, OUT, words), *backwards.run(VITRINE, OUT, words)]:
         if problem:
             failed += 1
             print(f"FAILED {name}: {problem}")

@@ -13,6 +13,8 @@ public final class RecordingServer: RemoteServer {
   private var isDone = false
   /// The program was killed by a signal at the end of the recording, and the debugger knows.
   private var hasToldSignal = false
+  /// The thread of the last stop reply.
+  private var lastStopped: UInt64 = 0
   /// Cycles of the time-stamp counter between two looks at the connection.
   private static let patience: UInt64 = 10_000_000
   private var lastLook: UInt64 = 0
@@ -113,8 +115,10 @@ public final class RecordingServer: RemoteServer {
 
   // MARK: Moving
 
+  /// The thread of `Hc`. When that is any, which gdb says unless its scheduler is locked: the one that stopped last.
   private var resumedThread: RecordedThread? {
-    machine.thread(session.resumed) as? RecordedThread ?? machine.currentThread
+    let number = session.resumed == 0 ? lastStopped : session.resumed
+    return machine.remoteThreads.first { $0.number == number } as? RecordedThread ?? machine.currentThread
   }
 
   private func continueThreads(_ text: ArraySlice<UInt8>) -> [UInt8] {
@@ -201,7 +205,7 @@ public final class RecordingServer: RemoteServer {
 
   private func stopped(_ thread: RecordedThread?, _ reason: StopReason, _ words: String = "") -> [UInt8] {
     guard let thread else { return RemoteServer.failure }
-    (session.general, session.resumed) = (thread.number, thread.number)
+    (session.general, session.resumed, lastStopped) = (thread.number, thread.number, thread.number)
     return stopReply(thread, reason, words)
   }
 
