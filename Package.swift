@@ -58,6 +58,10 @@ let package = Package(
       ],
       swiftSettings: core + [plainText]),
     .target(
+      name: "Trace",
+      dependencies: ["Record", "VirtualMachine", "Engine", "Linux", "X86", "GuestMemory", "CHost"],
+      swiftSettings: core + [plainText]),
+    .target(
       name: "TUI",
       dependencies: [
         "Record", "Debugger", "VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost",
@@ -65,7 +69,9 @@ let package = Package(
       swiftSettings: [plainText, .unsafeFlags(["-Osize"], .when(configuration: .release))]),
     .executableTarget(
       name: "vitrine",
-      dependencies: ["TUI", "Record", "Debugger", "VirtualMachine", "Linux", "X86", "GuestMemory", "CHost"],
+      dependencies: [
+        "TUI", "Trace", "Record", "Debugger", "VirtualMachine", "Linux", "X86", "GuestMemory", "CHost",
+      ],
       swiftSettings: [plainText, .unsafeFlags(["-static-executable"])], linkerSettings: staticExecutable),
 
     .executableTarget(name: "decodecheck", dependencies: ["X86"], path: "Tests/Tools/decodecheck"),

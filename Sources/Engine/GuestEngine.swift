@@ -13,6 +13,8 @@ public protocol GuestEngine: AnyObject {
   func run(_ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount) -> Exit
   /// Executes the one instruction at RIP, wherever stop addresses are: `.budget` when that is done.
   func step(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit
+  /// Many steps will follow: the engine may keep what it needs for them.
+  func prepareForSteps()
   /// Where `run` is to stop; nil: nowhere. The code at an address that joins or leaves the set has to be forgotten by the
   /// engine (`AddressSpace.forgetCode`).
   var stops: StopAddresses? { get set }
@@ -26,6 +28,8 @@ extension GuestEngine {
   public var executesVectors512: Bool { false }
 
   public func step(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit { run(cpu, budget: 1) }
+
+  public func prepareForSteps() {}
 
   /// An engine that does not stop.
   public var stops: StopAddresses? {

@@ -65,6 +65,9 @@ public final class Replay {
   private(set) var start = TimelineStart()
   /// RSP when the program that runs began: there lie its arguments and its auxiliary vector.
   var initialStack: UInt64 = 0
+  /// Told of every instruction and event (ReplayVisitor.swift), and whether it wants no more.
+  var visitor: (any ReplayVisitor)?
+  var isVisitorAtRest = false
   private var hasStarted = false
   /// Told of what the program writes to standard output or error.
   public var output: ((_ descriptor: UInt8, _ order: UInt64, _ bytes: [UInt8]) -> Void)?
@@ -125,7 +128,17 @@ public final class Replay {
     running = event.thread
     if let pause = try advance(thread, to: event, limit, leavesStop) { return pause }
     if instant >= limit, event.kind != .threadBegins { return .instant }
+    if isVisitorAtRest { return .instant }
+    let seen = visitor.map { _ in visited(event) }
+    if let seen {
+      visitor?.willHappen(seen, VisitedThread(index: thread.index, cpu: thread.cpu, instant: instant))
+    }
     if let end = try apply(event, thread) { return .end(end) }
+    if let seen {
+      visitor?.didHappen(
+        seen, VisitedThread(index: thread.index, cpu: thread.cpu, instant: instant),
+        changesMappings: event.effect.changesMappings, resets: event.effect.resets)
+    }
     due = nil
     eventCount += 1
     lastCall = nil
@@ -229,9 +242,11 @@ public final class Replay {
       let before = engine.instructionCount
       // What stops the engine by itself needs no exact budget, whose end costs single steps.
       let budget = wait == .nothing ? rest : rest &+ Replay.slack
-      let exit =
-        leaves
-        ? engine.step(thread.cpu) : engine.run(thread.cpu, budget: min(budget, max(limit &- instant, 1)))
+      let room = min(budget, max(limit &- instant, 1))
+      let exit: Exit =
+        if let visitor { step(thread, visitor, budget: room) } else {
+          leaves ? engine.step(thread.cpu) : engine.run(thread.cpu, budget: room)
+        }
       leaves = false
       let done = engine.instructionCount &- before
       thread.count &+= done
@@ -239,6 +254,7 @@ public final class Replay {
       switch exit {
       case .systemCall: thread.isAtCall = true
       case .budget:
+        if isVisitorAtRest { return .instant }
         if thread.count > target {
           throw diverged(event, "it goes on where there was \(wait == .call ? "a system call" : "a fault")")
         }

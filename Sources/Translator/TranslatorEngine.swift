@@ -172,6 +172,8 @@ public final class TranslatorEngine: GuestEngine {
     code.stops?.contains(cpu.pointee.rip) ?? false
   }
 
+  public func prepareForSteps() { interpreter.prepareForSteps() }
+
   /// Executes one instruction: by the interpreter, or as a translated block of its own where only the host knows it.
   public func step(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit {
     prepareAfterFork()

@@ -6,8 +6,10 @@ enum HelpText {
            vitrine debug --gdb WHERE [OPTION]... [--] PROGRAM [ARGUMENT]...
            vitrine record [OPTION]... [--] PROGRAM [ARGUMENT]...
            vitrine replay [OPTION]... RECORDING
+           vitrine trace [OPTION]... RECORDING
            vitrine disassemble [OPTION]... FILE
-           vitrine help [run | debug | record | replay | disassemble | exit-codes]
+           vitrine help [run | debug | record | replay | trace |
+                         disassemble | exit-codes]
            vitrine --version
 
     """
@@ -22,6 +24,7 @@ enum HelpText {
     case "debug": return debug + travel
     case "record": return record
     case "replay": return replay
+    case "trace": return trace
     case "disassemble": return disassemble
     case "exit-codes": return exitCodes
     default: return nil
@@ -37,6 +40,7 @@ enum HelpText {
       debug         run a program under gdb
       record        run a program and write down what it got from outside
       replay        run a recording again, exactly
+      trace         write what a recorded program did, for viewers
       disassemble   print the machine code of a program
       help          explain a command
 

@@ -62,6 +62,17 @@ struct BlockBuilder: ~Copyable {
     return UnsafePointer(scratch)
   }
 
+  /// The same, kept in `steps` if that is possible: from then on changes of the code are noticed.
+  func buildKeptStep(_ rip: UInt64, _ steps: StepCache) -> UnsafePointer<Operation> {
+    var writer = BlockWriter(start: rip, operations: scratch, branches: branches, limit: 1)
+    writer.isStep = true
+    fill(&writer)
+    writer.finish()
+    if writer.isUnfetchable || writer.instructions != 1 { return UnsafePointer(scratch) }
+    memory.markCode(from: rip, to: writer.address)
+    return steps.add(rip, UnsafePointer(scratch), writer.count)
+  }
+
   private func fill(_ writer: inout BlockWriter) {
     code.begin(writer.address)
     var instruction = Instruction()

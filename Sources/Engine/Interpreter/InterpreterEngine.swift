@@ -10,6 +10,7 @@ public final class InterpreterEngine: GuestEngine {
   let memory: AddressSpace
   let cache: BlockCache
   var builder: BlockBuilder
+  private let steps = StepCache()
   /// Its forgetting is done under the address space's lock; see `AddressSpace.enterGuest`.
   private let observer: CodeObserver
 
@@ -26,7 +27,11 @@ public final class InterpreterEngine: GuestEngine {
     self.cache = cache
     builder = BlockBuilder(memory: memory, cache: cache)
     observer = CodeObserver(
-      hasCode: { cache.hasCode(pages: $0) }, forget: { cache.invalidate(pages: $0) })
+      hasCode: { cache.hasCode(pages: $0) },
+      forget: { [steps] in
+        cache.invalidate(pages: $0)
+        steps.forget($0)
+      })
     memory.add(observer)
   }
 
@@ -45,7 +50,10 @@ public final class InterpreterEngine: GuestEngine {
   }
 
   /// Forgets all decoded code; for whoever changes guest memory behind the address space's back.
-  public func flush() { cache.flush() }
+  public func flush() {
+    cache.flush()
+    steps.forgetAll()
+  }
 
   /// Runs `cpu` until it needs the outside world, at most `budget` instructions, counted exactly.
   public func run(_ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount) -> Exit {
@@ -53,7 +61,11 @@ public final class InterpreterEngine: GuestEngine {
   }
 
   /// Executes the instruction at RIP, also where `run` would stop.
-  public func step(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit { run(cpu, budget: 1, meetsStops: false) }
+  public func step(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit {
+    steps.isActive ? stepKept(cpu) : run(cpu, budget: 1, meetsStops: false)
+  }
+
+  public func prepareForSteps() { if !memory.isThreaded { steps.activate() } }
 
   private func run(
     _ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount, meetsStops: Bool
@@ -197,6 +209,31 @@ public final class InterpreterEngine: GuestEngine {
     }
     remaining &+= cpu.pointee.remaining
     return left(cpu)
+  }
+
+  /// The same with the operations of instructions that were executed before, and without linking their branches.
+  private func stepKept(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit {
+    cpu.pointee.window_limit = memory.limit
+    cpu.pointee.block_cache = UnsafeMutableRawPointer(cache.jumps)
+    if cpu.pointee.attention != 0 { return .attention }
+    let rip = cpu.pointee.rip
+    var fault = vt_fault()
+    var remaining: InstructionCount = 1
+    var exit: Exit?
+    repeat {
+      cpu.pointee.remaining = 0
+      let head = steps.find(rip) ?? builder.buildKeptStep(rip, steps)
+      if enter(head, cpu, &fault) {
+        cpu.pointee.rip = rip
+        exit = convert(fault, cpu, &remaining)
+      } else {
+        remaining &+= cpu.pointee.remaining
+        exit = cpu.pointee.exit_reason == ExitReason.resolve ? nil : left(cpu)
+      }
+      // What only needed a page, or one that may be written, is executed now.
+    } while exit == nil && remaining > 0
+    instructionCount &+= 1 &- remaining
+    return exit ?? .budget
   }
 
   // MARK: Faults
