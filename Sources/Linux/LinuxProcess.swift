@@ -77,6 +77,9 @@ public final class LinuxProcess {
   /// the parent, a guest too, waits for it.
   public internal(set) var isForkedChild = false
 
+  /// The host's process lives on for a while when the guest's has ended: a debugger looks at what is left.
+  public var hostRemains = false
+
   var calls = SystemCallTable()
   var signals = SignalState()
   var descriptors = PrivateDescriptors()

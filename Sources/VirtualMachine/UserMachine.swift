@@ -134,6 +134,7 @@ public final class UserMachine {
         watch = watching
       }
       allowThreads(engine, process)
+      process.hostRemains = controller != nil
       if let problem = controller?.begin(process, cpu) { return .failed(problem) }
       let termination = runFirst(engine, process)
       tellEnd(process)

@@ -18,19 +18,22 @@ extension LinuxProcess {
   }
 
   /// Lets go of what the current thread has, which ends or executes a program.
-  func releaseFutexes() { releaseFutexes(of: thread) }
+  func releaseFutexes() { releaseFutexes(of: thread, hostThreadRemains: thread === leader) }
 
   /// The process ends: lets go of what all its threads have. The others are stopped first, where they may be in guest code, and
   /// they cannot go on: the caller keeps the lock to the end.
   func releaseAllFutexes() {
-    releaseFutexes(of: thread)
+    let remains = hostRemains && !isForkedChild
+    releaseFutexes(of: thread, hostThreadRemains: remains && thread === leader)
     if allThreads.count <= 1 { return }
     memory.evictAll()
-    for other in allThreads.values where other !== thread { releaseFutexes(of: other) }
+    for other in allThreads.values where other !== thread {
+      releaseFutexes(of: other, hostThreadRemains: remains && other === leader)
+    }
   }
 
-  private func releaseFutexes(of thread: GuestThread) {
-    releaseRobustList(of: thread)
+  private func releaseFutexes(of thread: GuestThread, hostThreadRemains: Bool) {
+    releaseRobustList(of: thread, hostThreadRemains)
     let word = thread.clearChildThread
     thread.clearChildThread = 0
     // As the kernel: nobody is told when nobody else has the memory.
@@ -42,7 +45,8 @@ extension LinuxProcess {
     _ = host.call(202, memory.hostArgument(word), FutexOperation.wake, 1)
   }
 
-  private func releaseRobustList(of thread: GuestThread) {
+  /// `remains`: its host thread lives on, so that the host kernel does not hand over what it has.
+  private func releaseRobustList(of thread: GuestThread, _ remains: Bool) {
     let head = thread.robustList
     thread.robustList = 0
     guard head != 0, let first = memory.load(UInt64.self, at: head),
@@ -50,8 +54,6 @@ extension LinuxProcess {
       let pending = memory.load(UInt64.self, at: head &+ 16)
     else { return }
     let owner = UInt32(bitPattern: thread.number != 0 ? thread.number : vt_thread_number())
-    // Its host thread lives on, so that the host kernel does not hand over what it has.
-    let remains = thread === leader
     // Bit 0 of a link says that the futex inherits priorities.
     func release(_ entry: UInt64, isPending: Bool = false) {
       releaseOwned(

@@ -44,7 +44,13 @@ static void requeue_round(long number) {
   CHECK(moved == SLEEPERS && awake == 0);
   CHECK(futex(&words[0], FUTEX_WAKE_PRIVATE, 100, 0, NULL, 0) == 0);
   for (uint32_t i = 1; i <= SLEEPERS; i++) {
-    CHECK(futex(&words[1], FUTEX_WAKE_PRIVATE, 1, 0, NULL, 0) == 1);
+    long woken;
+    // A sleeper whose call the kernel has restarted meanwhile sleeps on the first word again.
+    while ((woken = futex(&words[1], FUTEX_WAKE_PRIVATE, 1, 0, NULL, 0)) == 0) {
+      futex(&words[0], FUTEX_REQUEUE_PRIVATE, 0, SLEEPERS, &words[1], 0);
+      sched_yield();
+    }
+    CHECK(woken == 1);
     wait_until(&awake, i);
     CHECK(awake == i);
   }
