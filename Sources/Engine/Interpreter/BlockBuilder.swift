@@ -95,7 +95,8 @@ struct BlockBuilder: ~Copyable {
     code.begin(rip)
     var instruction = Instruction()
     guard code.decode(rip, into: &instruction) == .valid else { return 1 }
-    var bits = 8
+    // What is pushed or popped is no operand.
+    var bits = isAboutStack(instruction) ? (instruction.operandSize == 16 ? 16 : 64) : 8
     for index in 0..<instruction.info.operandCount {
       bits = max(bits, instruction.info.operand(index).memoryWidth)
     }
@@ -135,9 +136,12 @@ struct BlockBuilder: ~Copyable {
     code.begin(rip)
     var instruction = Instruction()
     guard code.decode(rip, into: &instruction) == .valid else { return false }
+    return instruction.segment == .ss || isAboutStack(instruction)
+  }
+
+  /// Its only memory is the stack, where it pushes or pops. Neither absolute offsets nor string operands are ModRM operands.
+  private func isAboutStack(_ instruction: Instruction) -> Bool {
     let fields = RowFields(row: Int(instruction.row))
-    // Neither absolute offsets nor string operands are ModRM operands, but they are in a data segment.
-    if fields.hasMemoryOffset || fields.isString || fields.isImplicit { return instruction.segment == .ss }
-    return !instruction.hasMemoryOperand || instruction.segment == .ss
+    return !fields.hasMemoryOffset && !fields.isString && !fields.isImplicit && !instruction.hasMemoryOperand
   }
 }
