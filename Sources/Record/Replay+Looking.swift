@@ -9,6 +9,15 @@ extension Replay {
   /// getpid(2) at the time of recording.
   public var processNumber: UInt64 { start.process }
 
+  /// The FS base of the thread that the system call `event` has made, if it is clone(2) or clone3(2).
+  func newThreadBase(_ event: Event, _ thread: Thread) -> UInt64? {
+    guard case .systemCall(let number, _) = event.kind else { return nil }
+    let (clone, clone3): (UInt64, UInt64) = (56, 435)
+    if number == clone { return thread.cpu.pointee.general.8 }
+    let offset: UInt64 = 56
+    return number == clone3 ? memory.load(UInt64.self, at: thread.cpu.pointee.general.7 &+ offset) : nil
+  }
+
   /// The auxiliary vector of the program that runs, from its stack; empty when that has been overwritten.
   public var auxiliaryVector: [UInt8] {
     var place = initialStack

@@ -35,6 +35,8 @@ public final class Replay {
     var count: InstructionCount = 0
     /// It has come to a system call whose answer is still to come.
     public internal(set) var isAtCall = false
+    /// gettid(2) at the time of recording; 0 when that is not known.
+    public internal(set) var number: UInt64 = 0
 
     init(_ index: Int) {
       self.index = index
@@ -68,6 +70,8 @@ public final class Replay {
   /// Told of every instruction and event (ReplayVisitor.swift), and whether it wants no more.
   var visitor: (any ReplayVisitor)?
   var isVisitorAtRest = false
+  /// The numbers of threads that have been made, by the FS bases that they begin with.
+  var threadNumbers: [UInt64: UInt64] = [:]
   private var hasStarted = false
   /// Told of what the program writes to standard output or error.
   public var output: ((_ descriptor: UInt8, _ order: UInt64, _ bytes: [UInt8]) -> Void)?
@@ -214,7 +218,14 @@ public final class Replay {
       return signal == 0 ? .exited(code: code) : .killed(signal: signal)
     default: break
     }
+    let newBase = newThreadBase(event, thread)
     try apply(event.effect, thread, event)
+    if let newBase, thread.cpu.pointee.general.0 < 1 << 32 {
+      threadNumbers[newBase] = thread.cpu.pointee.general.0
+    }
+    if event.kind == .threadBegins, event.thread != 0 {
+      thread.number = threadNumbers[thread.cpu.pointee.fs_base] ?? 0
+    }
     return nil
   }
 

@@ -315,6 +315,7 @@ private struct ReplayState {
     var cpu: [UInt8]
     var count: InstructionCount
     var isAtCall: Bool
+    var number: UInt64
   }
 
   private var threads: [Int: ThreadState] = [:]
@@ -324,19 +325,23 @@ private struct ReplayState {
   private let instant: InstructionCount
   private let eventCount: UInt64
   private let initialStack: UInt64
+  private let threadNumbers: [UInt64: UInt64]
 
   init(_ replay: Replay) {
     (events, due, running) = (replay.events, replay.due, replay.running)
     (instant, eventCount, initialStack) = (replay.instant, replay.eventCount, replay.initialStack)
+    threadNumbers = replay.threadNumbers
     for (index, thread) in replay.threads {
       let bytes = UnsafeRawBufferPointer(start: thread.cpu, count: CPUState.allocationSize)
-      threads[index] = ThreadState(cpu: Array(bytes), count: thread.count, isAtCall: thread.isAtCall)
+      threads[index] = ThreadState(
+        cpu: Array(bytes), count: thread.count, isAtCall: thread.isAtCall, number: thread.number)
     }
   }
 
   func put(into replay: Replay) {
     (replay.events, replay.due, replay.running) = (events, due, running)
     (replay.instant, replay.eventCount, replay.initialStack) = (instant, eventCount, initialStack)
+    replay.threadNumbers = threadNumbers
     replay.threads = replay.threads.filter { threads[$0.key] != nil }
     for (index, state) in threads {
       let thread = replay.threads[index] ?? Replay.Thread(index)
@@ -345,7 +350,7 @@ private struct ReplayState {
       state.cpu.withUnsafeBytes {
         UnsafeMutableRawBufferPointer(start: thread.cpu, count: CPUState.allocationSize).copyMemory(from: $0)
       }
-      (thread.count, thread.isAtCall) = (state.count, state.isAtCall)
+      (thread.count, thread.isAtCall, thread.number) = (state.count, state.isAtCall, state.number)
     }
   }
 }

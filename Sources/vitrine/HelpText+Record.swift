@@ -4,6 +4,29 @@ extension HelpText {
   static let recordUsage = "usage: vitrine record [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
   static let replayUsage = "usage: vitrine replay [OPTION]... RECORDING\n"
 
+  static let coreUsage = "usage: vitrine core [OPTION]... RECORDING[@INSTANT]\n"
+
+  static let core = """
+    vitrine core - write an instant of a recording as a core file
+
+    \(coreUsage)
+    Debuggers open the file as if the program had died there: all threads with
+    their registers, the mapped files, all memory. INSTANT is a number of
+    instructions, start or end (which it is if not said).
+
+    options:
+      -o, --output FILE   the core file (default: core)
+      --timeline N        one of the recorded processes (vitrine replay --list)
+      --engine NAME       as for vitrine run
+      --help              this text
+
+    examples:
+      vitrine record -o date.rec date
+      vitrine core date.rec@100000 -o date.core
+      gdb -ex backtrace /bin/date date.core
+
+    """
+
   static let record = """
     vitrine record - run a program and write down what it got from outside
 

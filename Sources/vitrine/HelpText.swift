@@ -7,8 +7,9 @@ enum HelpText {
            vitrine record [OPTION]... [--] PROGRAM [ARGUMENT]...
            vitrine replay [OPTION]... RECORDING
            vitrine trace [OPTION]... RECORDING
+           vitrine core [OPTION]... RECORDING[@INSTANT]
            vitrine disassemble [OPTION]... FILE
-           vitrine help [run | debug | record | replay | trace |
+           vitrine help [run | debug | record | replay | trace | core |
                          disassemble | exit-codes]
            vitrine --version
 
@@ -25,6 +26,7 @@ enum HelpText {
     case "record": return record
     case "replay": return replay
     case "trace": return trace
+    case "core": return core
     case "disassemble": return disassemble
     case "exit-codes": return exitCodes
     default: return nil
@@ -41,6 +43,7 @@ enum HelpText {
       record        run a program and write down what it got from outside
       replay        run a recording again, exactly
       trace         write what a recorded program did, for viewers
+      core          write an instant of a recording as a core file
       disassemble   print the machine code of a program
       help          explain a command
 

@@ -12,7 +12,7 @@ enum VitrineCommand {
         exitProcess(with: RunCommand.interpret(ProcessArguments.current(window)))
       }
     }
-    let withGuest: [StaticString] = ["run", "debug", "record", "replay", "trace"]
+    let withGuest: [StaticString] = ["run", "debug", "record", "replay", "trace", "core"]
     if withGuest.contains(where: { ProcessArguments.firstIs($0) }) {
       IsolatedWindow.evacuate { window in exitProcess(with: run(ProcessArguments.current(window))) }
     }
@@ -33,6 +33,7 @@ enum VitrineCommand {
     case "record": return RecordCommand.run(rest, process)
     case "replay": return ReplayCommand.run(rest, process)
     case "trace": return TraceCommand.run(rest, process)
+    case "core": return CoreCommand.run(rest, process)
     case "disassemble": return DisassembleCommand.run(rest)
     case "help", "--help", "-h": return help(rest)
     case "--version", "version", "-V":
@@ -49,7 +50,7 @@ enum VitrineCommand {
     let topic = words.first.map { String(decoding: $0, as: UTF8.self) } ?? ""
     guard let text = HelpText.text(for: topic) else {
       Terminal.complain("no help for: \(shown(topic))")
-      Terminal.write("Topics: run, debug, record, replay, trace, disassemble, exit-codes\n", to: 2)
+      Terminal.write("Topics: run, debug, record, replay, trace, core, disassemble, exit-codes\n", to: 2)
       return ownFailureCode
     }
     Terminal.write(text, to: 1)

@@ -252,6 +252,40 @@ def check_without_files(vitrine, out, folder):
     assert "locate" in answers[5], answers[5]
 
 
+def check_core(vitrine, out, folder):
+    """A core file of an instant tells gdb what a session that stands there tells: registers, frames, memory, threads, mapped files."""
+    look = ["info registers", "backtrace", "p table", "p total", "x/8xg $sp", "info symbol $pc", "p $st0", "p $xmm0.v2_double", "p $mxcsr", "p $ymm3.v4_int64",
+            "thread apply all backtrace 3"]
+    for guest, place in (("debug-basics-static", "half"), ("debug-basics-dynamic", "mean"), ("debug-threads-dynamic", "work")):
+        debugger = Debugger(vitrine, out, guest, folder, "translator")
+        answers = debugger.recorded([f"break {place}", "continue", "continue", "reverse-continue", "monitor where", *look])
+        instant = re.search(r"instant (\d+)", answers[4])[1]
+        core = Path(folder) / "core"
+        subprocess.run([vitrine, "core", f"{debugger.recording}@{instant}", "-o", core], check=True, timeout=60)
+        command = ["gdb", "-nx", "-q", "--batch", "-ex", "set width 0", "-ex", "set debuginfod enabled off", "-ex", f"core-file {core}"]
+        for word in look:
+            command += ["-ex", "echo \\n== next\\n", "-ex", word]
+        text = subprocess.run([*command, debugger.program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60).stdout
+        parts = [normalised(part) for part in text.split("\n== next\n")[1:]]
+        for word, wanted, got in zip(look, answers[5:], parts, strict=True):
+            # A core file has no threads' names, and begins with the thread that runs.
+            plain = [re.sub(r"^Thread \d+ \(.*", "Thread", re.sub(r"LWP \d+", "", part), flags=re.M) for part in (wanted, got)]
+            same(f"{guest} {word}", *(sorted(part.split("Thread\n")) for part in plain))
+        notes = subprocess.run(["readelf", "-n", core], capture_output=True, text=True, timeout=30).stdout
+        for name in ("NT_PRSTATUS", "NT_PRPSINFO", "NT_AUXV", "NT_FILE", "NT_FPREGSET", "NT_X86_XSTATE"):
+            assert name in notes, (name, notes)
+        mappings = subprocess.run(["gdb", "-nx", "-q", "--batch", "-ex", "info proc mappings", "-ex", "info auxv", "-c", core],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60).stdout
+        assert str(debugger.program) in mappings and "AT_ENTRY" in mappings, mappings
+        size = core.stat()
+        assert size.st_blocks * 512 < size.st_size, "pages of zeros take room"
+    crash = Debugger(vitrine, out, "debug-corruption", folder, "translator")
+    subprocess.run([vitrine, "core", crash.recording, "-o", core], check=True, timeout=60)
+    text = subprocess.run(["gdb", "-nx", "-q", "--batch", crash.program, core], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=60).stdout
+    assert "terminated with signal SIGSEGV" in text and "main ()" in text, text
+
+
 class Recording(Machine):
     """A recording that waits for debuggers."""
 
@@ -320,7 +354,7 @@ def check_garbage(vitrine, out, folder):
 
 
 CHECKS = [check_forwards, check_breakpoints, check_watchpoints, check_lines, check_finish, check_steps, check_threads, check_ends, check_crash,
-          check_commands, check_without_files, check_interrupt, check_garbage]
+          check_commands, check_core, check_without_files, check_interrupt, check_garbage]
 
 
 def run(vitrine, out, words):

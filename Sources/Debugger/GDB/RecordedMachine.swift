@@ -29,18 +29,20 @@ final class RecordedMachine: RemoteTarget {
 
   var memory: AddressSpace? { replay.memory }
 
-  /// Recordings have no numbers of threads: the first has its process's, the others follow in the order of their beginnings.
-  private func number(_ index: Int) -> UInt64 { replay.processNumber &+ UInt64(index) }
+  /// What is not known is counted from the process's number on.
+  private func number(_ thread: Replay.Thread) -> UInt64 {
+    thread.number != 0 ? thread.number : replay.processNumber &+ UInt64(thread.index)
+  }
 
   var remoteThreads: [any RemoteThread] {
     replay.threads.values.sorted { $0.index < $1.index }
-      .map { RecordedThread($0, number: number($0.index)) }
+      .map { RecordedThread($0, number: number($0)) }
   }
 
   /// The thread that runs, or has run last.
   var currentThread: RecordedThread? {
     (replay.threads[replay.running] ?? replay.threads.values.min { $0.index < $1.index })
-      .map { RecordedThread($0, number: number($0.index)) }
+      .map { RecordedThread($0, number: number($0)) }
   }
 
   var processNumber: UInt64 { replay.processNumber }
