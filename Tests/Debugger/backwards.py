@@ -60,7 +60,9 @@ def normalised(text):
 
 
 def same(name, wanted, got):
-    assert wanted == got, f"{name}: wanted {wanted!r}, got {got!r}"
+    if wanted != got:
+        place = next((i for i, (a, b) in enumerate(zip(wanted, got)) if a != b), min(len(wanted), len(got)))
+        raise AssertionError(f"{name}: from {place} on wanted {wanted[place:]!r:.900}, got {got[place:]!r:.900}")
 
 
 def words(text):
@@ -270,7 +272,7 @@ def check_core(vitrine, out, folder):
         for word, wanted, got in zip(look, answers[5:], parts, strict=True):
             # A core file has no threads' names, and begins with the thread that runs.
             plain = [re.sub(r"^Thread \d+ \(.*", "Thread", re.sub(r"LWP \d+", "", part), flags=re.M) for part in (wanted, got)]
-            same(f"{guest} {word}", *(sorted(part.split("Thread\n")) for part in plain))
+            same(f"{guest} {word}", *(sorted(block.strip() for block in part.split("Thread\n")) for part in plain))
         notes = subprocess.run(["readelf", "-n", core], capture_output=True, text=True, timeout=30).stdout
         for name in ("NT_PRSTATUS", "NT_PRPSINFO", "NT_AUXV", "NT_FILE", "NT_FPREGSET", "NT_X86_XSTATE"):
             assert name in notes, (name, notes)
@@ -281,7 +283,7 @@ def check_core(vitrine, out, folder):
         assert size.st_blocks * 512 < size.st_size, "pages of zeros take room"
     crash = Debugger(vitrine, out, "debug-corruption", folder, "translator")
     subprocess.run([vitrine, "core", crash.recording, "-o", core], check=True, timeout=60)
-    text = subprocess.run(["gdb", "-nx", "-q", "--batch", crash.program, core], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    text = subprocess.run(["gdb", "-nx", "-q", "--batch", "-ex", "backtrace", crash.program, core], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           timeout=60).stdout
     assert "terminated with signal SIGSEGV" in text and "main ()" in text, text
 
