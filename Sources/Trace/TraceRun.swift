@@ -17,8 +17,7 @@ public enum TraceRun {
     let replay = try begin(path, request)
     let context = TraceContext(replay)
     context.from = request.from
-    let recorded = try recorded { () throws(RecordingError) in try replay.recordedInstructions() }
-    context.duration = max(min(request.to, recorded) &- request.from, 1)
+    context.duration = max(min(request.to, replay.recordedInstructions()) &- request.from, 1)
     if request.selections.isEmpty { context.duration = min(context.duration, request.limit) }
     var sinks: [TraceSink] = []
     for output in request.outputs {
