@@ -143,20 +143,21 @@ extension MachineControl {
 }
 
 /// An access that an instruction is about to make.
-struct MemoryAccess: Equatable {
-  var address: UInt64
-  var size: UInt64
-  var kinds: AccessKinds
+public struct MemoryAccess: Equatable {
+  public var address: UInt64
+  public var size: UInt64
+  public var kinds: AccessKinds
 }
 
 /// Works out what memory the instruction at RIP accesses.
-final class AccessReader {
+public final class AccessReader {
   private let code: CodeReader
   private var instruction = Instruction()
 
-  init(memory: AddressSpace) { code = CodeReader(memory: memory) }
+  public init(memory: AddressSpace) { code = CodeReader(memory: memory) }
 
-  func forEach(_ cpu: UnsafeMutablePointer<CPUState>, _ body: (MemoryAccess) -> Void) {
+  /// Calls `body` for each access.
+  public func forEach(_ cpu: UnsafeMutablePointer<CPUState>, _ body: (MemoryAccess) -> Void) {
     let rip = cpu.pointee.rip
     code.begin(rip)
     guard code.decode(rip, into: &instruction) == .valid else { return }

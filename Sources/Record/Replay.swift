@@ -75,6 +75,8 @@ public final class Replay {
   private var hasStarted = false
   /// Told of what the program writes to standard output or error.
   public var output: ((_ descriptor: UInt8, _ order: UInt64, _ bytes: [UInt8]) -> Void)?
+  /// Told of each system call in front of its answer, and behind it.
+  public var observer: ((_ cpu: UnsafeMutablePointer<CPUState>, _ isAnswered: Bool) -> Void)?
   /// Told that a child's timeline begins here: the replay of this one goes on when it returns.
   var forks: ((_ eventCount: UInt64) -> Void)?
 
@@ -212,6 +214,7 @@ public final class Replay {
         throw diverged(event, "it makes call \(thread.cpu.pointee.general.0) instead of \(number)")
       }
       if let output { tell(output, thread) }
+      observer?(thread.cpu, false)
     case .threadEnds: if thread.index != 0 { threads[thread.index] = nil }
     case .end(let code, let signal, let hash):
       if let hash, hash != memory.contentHash() { throw diverged(event, "memory differs at the end") }
@@ -226,6 +229,7 @@ public final class Replay {
     if event.kind == .threadBegins, event.thread != 0 {
       thread.number = threadNumbers[thread.cpu.pointee.fs_base] ?? 0
     }
+    if let observer, case .systemCall = event.kind { observer(thread.cpu, true) }
     return nil
   }
 

@@ -71,7 +71,7 @@ public final class TimeTravel {
   /// Decides about breakpoints that are met; nil: all stop.
   public var accepts: ((_ address: UInt64) -> Bool)?
   /// So many instructions are executed before somebody is asked.
-  private static let longestStretch: InstructionCount = 20_000_000
+  private static let longestStretch: InstructionCount = 1_000_000
 
   public init(_ replay: Replay, memoryLimit: UInt64 = 1 << 30) throws(RecordingError) {
     self.replay = replay
@@ -90,6 +90,7 @@ public final class TimeTravel {
   /// Bytes that checkpoints occupy.
   public var checkpointBytes: UInt64 { store.bytes }
   public var checkpointCount: Int { checkpoints.count }
+  public var checkpointInstants: [InstructionCount] { checkpoints.map(\.position.instant) }
 
   // MARK: Going
 

@@ -1,4 +1,4 @@
-// `vitrine debug` on a recording: commands that go to any instant of it, forwards and backwards.
+// `vitrine debug` on a recording: the debugger of the terminal over any instant of it, on the whole screen or executing commands.
 import Debugger
 import Glibc
 import GuestMemory
@@ -12,7 +12,8 @@ enum TravelCommand {
     var address: DebuggerAddress?
     var timeline: UInt64 = 0
     var memoryLimit: UInt64 = 1 << 30
-    var wantsJSON = false
+    var json = false
+    var usesATT = false
     /// Further commands come from standard input, one after the other.
     var readsInput = false
     var replay = ReplayOptions()
@@ -29,7 +30,7 @@ enum TravelCommand {
       request.replay.window = process.window
       var reader = WordReader(words)
       while let option = reader.nextOption() { try parse(option, &reader, &request) }
-      return travel(try reader.onlyOperand("recording"), request)
+      return try travel(try reader.onlyOperand("recording"), request, process)
     }
   }
 
@@ -51,39 +52,77 @@ enum TravelCommand {
       request.memoryLimit = try RunCommand.number(of: option, &reader, 1...1 << 20) << 20
     case "--json":
       try reader.requireNoValue(option)
-      request.wantsJSON = true
+      request.json = true
+    case "--syntax": request.usesATT = try RunCommand.syntax(try reader.text(of: option)) == .att
     case "--engine": request.replay.engine = try RunCommand.engine(try reader.text(of: option))
     default: throw UsageError("unknown option for a recording: \(shown(option.name))")
     }
   }
 
-  /// Executes the commands; 1 when one fails.
-  private static func travel(_ path: [UInt8], _ request: Request) -> Int32 {
-    do throws(RecordingError) {
-      let replay = try Replay(try Recording(path), timeline: request.timeline, request.replay)
-      let travel = try TimeTravel(replay, memoryLimit: request.memoryLimit)
-      if let address = request.address {
+  private static func travel(
+    _ path: [UInt8], _ request: Request, _ process: ProcessArguments
+  ) throws(UsageError) -> Int32 {
+    if let address = request.address {
+      return open(path, request) { _, travel in
         let server = RecordingServer(address: address, travel: travel) { Terminal.complain($0) }
         guard let problem = server.serve() else { return 0 }
         Terminal.complain(problem)
         return ownFailureCode
       }
-      let session = TravelSession(travel)
-      var code: Int32 = 0
-      func execute(_ command: String) {
-        if command.isEmpty || command.hasPrefix("#") { return }
-        let answer = session.execute(command)
-        Terminal.write(request.wantsJSON ? answer.json(command) : answer.text(command), to: 1)
-        if answer.isFailure { code = 1 }
-      }
-      for command in request.commands { execute(command) }
-      if request.readsInput || request.commands.isEmpty {
-        while let line = readLine() { execute(line) }
-      }
-      return code
+    }
+    var commands = DebugCommand.Request()
+    (commands.commands, commands.json) = (request.commands, request.json)
+    commands.usesATT = request.usesATT
+    let isScript = !request.commands.isEmpty || request.readsInput || request.json
+    let isOnScreen = !isScript && isatty(0) == 1 && isatty(1) == 1
+    commands.isBatch = !isOnScreen
+    var options = try DebugCommand.options(commands, process)
+    (options.output, options.errors) = (1, 2)
+    if !isOnScreen { return session(path, request, options) { answer($0, request) } }
+    options.screen = 0
+    let code = TerminalKeeper.keep(0) { notices in
+      options.notices = notices
+      return session(path, request, options) { $0.showScreen() }
+    }
+    guard let code else {
+      Terminal.complain("cannot start the debugger's process")
+      return ownFailureCode
+    }
+    return code
+  }
+
+  /// A session of the terminal's debugger; the exit code.
+  private static func session(
+    _ path: [UInt8], _ request: Request, _ options: DebugOptions, _ body: (RecordingSession) -> Int32
+  ) -> Int32 {
+    open(path, request) { recording, travel in
+      let overview = RecordingOverview(recording, timeline: request.timeline)
+      return body(RecordingSession(travel, overview, options))
+    }
+  }
+
+  /// Opens the recording and does something with it; the exit code.
+  private static func open(
+    _ path: [UInt8], _ request: Request, _ body: (Recording, TimeTravel) -> Int32
+  ) -> Int32 {
+    do throws(RecordingError) {
+      let recording = try Recording(path)
+      let replay = try Replay(recording, timeline: request.timeline, request.replay)
+      return body(recording, try TimeTravel(replay, memoryLimit: request.memoryLimit))
     } catch {
       Terminal.complain(error.message)
       return ownFailureCode
     }
+  }
+
+  /// Executes the commands of the words, then those of standard input, where one that fails is not the last; 1 when one has failed.
+  private static func answer(_ session: RecordingSession, _ request: Request) -> Int32 {
+    var code = session.runCommands()
+    if code == 0, request.readsInput || request.commands.isEmpty {
+      while !session.isOver, let line = readLine() {
+        if !session.execute(line) { code = 1 }
+      }
+    }
+    return code
   }
 }

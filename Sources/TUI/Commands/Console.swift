@@ -51,7 +51,7 @@ final class Console {
   ) {
     (self.subject, self.workspace, self.settle, self.wait) = (subject, workspace, settle, wait)
     table =
-      Console.movements + Console.stops + Console.looks + Console.changes + Console.views + Console.tests
+      Console.movements + Console.journeys + Console.stops + Console.looks + Console.changes + Console.views + Console.tests
   }
 
   func command(named name: String) -> Command? {
@@ -79,6 +79,12 @@ final class Console {
 
   func requireStopped() throws(CommandError) {
     if subject.isRunning { throw CommandError("the program is running") }
+  }
+
+  /// Registers, memory and what the program is told can be changed, and now.
+  func requireChangeable() throws(CommandError) {
+    try requireStopped()
+    if let refusal = subject.refusal { throw CommandError(refusal) }
   }
 
   /// What an expression is worth.
@@ -124,6 +130,7 @@ final class Console {
       default: break
       }
     }
+    if let timeLine = subject.timeLine { answer.add("instant", number: Int(timeLine.present)) }
     return answer
   }
 

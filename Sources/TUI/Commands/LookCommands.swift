@@ -204,7 +204,7 @@ extension Console {
         summary: "change memory: hexadecimal bytes, or text",
         words: .place
       ) { (console, text) throws(CommandError) in
-        try console.requireStopped()
+        try console.requireChangeable()
         let (place, rest) = Console.split(text)
         guard let bytes = Bytes.parse(rest), !bytes.isEmpty else {
           throw CommandError("bytes are wanted: 90 90, or \"text\"")
@@ -219,7 +219,7 @@ extension Console {
   }
 
   private func setRegister(_ text: Substring) throws(CommandError) -> Answer {
-    try requireStopped()
+    try requireChangeable()
     guard let equals = text.firstIndex(of: "=") else { throw CommandError("set REGISTER = EXPRESSION") }
     let name = text[..<equals].filter { $0 != " " && $0 != "$" && $0 != "%" }
     let value = try address(text[text.index(after: equals)...])

@@ -53,7 +53,7 @@ extension Console {
         guard let number = text == "0" ? 0 : SignalText.number(text) else {
           throw CommandError("no signal \(text)")
         }
-        try console.requireStopped()
+        try console.requireChangeable()
         console.subject.setSignal(number)
         return try console.move(.go)
       },
@@ -147,18 +147,24 @@ extension Console {
   }
 
   private func watch(_ text: Substring, reads: Bool, writes: Bool) throws(CommandError) -> Answer {
-    // The size is the last word, if it is a number and not all there is.
+    let (place, size) = try Console.placeAndSize(text)
+    let kind = Breakpoint.Kind.data(size: size, reads: reads, writes: writes)
+    return try added(Breakpoint(number: 0, kind: kind, address: try address(place), place: String(place)))
+  }
+
+  /// `PLACE [SIZE]`, of bytes: the size is the last word, if it is a number and not all there is.
+  static func placeAndSize(_ text: Substring) throws(CommandError) -> (place: Substring, size: UInt64) {
     var place = text
     var size: UInt64 = 8
     if let blank = text.lastIndex(of: " "), let number = UInt64(text[text.index(after: blank)...]) {
       (place, size) = (text[..<blank], number)
     }
     guard size > 0, size <= 1 << 30 else { throw CommandError("a size from 1 to 2^30 is wanted") }
-    let kind = Breakpoint.Kind.data(size: size, reads: reads, writes: writes)
-    return try added(Breakpoint(number: 0, kind: kind, address: try address(place), place: String(place)))
+    return (place, size)
   }
 
   private func added(_ breakpoint: Breakpoint) throws(CommandError) -> Answer {
+    if let problem = subject.problem(with: breakpoint) { throw CommandError(problem) }
     guard let new = subject.add(breakpoint) else {
       throw CommandError("no memory at 0x\(Format.hex(breakpoint.address))")
     }

@@ -157,6 +157,7 @@ extension Console {
 
   private static let keys = [
     "s n f c      step, next, finish, continue      u   run to the cursor",
+    "S N F C U    the same backwards, in a recording; the wheel over the code steps both ways",
     "space Ctrl-C stop the running program          b   breakpoint at the cursor",
     "g /  :       go to, search, command line       ?   this help",
     "Tab 1…9 0    choose a panel (shows hidden ones)  x hide  z zoom  r as at first",
@@ -165,6 +166,7 @@ extension Console {
     "v            how memory and vector registers are shown    a  Intel or AT&T",
     "< >          other thread                      q   quit",
     "mouse        click on an address: breakpoint; elsewhere: focus; wheel: scroll",
+    "             on the time line of a recording: go there",
     "",
   ]
 
@@ -232,6 +234,7 @@ extension Console {
         names: ["type"], usage: "type TEXT",
         summary: "type into the program's terminal (\\n, \\t, \\e, \\x03 …)", words: .none
       ) { (console, text) throws(CommandError) in
+        if let refusal = console.subject.refusal { throw CommandError(refusal) }
         console.workspace.terminal?.type(Bytes.unescape(Array(text.utf8)))
         return Answer()
       },

@@ -16,6 +16,23 @@ public final class GuestTerminal {
 
   private init(descriptor: Int32) { self.descriptor = descriptor }
 
+  /// A screen without a program behind it: for what a program has written once.
+  init() { descriptor = -1 }
+
+  /// The screen as it was before anything was written.
+  func clear() {
+    emulator = TerminalEmulator(width: emulator.width, height: emulator.height)
+    parser = EscapeParser()
+    changes += 1
+  }
+
+  /// What a program wrote in the past; nobody waits for answers.
+  func show(_ bytes: [UInt8]) {
+    parser.take(bytes, &emulator)
+    emulator.answers = []
+    changes += 1
+  }
+
   /// Makes one and gives it to this process as terminal and standard streams; nil when the host has none to give.
   public static func becomeOurs() -> GuestTerminal? {
     let ours = System.open("/dev/ptmx", flags: 0o400 | 2)

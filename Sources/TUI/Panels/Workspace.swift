@@ -23,6 +23,9 @@ final class Workspace {
   private(set) var stops = 0
   private var panels: [PanelKind: any Panel] = [:]
   private var placements: [Placement] = []
+  private let timeLineView = TimeLineView()
+  /// Where it was drawn, if it was.
+  private var timeLineRow: Int?
   /// Executes what was typed; set by the session.
   var perform: (String) -> Void = { _ in }
   /// The words that could complete a command line.
@@ -108,19 +111,26 @@ final class Workspace {
   func draw(_ buffer: CellBuffer) {
     buffer.clear()
     let window = buffer.window
-    placements = layout.placements(width: window.width, height: max(1, window.height - 1))
+    let timeLine = window.height > 5 ? subject.timeLine : nil
+    let height = max(1, window.height - (timeLine == nil ? 1 : 2))
+    placements = layout.placements(width: window.width, height: height)
     if !isVisible(focus) {
       // Hidden by a smaller screen or by a command.
       layout.wishes[focus] = layout.wishes[focus] == false ? false : true
-      placements = layout.placements(width: window.width, height: max(1, window.height - 1))
+      placements = layout.placements(width: window.width, height: height)
       if !isVisible(focus), let first = placements.first { focus = first.kind }
     }
     for x in Set(placements.map(\.x)) where x > 0 {
-      for y in 0..<(window.height - 1) {
+      for y in 0..<height {
         window.put(Cell(scalar: 0x2502, style: Theme.separator), x: x - 1, y: y)
       }
     }
     for placement in placements { draw(placement, window) }
+    timeLineRow = nil
+    if let timeLine {
+      timeLineRow = height
+      timeLineView.draw(window.part(x: 0, y: height, width: window.width, height: 1), timeLine)
+    }
     if let overlay { draw(overlay, window) }
     drawStatus(window.part(x: 0, y: window.height - 1, width: window.width, height: 1))
   }
@@ -212,16 +222,35 @@ final class Workspace {
 
   /// Whether the event would move the program, which it cannot while it runs.
   func movesProgram(_ event: InputEvent) -> Bool {
-    guard !isTyping, line == nil, overlay == nil, case .key(.character(let letter), false) = event else {
-      return false
+    guard !isTyping, line == nil, overlay == nil else { return false }
+    switch event {
+    case .key(.character(let letter), false): return "snfcuSNFCU".unicodeScalars.contains(letter)
+    case .mouse(let mouse): return travel(mouse) != nil
+    default: return false
     }
-    return "snfcu".unicodeScalars.contains(letter)
+  }
+
+  /// The command by which a wheel over the code, or a click on the time line, goes through the time of a recording.
+  private func travel(_ mouse: MouseEvent) -> String? {
+    guard subject.timeLine != nil else { return nil }
+    let isCode = placements.contains {
+      $0.kind == .code && mouse.x >= $0.x && mouse.x < $0.x + $0.width && mouse.y >= $0.y
+        && mouse.y < $0.y + $0.height
+    }
+    switch mouse.kind {
+    case .wheelUp where isCode: return "reverse-step"
+    case .wheelDown where isCode: return "step"
+    case .press(0) where mouse.y == timeLineRow: return timeLineView.instant(at: mouse.x).map { "seek \($0)" }
+    default: return nil
+    }
   }
 
   /// Keys that are commands.
   private static let commands: [Key: String] = [
     .character("s"): "step", .character("n"): "next", .character("f"): "finish", .character("c"): "continue",
-    .character("u"): "until-cursor", .character(" "): "stop", .control("c"): "stop", .character("q"): "quit",
+    .character("u"): "until-cursor", .character("S"): "reverse-step", .character("N"): "reverse-next",
+    .character("F"): "reverse-finish", .character("C"): "reverse-continue",
+    .character("U"): "reverse-until-cursor", .character(" "): "stop", .control("c"): "stop", .character("q"): "quit",
     .character("?"): "help", .function(1): "help", .character("a"): "syntax other",
   ]
 
@@ -294,6 +323,7 @@ final class Workspace {
       }
       return
     }
+    if let command = travel(mouse) { return perform(command) }
     let placement = placements.first {
       mouse.x >= $0.x && mouse.x < $0.x + $0.width && mouse.y >= $0.y && mouse.y < $0.y + $0.height
     }

@@ -6,6 +6,16 @@ enum Format {
     return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
   }
 
+  /// In decimal, with commas: 1,234,567.
+  static func grouped(_ value: Int64) -> String {
+    var result: [UInt8] = []
+    for (place, digit) in String(value).utf8.reversed().enumerated() {
+      if place > 0, place % 3 == 0, digit != UInt8(ascii: "-") { result.append(UInt8(ascii: ",")) }
+      result.append(digit)
+    }
+    return String(decoding: result.reversed(), as: UTF8.self)
+  }
+
   static func padded(_ text: String, _ width: Int) -> String {
     text + String(repeating: " ", count: max(0, width - text.unicodeScalars.count))
   }

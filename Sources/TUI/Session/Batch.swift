@@ -12,16 +12,22 @@ struct Batch {
   /// Executes the commands up to the first one that fails; 0, or then 1.
   func run() -> Int32 {
     for command in options.commands where !console.quits {
-      let text = command.drop { $0 == " " || $0 == "\t" }
-      if text.isEmpty || text.hasPrefix("#") { continue }
-      switch console.execute(command) {
-      case .success(let answer): tell(command, answer)
-      case .failure(let error):
-        tell(command, error)
-        return 1
-      }
+      if !execute(command) { return 1 }
     }
     return 0
+  }
+
+  /// Executes a command and tells its answer; false when it has failed.
+  func execute(_ command: String) -> Bool {
+    let text = command.drop { $0 == " " || $0 == "\t" }
+    if text.isEmpty || text.hasPrefix("#") { return true }
+    switch console.execute(command) {
+    case .success(let answer): tell(command, answer)
+    case .failure(let error):
+      tell(command, error)
+      return false
+    }
+    return true
   }
 
   private func tell(_ command: String, _ answer: Answer) {

@@ -131,7 +131,7 @@ public final class DebugSession {
       drainTerminal()
       System.exit(code)
     }
-    let face = ScreenFace(workspace, live, options)
+    let face = ScreenFace(workspace, options)
     self.face = face
     face.begin()
     for command in options.commands { perform(command, waits: true) }

@@ -10,6 +10,9 @@ import X86
 
 extension LiveMachine {
   func begin(_ movement: Movement) -> String? {
+    if movement.isThroughTime {
+      return "a program that runs has no past; record it (vitrine record) and debug the recording"
+    }
     switch condition {
     case .running: return "the program is running"
     case .ended: return "the program has ended"
@@ -33,6 +36,7 @@ extension LiveMachine {
       land(at: address, nil, above: 0)
       resume(thread, .run)
     case .go: resume(thread, .run)
+    case .back, .seek, .lastChange: break
     }
     return nil
   }

@@ -130,25 +130,7 @@ final class LiveMachine: Subject {
   private func readRegisters() {
     guard let thread else { return }
     let access = RegisterAccess(thread)
-    var result = Registers()
-    for register in registerFile.registers {
-      let bytes = access.read(register)
-      if bytes.count <= 8 {
-        result.values[register.name] = bytes.littleEndianNumber
-      } else {
-        result.vectors[register.name] = bytes
-      }
-    }
-    result.values["rflags"] = result.values["eflags"]
-    // gdb's parts of a vector register together.
-    for number in 0..<32 {
-      guard let low = result.vectors["xmm\(number)"], let high = result.vectors["ymm\(number)h"] else {
-        continue
-      }
-      result.vectors["ymm\(number)"] = low + high
-      if let top = result.vectors["zmm\(number)h"] { result.vectors["zmm\(number)"] = low + high + top }
-    }
-    registers = result
+    registers = Registers(registerFile) { access.read($0) }
   }
 
   func setRegister(_ name: String, _ value: UInt64) -> Bool {

@@ -3,7 +3,7 @@
 
 final class ScreenFace {
   private let workspace: Workspace
-  private let live: LiveMachine
+  private let subject: any Subject
   private let options: DebugOptions
   private var writer: ScreenWriter
   private var parser = InputParser()
@@ -23,8 +23,8 @@ final class ScreenFace {
   static let enter = "\u{1b}[?1049h\u{1b}[?1000h\u{1b}[?1002h\u{1b}[?1006h\u{1b}[?25l"
   static let leave = "\u{1b}[?1006l\u{1b}[?1002l\u{1b}[?1000l\u{1b}[0m\u{1b}[?2026l\u{1b}[?25h\u{1b}[?1049l"
 
-  init(_ workspace: Workspace, _ live: LiveMachine, _ options: DebugOptions) {
-    (self.workspace, self.live, self.options) = (workspace, live, options)
+  init(_ workspace: Workspace, _ options: DebugOptions) {
+    (self.workspace, subject, self.options) = (workspace, workspace.subject, options)
     writer = ScreenWriter(depth: options.depth)
   }
 
@@ -53,7 +53,7 @@ final class ScreenFace {
   /// How long the loop may wait.
   var patience: Int64 {
     if parser.isIncomplete { return ScreenFace.escapeTime }
-    if live.isRunning || isDirty { return max(1, lastFrame + ScreenFace.interval - System.now) }
+    if subject.isRunning || isDirty { return max(1, lastFrame + ScreenFace.interval - System.now) }
     return -1
   }
 
@@ -65,10 +65,10 @@ final class ScreenFace {
       isDirty = true
     }
     let isDue = now - lastFrame >= ScreenFace.interval
-    if live.isRunning, isDue {
+    if subject.isRunning, isDue {
       // Registers and code as they are at this moment.
-      if !live.sample({ workspace.draw(buffer) }) { workspace.draw(buffer) }
-    } else if isDirty, isDue || !live.isRunning {
+      if !subject.sample({ workspace.draw(buffer) }) { workspace.draw(buffer) }
+    } else if isDirty, isDue || !subject.isRunning {
       workspace.draw(buffer)
     } else {
       return
@@ -101,13 +101,13 @@ final class ScreenFace {
   /// long, and what stops the program never waits.
   private func handle() {
     while let event = waiting.first {
-      if live.isRunning, workspace.movesProgram(event), System.now - lastMove < ScreenFace.mostPatience {
+      if subject.isRunning, workspace.movesProgram(event), System.now - lastMove < ScreenFace.mostPatience {
         return
       }
       waiting.removeFirst()
-      let wasRunning = live.isRunning
+      let wasRunning = subject.isRunning
       workspace.take(event)
-      if live.isRunning, !wasRunning { lastMove = System.now }
+      if subject.isRunning, !wasRunning { lastMove = System.now }
     }
   }
 }

@@ -1,8 +1,10 @@
-// What panels look at and commands act on: a program at one instant. The only implementation so far is a machine that lives
-// (LiveMachine); whatever else can show a program's state and move through its time conforms to the same protocol, and neither panels
-// nor commands need to know. Everything is called by the debugger's thread.
+// What panels look at and commands act on: a program at one instant. It is a machine that lives (LiveMachine) or one that has lived
+// (RecordedMachine), which can be moved back in time as well; panels and most commands need not know which. Everything is called by
+// the debugger's thread.
 
+import Debugger
 import GuestMemory
+import Record
 import VirtualMachine
 
 /// What the program is doing.
@@ -25,7 +27,7 @@ struct Stop: Equatable {
 }
 
 /// A way to go on.
-enum Movement: Equatable {
+indirect enum Movement: Equatable {
   /// So many instructions of the current thread.
   case step(Int)
   /// The same, but calls and repeated string operations are one.
@@ -35,6 +37,32 @@ enum Movement: Equatable {
   /// Until somewhere execution gets to this address, or beyond the current function's return.
   case until(UInt64)
   case go
+  /// The same way backwards: `finish` to the call of the current function.
+  case back(Movement)
+  /// To an instant of a recording; nil: to its end.
+  case seek(Int64?)
+  /// Back to what changed these bytes last.
+  case lastChange(Range<UInt64>)
+
+  /// It needs a past.
+  var isThroughTime: Bool {
+    switch self {
+    case .back, .seek, .lastChange: true
+    default: false
+    }
+  }
+}
+
+/// Where a program stands in the time of its recording. Instants are instructions that all threads have executed.
+struct TimeLine {
+  var present: Int64
+  /// Of the whole recording.
+  var length: Int64
+  var checkpoints: [Int64]
+  var checkpointBytes: UInt64
+  /// Recorded events in front of the present.
+  var eventCount: UInt64
+  var overview: RecordingOverview
 }
 
 /// Registers of one thread at one instant.
@@ -56,6 +84,27 @@ struct Registers {
     (0, "CF"), (2, "PF"), (4, "AF"), (6, "ZF"), (7, "SF"), (8, "TF"), (10, "DF"), (11, "OF"), (18, "AC"),
     (21, "ID"),
   ]
+}
+
+extension Registers {
+  /// All that `file` has, as `read` gives them.
+  init(_ file: RegisterFile, _ read: (RegisterDescription) -> [UInt8]) {
+    for register in file.registers {
+      let bytes = read(register)
+      if bytes.count <= 8 {
+        values[register.name] = bytes.littleEndianNumber
+      } else {
+        vectors[register.name] = bytes
+      }
+    }
+    values["rflags"] = values["eflags"]
+    // gdb's parts of a vector register together.
+    for number in 0..<32 {
+      guard let low = vectors["xmm\(number)"], let high = vectors["ymm\(number)h"] else { continue }
+      vectors["ymm\(number)"] = low + high
+      if let top = vectors["zmm\(number)h"] { vectors["zmm\(number)"] = low + high + top }
+    }
+  }
 }
 
 /// A thread in a list.
@@ -134,6 +183,24 @@ protocol Subject: AnyObject {
   func interrupt()
   /// Replaces the signal that the program has stopped for; 0: none.
   func setSignal(_ signal: Int32)
+  /// Looks at a program that is on its way, in a moment in which it stands still. False when there was none.
+  func sample(_ look: () -> Void) -> Bool
+
+  /// Nil for a program that lives.
+  var timeLine: TimeLine? { get }
+  /// Why registers, memory, and what the program is told cannot be changed; nil: they can.
+  var refusal: String? { get }
+  /// Why such a breakpoint is not possible; nil: it is.
+  func problem(with breakpoint: Breakpoint) -> String?
+  /// A hash of all memory; nil where nobody keeps it still.
+  var memoryHash: UInt64? { get }
+}
+
+extension Subject {
+  var timeLine: TimeLine? { nil }
+  var refusal: String? { nil }
+  func problem(with breakpoint: Breakpoint) -> String? { nil }
+  var memoryHash: UInt64? { nil }
 }
 
 extension Subject {
@@ -169,6 +236,7 @@ extension Subject {
       name: { [self] name in
         let known = Expression.registerName(name)
         if let value = registers.values[known.name] { return value &>> known.shift & known.mask }
+        if name == "instant", let timeLine { return UInt64(bitPattern: timeLine.present) }
         return objects?.symbol(named: name)?.address
       },
       memory: { [self] address, size in

@@ -1,0 +1,110 @@
+// Commands that go through the time of a recording: the movements backwards, and those to an instant.
+
+extension Console {
+  static var journeys: [Command] {
+    [
+      Command(
+        names: ["reverse-step", "rs", "back"], usage: "reverse-step [N]",
+        summary: "N instructions (1) back, in a recording", words: .none
+      ) { (console, text) throws(CommandError) in
+        try console.move(.back(.step(try console.count(text, 1))))
+      },
+      Command(
+        names: ["reverse-next", "rn"], usage: "reverse-next [N]",
+        summary: "the same, but calls that have returned count as one", words: .none
+      ) { (console, text) throws(CommandError) in
+        try console.move(.back(.next(try console.count(text, 1))))
+      },
+      Command(
+        names: ["reverse-finish", "rf"], usage: "reverse-finish",
+        summary: "back to the call of this function",
+        words: .none
+      ) { (console, _) throws(CommandError) in try console.move(.back(.finish)) },
+      Command(
+        names: ["reverse-until", "ru"], usage: "reverse-until PLACE",
+        summary: "back to when execution was at PLACE",
+        words: .place
+      ) { (console, text) throws(CommandError) in
+        try console.move(.back(.until(try console.address(text))))
+      },
+      Command(
+        names: ["reverse-until-cursor"], usage: "reverse-until-cursor",
+        summary: "back to when execution was at the code panel's cursor", words: .none
+      ) { (console, _) throws(CommandError) in
+        try console.move(.back(.until(console.workspace.code?.cursor ?? console.subject.registers.rip)))
+      },
+      Command(
+        names: ["reverse-continue", "rc", "reverse"], usage: "reverse-continue [N]",
+        summary: "back to the last stop; N-1 further ones do not count", words: .none
+      ) { (console, text) throws(CommandError) in
+        let count = try console.count(text, 1)
+        var answer = try console.move(.back(.go))
+        for _ in 1..<count {
+          guard case .stopped(let stop) = console.subject.condition, stop.kind != .start else { break }
+          answer = try console.move(.back(.go))
+        }
+        return answer
+      },
+      Command(
+        names: ["seek"], usage: "seek INSTANT|start|end",
+        summary: "go to an instant of a recording: after so many instructions", words: .place
+      ) { (console, text) throws(CommandError) in
+        switch text {
+        case "": throw CommandError("an instant is wanted: a number, start or end")
+        case "start": return try console.move(.seek(0))
+        case "end": return try console.move(.seek(nil))
+        default:
+          let target = try console.address(text)
+          guard target < 1 << 62 else { throw CommandError("there is no such instant") }
+          return try console.move(.seek(Int64(target)))
+        }
+      },
+      Command(
+        names: ["last-change", "who-wrote"], usage: "last-change PLACE [SIZE]",
+        summary: "back to what changed SIZE bytes (8) last", words: .place
+      ) { (console, text) throws(CommandError) in
+        let (place, size) = try Console.placeAndSize(text)
+        let start = try console.address(place)
+        let (end, overflow) = start.addingReportingOverflow(size)
+        if overflow { throw CommandError("that is beyond the end of memory") }
+        return try console.move(.lastChange(start..<end))
+      },
+      Command(
+        names: ["where"], usage: "where", summary: "show the instant, the event, the thread and the place",
+        words: .none
+      ) { (console, _) throws(CommandError) in try console.showInstant() },
+      Command(
+        names: ["checkpoints"], usage: "checkpoints", summary: "show what journeys in a recording begin from",
+        words: .none
+      ) { (console, _) throws(CommandError) in
+        guard let timeLine = console.subject.timeLine else { throw CommandError("this is no recording") }
+        var answer = Answer("\(timeLine.checkpoints.count) checkpoints, \(timeLine.checkpointBytes) bytes")
+        answer.add("checkpoints", number: timeLine.checkpoints.count)
+        return answer
+      },
+      Command(names: ["hash"], usage: "hash", summary: "a number for all of memory", words: .none) {
+        (console, _) throws(CommandError) in
+        guard let hash = console.subject.memoryHash else { throw CommandError("this is no recording") }
+        var answer = Answer("0x" + Format.hex(hash))
+        answer.add("hash", hash)
+        return answer
+      },
+    ]
+  }
+
+  private func showInstant() throws(CommandError) -> Answer {
+    let subject = subject
+    let rip = subject.registers.rip
+    var text = "thread \(subject.currentThread), \(subject.place(rip))"
+    if let timeLine = subject.timeLine {
+      text = "instant \(timeLine.present) of \(timeLine.length), event \(timeLine.eventCount), " + text
+    }
+    var answer = Answer(text)
+    if let line = CodeReading(subject, syntax: workspace.syntax).instruction(at: rip) {
+      answer.lines.append("=> \(Format.hex(rip, digits: 8)) \(line.text)")
+    }
+    if let timeLine = subject.timeLine { answer.add("instant", number: Int(timeLine.present)) }
+    answer.add("rip", rip)
+    return answer
+  }
+}

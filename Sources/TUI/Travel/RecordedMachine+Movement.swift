@@ -1,0 +1,333 @@
+// How a recorded program moves: what a command asks for becomes journeys of TimeTravel, forwards and backwards, with places of its own to
+// stop at where a call or a function ends or was made. A journey is made at once, by whoever calls `travelOn`; while it lasts, TimeTravel
+// asks whether to go on, and then the session takes keys and draws.
+
+import Debugger
+import Engine
+import GuestMemory
+import LinuxABI
+import Record
+import VirtualMachine
+
+/// A place that ends a movement, for one thread, with the stack so high: at least, or exactly.
+private struct Landing {
+  var addresses: Set<UInt64>
+  var thread: UInt64?
+  var stack: ClosedRange<UInt64>
+}
+
+extension RecordedMachine {
+  func begin(_ movement: Movement) -> String? {
+    if isRunning { return "the program is running" }
+    if case .ended = condition, !movement.isThroughTime { return "here the recording ends; go back" }
+    switch movement {
+    case .step(let count), .next(let count), .back(.step(let count)), .back(.next(let count)):
+      if count < 1 { return "a count is at least 1" }
+    case .finish, .back(.finish): if frames.count < 2 { return "there is no caller" }
+    case .back(.until), .back(.go), .seek, .lastChange, .until, .go: break
+    case .back: return "that way does not lead back"
+    }
+    remember()
+    beginJourney()
+    (goal, isInterrupted) = (movement, false)
+    condition = .running
+    return nil
+  }
+
+  /// Makes the journey that was begun, to its end.
+  func travelOn() {
+    guard let movement = goal else { return }
+    var reached: Condition
+    do throws(RecordingError) {
+      // Where somebody looks at another thread, it is that one's stack that counts for its functions; time is everybody's.
+      reached = try go(movement)
+      if let end = travel.end { reached = .ended(RecordedMachine.termination(end)) }
+    } catch {
+      var text = error.message
+      if error == .interrupted {
+        try? travel.completeCall()
+        text = "stopped"
+      }
+      reached = .stopped(Stop(kind: error == .interrupted ? .interrupt : .signal, text: told(text, "at")))
+    }
+    (goal, isInterrupted) = (nil, false)
+    condition = reached
+    refresh()
+  }
+
+  private func go(_ movement: Movement) throws(RecordingError) -> Condition {
+    switch movement {
+    case .step(let count): return .stopped(try steps(count, over: false))
+    case .next(let count): return .stopped(try steps(count, over: true))
+    case .finish:
+      guard frames.count > 1 else { break }
+      let landing = Landing(
+        addresses: [frames[1].address], thread: currentThread, stack: frames[1].stackPointer...(.max))
+      return .stopped(try run(landing, returns: true))
+    case .until(let address):
+      return .stopped(try run(Landing(addresses: [address], thread: nil, stack: 0...(.max))))
+    case .go: return .stopped(try run(nil))
+    case .seek(let target):
+      guard let target else { return .stopped(try goToEnd()) }
+      let end = try travel.seek(target)
+      try travel.completeCall()
+      return .stopped(Stop(kind: .step, text: told(end == .beginning ? "the beginning," : "", "at")))
+    case .lastChange(let bytes):
+      return .stopped(try goBack { () throws(RecordingError) in try travel.lastChange(of: bytes) })
+    case .back(let way): return .stopped(try back(way))
+    }
+    return .stopped(Stop(kind: .step, text: told("", "at")))
+  }
+
+  private func goToEnd() throws(RecordingError) -> Stop {
+    // The checkpoints close by make the first steps back short.
+    _ = try travel.seek(timeLine?.length ?? 0)
+    while travel.end == nil { _ = try travel.goOn(TravelStops()) }
+    return Stop(kind: .step, text: told("the end,", "at"))
+  }
+
+  private static func termination(_ end: ReplayEnd) -> Termination {
+    switch end {
+    case .exited(let code): .exited(code)
+    case .killed(let signal): .killed(signal: signal)
+    case .unfinished: .failed("the recording ends here; the program did not")
+    }
+  }
+
+  /// A reason, and where that is.
+  private func told(_ reason: String, _ word: String) -> String {
+    replay.objects.refresh()
+    let here = replay.instructionPointer.map { ", " + place($0) } ?? ""
+    return [reason, word, "instant \(travel.instant)\(here)"].filter { !$0.isEmpty }.joined(separator: " ")
+  }
+
+  // MARK: Forwards
+
+  private func steps(_ count: Int, over: Bool) throws(RecordingError) -> Stop {
+    for left in (0..<count).reversed() {
+      noteWrite()
+      let stop = over ? try callStep() : try singleStep()
+      if let stop { return stop }
+      if travel.end != nil { break }
+      if left & 255 == 0, travel.isInterrupted?() ?? false { throw .interrupted }
+      if left > 0, let address = replay.instructionPointer, let stop = breakpointStop(address) { return stop }
+    }
+    return Stop(kind: .step, text: told("stepped", "to"))
+  }
+
+  /// One instruction; what else has stopped it, or nil.
+  private func singleStep() throws(RecordingError) -> Stop? {
+    var stops = TravelStops()
+    stops.watched = watched
+    let end = try travel.step(replay.running, stops)
+    if case .changed = end { return stop(end, isBackwards: false) }
+    return nil
+  }
+
+  /// One instruction, or a whole call.
+  private func callStep() throws(RecordingError) -> Stop? {
+    guard let address = replay.instructionPointer, let stack = register("rsp"),
+      let line = CodeReading(self).instruction(at: address), line.isCall
+    else { return try singleStep() }
+    let landing = Landing(
+      addresses: [address &+ UInt64(line.bytes.count)], thread: running, stack: stack...(.max))
+    let stop = try run(landing)
+    return stop.kind == .step ? nil : stop
+  }
+
+  /// Goes on to a breakpoint, or to the landing.
+  private func run(_ landing: Landing?, returns: Bool = false) throws(RecordingError) -> Stop {
+    let end = try travelling(landing) { (stops) throws(RecordingError) in try travel.goOn(stops) }
+    try travel.completeCall()
+    if case .breakpoint = end, let landing, isLanding(landing) {
+      let value = returns ? ", rax = 0x" + Format.hex(register("rax") ?? 0) : ""
+      return Stop(kind: .step, text: told("reached", "") + value)
+    }
+    return stop(end, isBackwards: false)
+  }
+
+  /// A journey with the stops that there are.
+  private func travelling(
+    _ landing: Landing?, _ journey: (TravelStops) throws(RecordingError) -> TravelEnd
+  ) throws(RecordingError) -> TravelEnd {
+    var stops = TravelStops()
+    stops.addresses = Set(breakpoints.filter { $0.isEnabled && $0.kind == .code }.map(\.address))
+    stops.watched = watched
+    stops.calls = caughtCalls
+    if let landing { stops.addresses.formUnion(landing.addresses) }
+    travel.accepts = { [unowned self] address in
+      if let landing, isLanding(landing) { return true }
+      return met(address) != nil
+    }
+    defer { travel.accepts = nil }
+    return try journey(stops)
+  }
+
+  private func isLanding(_ landing: Landing) -> Bool {
+    guard let address = replay.instructionPointer, landing.addresses.contains(address) else { return false }
+    if let thread = landing.thread, thread != running { return false }
+    return register("rsp").map { landing.stack.contains($0) } ?? false
+  }
+
+  private var watched: [Range<UInt64>] {
+    breakpoints.compactMap { breakpoint in
+      guard breakpoint.isEnabled, case .data(let size, _, _) = breakpoint.kind else { return nil }
+      return breakpoint.address..<breakpoint.address &+ size
+    }
+  }
+
+  /// The breakpoint at an address, to which the replay has come, whose condition holds.
+  private func met(_ address: UInt64) -> Int? {
+    breakpoints.indices.first {
+      let breakpoint = breakpoints[$0]
+      return breakpoint.isEnabled && breakpoint.kind == .code && breakpoint.address == address
+        && holds(breakpoint.condition)
+    }
+  }
+
+  /// A condition that cannot be worked out stops.
+  private func holds(_ condition: Expression?) -> Bool {
+    guard let condition else { return true }
+    let scope = Expression.Scope(
+      name: { [unowned self] name in
+        register(name) ?? (name == "instant" ? UInt64(bitPattern: travel.instant) : nil)
+          ?? objects?.symbol(named: name)?.address
+      },
+      memory: { [unowned self] address, size in
+        let bytes = bytes(at: address, count: size)
+        return bytes.count == size ? bytes.littleEndianNumber : nil
+      })
+    return (try? condition.evaluate(scope)).map { $0 != 0 } ?? true
+  }
+
+  // MARK: Backwards
+
+  private func back(_ way: Movement) throws(RecordingError) -> Stop {
+    switch way {
+    case .step(let count): return try stepsBack(count)
+    case .next(let count): return try callsBack(count)
+    case .finish:
+      guard frames.count > 1 else { break }
+      let stop = try goToCall(frames[1].address, frames[1].stackPointer, thread: currentThread)
+      return stop ?? Stop(kind: .interrupt, text: told("what called this is no call: stays", "at"))
+    case .until(let address):
+      return try runBack(Landing(addresses: [address], thread: nil, stack: 0...(.max)))
+    default: return try runBack(nil)
+    }
+    return Stop(kind: .step, text: told("", "at"))
+  }
+
+  private func runBack(_ landing: Landing?) throws(RecordingError) -> Stop {
+    let stop = try goBack { () throws(RecordingError) in
+      try travelling(landing) { (stops) throws(RecordingError) in try travel.goBack(stops) }
+    }
+    guard stop.kind == .breakpoint, let landing, isLanding(landing) else { return stop }
+    return Stop(kind: .step, text: told("back", "at"))
+  }
+
+  /// A journey backwards. What a system call did is in front of its instruction.
+  private func goBack(_ journey: () throws(RecordingError) -> TravelEnd) throws(RecordingError) -> Stop {
+    let end = try journey()
+    if travel.isAtCall, travel.instant > 0 {
+      _ = try travel.seek(travel.instant &- 1)
+      try travel.completeCall()
+    }
+    return stop(end, isBackwards: true)
+  }
+
+  private func stepsBack(_ count: Int) throws(RecordingError) -> Stop {
+    let many = 64
+    var end = TravelEnd.arrived
+    if count > many, replay.threads.count == 1 {
+      end = try travel.seek(travel.instant &- Int64(count))
+      try travel.completeCall()
+    } else {
+      for _ in 0..<count {
+        end = try travel.stepBack(replay.running)
+        if end == .beginning { break }
+      }
+    }
+    if end == .beginning { return stop(end, isBackwards: true) }
+    noteWrite()
+    return Stop(kind: .step, text: told("stepped back", "to"))
+  }
+
+  /// Steps back; a call that has returned here is one step.
+  private func callsBack(_ count: Int) throws(RecordingError) -> Stop {
+    for _ in 0..<count {
+      guard let address = replay.instructionPointer, let stack = register("rsp") else { break }
+      let thread = running
+      let stop = try stepsBack(1)
+      if stop.kind == .start { return stop }
+      let line = replay.instructionPointer.flatMap { CodeReading(self).instruction(at: $0) }
+      guard let line, line.isReturn, running == thread else { continue }
+      let present = travel.instant
+      if let stop = try goToCall(address, stack, thread: thread) {
+        if stop.kind == .start {
+          // It was no call that has led here.
+          _ = try travel.seek(present)
+        } else if stop.kind != .step {
+          return stop
+        }
+      }
+    }
+    noteWrite()
+    return Stop(kind: .step, text: told("stepped back", "to"))
+  }
+
+  /// Goes back to the call whose return leads to `address` with RSP as given; nil when no call instruction lies in front of it.
+  private func goToCall(_ address: UInt64, _ stack: UInt64, thread: UInt64) throws(RecordingError) -> Stop? {
+    let reading = CodeReading(self)
+    var calls: Set<UInt64> = []
+    for length in UInt64(2)...15 {
+      guard let line = reading.instruction(at: address &- length), line.bytes.count == Int(length), line.isCall
+      else { continue }
+      calls.insert(line.address)
+    }
+    if calls.isEmpty { return nil }
+    let returned = try runBack(Landing(addresses: calls, thread: thread, stack: stack...stack))
+    return returned
+  }
+
+  // MARK: Stops
+
+  private func breakpointStop(_ address: UInt64) -> Stop? {
+    guard let place = met(address) else { return nil }
+    breakpoints[place].hits += 1
+    return Stop(kind: .breakpoint, text: told("breakpoint \(breakpoints[place].number)", "at"))
+  }
+
+  private func stop(_ end: TravelEnd, isBackwards: Bool) -> Stop {
+    switch end {
+    case .arrived: return Stop(kind: .step, text: told("", "at"))
+    case .beginning: return Stop(kind: .start, text: told("the beginning,", "at"))
+    case .end: return Stop(kind: .step, text: told("the end,", "at"))
+    case .breakpoint(let address):
+      return breakpointStop(address) ?? Stop(kind: .breakpoint, text: told("back", "at"))
+    case .changed(let bytes): return changeStop(bytes, isBackwards)
+    case .systemCall(let number):
+      let name = callName(number) ?? String(number)
+      if isBackwards {
+        return Stop(kind: .systemCall, text: told("system call \(name) begins,", "at"))
+      }
+      let result = Int64(bitPattern: register("rax") ?? 0)
+      return Stop(kind: .systemCall, text: told("system call \(name) returned \(result),", "at"))
+    }
+  }
+
+  private func changeStop(_ range: Range<UInt64>, _ isBackwards: Bool) -> Stop {
+    let found = breakpoints.firstIndex {
+      guard case .data(let size, _, _) = $0.kind else { return false }
+      return $0.isEnabled && $0.address == range.lowerBound && size == UInt64(range.count)
+    }
+    var text = "0x" + Format.hex(range.lowerBound)
+    if let found {
+      breakpoints[found].hits += 1
+      text = "watchpoint \(breakpoints[found].number) (\(breakpoints[found].place))"
+    }
+    lastWrite = range.lowerBound
+    let value = bytes(at: range.lowerBound, count: min(8, range.count)).littleEndianNumber
+    let what = isBackwards ? "is about to change from" : "now"
+    return Stop(kind: .watchpoint, text: told("\(text): \(what) 0x\(Format.hex(value)),", "at"))
+  }
+}

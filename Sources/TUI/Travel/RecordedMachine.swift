@@ -1,0 +1,194 @@
+// A recorded program at one instant, as panels and commands see it: a Subject on top of TimeTravel. Keeps what the present looks like,
+// numbered breakpoints, and what has been seen on the way: output and system calls. Where it goes is in RecordedMachine+Movement.
+// Nothing of the past can be changed.
+
+import Debugger
+import Engine
+import GuestMemory
+import Linux
+import Record
+import VirtualMachine
+
+final class RecordedMachine: Subject {
+  let travel: TimeTravel
+  var replay: Replay { travel.replay }
+  private let overview: RecordingOverview
+  private let file: RegisterFile
+  private let accesses: AccessReader
+  /// What the person has been shown last, and what it was before.
+  private(set) var registers = Registers()
+  private(set) var earlierRegisters = Registers()
+  private(set) var frames: [StackFrame] = []
+  var condition = Condition.stopped(Stop(kind: .start, text: "the beginning of the recording"))
+  private(set) var currentThread: UInt64 = 0
+  var lastWrite: UInt64?
+  var breakpoints: [Breakpoint] = []
+  private var nextNumber = 1
+  var caughtCalls: Set<UInt64>?
+  var stopsAtExecutions = false
+  var passedSignals: UInt64 = 0
+  /// Where it is to go, until it has.
+  var goal: Movement?
+  /// Somebody wants the journey to end.
+  var isInterrupted = false
+  let terminal = GuestTerminal()
+  private let past: RecordedPast
+
+  init(_ travel: TimeTravel, _ overview: RecordingOverview) {
+    self.travel = travel
+    self.overview = overview
+    past = RecordedPast(travel.replay)
+    let first = travel.replay.threads[travel.replay.running]
+    file = RegisterFile(components: first?.cpu.pointee.xcr0 ?? 7)
+    accesses = AccessReader(memory: travel.replay.memory)
+    refresh()
+    remember()
+  }
+
+  var program: String { LoadError.name(replay.executablePath) }
+  var objects: LoadedObjects? { replay.objects }
+  var refusal: String? { "a recording is of the past, where nothing can be changed" }
+  var memoryHash: UInt64? { replay.memory.contentHash() }
+
+  var timeLine: TimeLine? {
+    TimeLine(
+      present: travel.instant, length: max(overview.length, travel.instant),
+      checkpoints: travel.checkpointInstants, checkpointBytes: travel.checkpointBytes,
+      eventCount: replay.eventCount, overview: overview)
+  }
+
+  // MARK: Threads and registers
+
+  /// The thread that executes the next instruction.
+  var running: UInt64 { UInt64(replay.running) }
+
+  var threads: [ThreadSummary] {
+    replay.threads.values.sorted { $0.index < $1.index }.map {
+      ThreadSummary(number: UInt64($0.index), rip: $0.cpu.pointee.rip, isWaiting: $0.isAtCall)
+    }
+  }
+
+  func chooseThread(_ number: UInt64) -> Bool {
+    guard let index = Int(exactly: number), replay.threads[index] != nil else { return false }
+    currentThread = number
+    look()
+    earlierRegisters = registers
+    return true
+  }
+
+  /// Looks at everything again, and at the thread that runs.
+  func refresh() {
+    currentThread = running
+    look()
+  }
+
+  private func look() {
+    replay.objects.refresh()
+    guard let thread = replay.threads[Int(truncatingIfNeeded: currentThread)] else { return }
+    registers = read(thread)
+    frames = replay.objects.frames(UnsafePointer(thread.cpu))
+    past.show(on: terminal)
+  }
+
+  /// From now on changes are changes against what there is now.
+  func remember() { earlierRegisters = registers }
+
+  private func read(_ thread: Replay.Thread) -> Registers {
+    let access = RegisterAccess(recorded: thread.cpu, isAtCall: false)
+    return Registers(file) { access.read($0) }
+  }
+
+  /// A register of the thread that runs by its name, or its part; nil: there is none.
+  func register(_ name: String) -> UInt64? {
+    guard let thread = replay.threads[replay.running] else { return nil }
+    let known = Expression.registerName(name)
+    let wanted = known.name == "rflags" ? "eflags" : known.name
+    guard let number = file.number(of: wanted), file.registers[number].size <= 8 else { return nil }
+    let whole = RegisterAccess(recorded: thread.cpu, isAtCall: false).read(file.registers[number])
+    return whole.littleEndianNumber &>> known.shift & known.mask
+  }
+
+  func setRegister(_ name: String, _ value: UInt64) -> Bool { false }
+  func setBytes(_ bytes: [UInt8], at address: UInt64) -> Bool { false }
+  func setSignal(_ signal: Int32) {}
+
+  /// Remembers what the next instruction writes.
+  func noteWrite() {
+    guard let thread = replay.threads[replay.running] else { return }
+    var found: UInt64?
+    accesses.forEach(thread.cpu) { if found == nil, $0.kinds.contains(.write) { found = $0.address } }
+    if let found { lastWrite = found }
+  }
+
+  // MARK: Memory
+
+  func bytes(at address: UInt64, count: Int) -> [UInt8] { replay.memory.peek(address, count: count) }
+  var regions: [Region] { replay.memory.regions() }
+  func region(at address: UInt64) -> Region? { replay.memory.query(address) }
+  func name(of region: Region) -> String { replay.memory.name(of: region) }
+
+  // MARK: System calls
+
+  func callName(_ number: UInt64) -> String? { past.name(number) }
+
+  func callNumber(named name: String) -> UInt64? { (0..<512).first { past.name($0) == name } }
+
+  /// The last calls up to the present, and the one that comes next.
+  var calls: [String] {
+    let all = overview.calls
+    var (low, high) = (0, all.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if all[middle].event < replay.eventCount { low = middle + 1 } else { high = middle }
+    }
+    let most = 500
+    var lines = all[max(0, low - most)..<low].map { past.text($0) }
+    if low < all.count {
+      let next = all[low]
+      let name = callName(next.number) ?? String(next.number)
+      lines.append("→ \(name), in \(max(0, next.instant &- travel.instant)) instructions")
+    }
+    return lines
+  }
+
+  /// A journey begins: so much of what is met may be written down.
+  func beginJourney() { past.beginJourney() }
+
+  // MARK: Breakpoints
+
+  func problem(with breakpoint: Breakpoint) -> String? {
+    guard case .data(let size, let reads, _) = breakpoint.kind else { return nil }
+    if reads { return "in a recording changes can be watched, not reads" }
+    return breakpoint.address.addingReportingOverflow(size).overflow ? "that is beyond the end of memory" : nil
+  }
+
+  func add(_ breakpoint: Breakpoint) -> Breakpoint? {
+    guard region(at: breakpoint.address) != nil else { return nil }
+    var new = breakpoint
+    new.number = nextNumber
+    nextNumber += 1
+    breakpoints.append(new)
+    return new
+  }
+
+  func change(_ breakpoint: Breakpoint) {
+    guard let place = breakpoints.firstIndex(where: { $0.number == breakpoint.number }) else { return }
+    breakpoints[place] = breakpoint
+  }
+
+  func removeBreakpoint(_ number: Int) -> Bool {
+    guard let place = breakpoints.firstIndex(where: { $0.number == number }) else { return false }
+    breakpoints.remove(at: place)
+    return true
+  }
+
+  // MARK: On the way
+
+  func interrupt() { if isRunning { isInterrupted = true } }
+
+  func sample(_ look: () -> Void) -> Bool {
+    refresh()
+    look()
+    return true
+  }
+}
