@@ -53,18 +53,26 @@ extension HelpText {
 
   static let travel = """
     On a recording (vitrine help record) vitrine debug goes to any instant of it,
-    forwards and backwards, by commands:
+    forwards and backwards:
 
       vitrine debug [--command COMMAND]... [--script FILE] [--json] [--timeline N]
-                    [--engine NAME] [--checkpoint-memory MIB] RECORDING
+                    [--engine NAME] [--syntax intel|att] [--checkpoint-memory MIB]
+                    RECORDING
 
-    Without --command and --script, and with --script -, they are read from standard
-    input and answered one by one.
-    The command help lists them; the exit code is 1 when one fails.
+    On a terminal: the same screen as for a program, with a time line. s n f c u go
+    forwards, S N F C U backwards, the wheel over the code steps both ways, and a
+    click on the time line goes there. Without a terminal, and with --script -,
+    commands are read from standard input and answered one by one.
+    The commands are those for a program, and the same backwards: reverse-step,
+    reverse-next, reverse-finish, reverse-until, reverse-continue; seek, last-change,
+    where. The command help lists them; the exit code is 1 when one fails.
 
     examples:
+      vitrine debug crash.rec
       vitrine debug --command 'seek end' --command registers crash.rec
       vitrine debug --command 'seek end' --command 'last-change rsp 8' crash.rec
+      vitrine debug --command 'break main' --command continue \\
+                    --command reverse-step --command where crash.rec
 
     """
 

@@ -25,6 +25,8 @@ import termios
 import time
 from pathlib import Path
 
+import recordings
+
 ROOT = Path(__file__).resolve().parents[2]
 VITRINE = os.environ.get("VITRINE") or str(ROOT / ".build/release/vitrine")
 OUT = ROOT / "Tests/Guests/.out"
@@ -509,7 +511,7 @@ def times():
     check("a key stops within 50 ms", taken[len(taken) // 2] < 0.05, str(taken))
 
 
-PARTS = [scripts, steps, screens, mouse, storms, emulator, guests, restored, times]
+PARTS = [scripts, steps, screens, mouse, storms, emulator, guests, restored, times, *recordings.parts(sys.modules[__name__])]
 
 
 def main():

@@ -250,7 +250,8 @@ final class Workspace {
     .character("s"): "step", .character("n"): "next", .character("f"): "finish", .character("c"): "continue",
     .character("u"): "until-cursor", .character("S"): "reverse-step", .character("N"): "reverse-next",
     .character("F"): "reverse-finish", .character("C"): "reverse-continue",
-    .character("U"): "reverse-until-cursor", .character(" "): "stop", .control("c"): "stop", .character("q"): "quit",
+    .character("U"): "reverse-until-cursor", .character(" "): "stop", .control("c"): "stop",
+    .character("q"): "quit",
     .character("?"): "help", .function(1): "help", .character("a"): "syntax other",
   ]
 

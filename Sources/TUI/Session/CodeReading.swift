@@ -56,7 +56,7 @@ struct CodeReading {
       if let name = subject.describe(target) { buffer.append(string: " <\(name)>") }
     }
     var line = CodeLine(address: address, bytes: Array(bytes.prefix(Int(instruction.length))), text: text)
-    let word = text.split(separator: " ").first { !["bnd", "notrack", "lock"].contains($0) } ?? ""
+    let word = text.split(separator: " ").first { !["bnd", "notrack", "lock", "addr32"].contains($0) } ?? ""
     let info = instruction.info
     for index in 0..<info.operandCount {
       if case .relative(let distance) = instruction.value(of: info.operand(index)) {

@@ -209,7 +209,7 @@ extension RecordedMachine {
     case .finish:
       guard frames.count > 1 else { break }
       let stop = try goToCall(frames[1].address, frames[1].stackPointer, thread: currentThread)
-      return stop ?? Stop(kind: .interrupt, text: told("what called this is no call: stays", "at"))
+      return stop ?? Stop(kind: .interrupt, text: told("no call instruction has led here: stays", "at"))
     case .until(let address):
       return try runBack(Landing(addresses: [address], thread: nil, stack: 0...(.max)))
     default: return try runBack(nil)
@@ -261,32 +261,29 @@ extension RecordedMachine {
       if stop.kind == .start { return stop }
       let line = replay.instructionPointer.flatMap { CodeReading(self).instruction(at: $0) }
       guard let line, line.isReturn, running == thread else { continue }
-      let present = travel.instant
-      if let stop = try goToCall(address, stack, thread: thread) {
-        if stop.kind == .start {
-          // It was no call that has led here.
-          _ = try travel.seek(present)
-        } else if stop.kind != .step {
-          return stop
-        }
-      }
+      if let stop = try goToCall(address, stack, thread: thread), stop.kind != .step { return stop }
     }
     noteWrite()
     return Stop(kind: .step, text: told("stepped back", "to"))
   }
 
-  /// Goes back to the call whose return leads to `address` with RSP as given; nil when no call instruction lies in front of it.
+  /// Goes back to the call whose return leads to `address` with RSP as given; stays, and nil, when there was none.
   private func goToCall(_ address: UInt64, _ stack: UInt64, thread: UInt64) throws(RecordingError) -> Stop? {
     let reading = CodeReading(self)
     var calls: Set<UInt64> = []
     for length in UInt64(2)...15 {
-      guard let line = reading.instruction(at: address &- length), line.bytes.count == Int(length), line.isCall
+      guard let line = reading.instruction(at: address &- length), line.bytes.count == Int(length),
+        line.isCall
       else { continue }
       calls.insert(line.address)
     }
     if calls.isEmpty { return nil }
-    let returned = try runBack(Landing(addresses: calls, thread: thread, stack: stack...stack))
-    return returned
+    let present = travel.instant
+    let stop = try runBack(Landing(addresses: calls, thread: thread, stack: stack...stack))
+    if stop.kind != .start { return stop }
+    _ = try travel.seek(present)
+    try travel.completeCall()
+    return nil
   }
 
   // MARK: Stops

@@ -159,7 +159,8 @@ final class RecordedMachine: Subject {
   func problem(with breakpoint: Breakpoint) -> String? {
     guard case .data(let size, let reads, _) = breakpoint.kind else { return nil }
     if reads { return "in a recording changes can be watched, not reads" }
-    return breakpoint.address.addingReportingOverflow(size).overflow ? "that is beyond the end of memory" : nil
+    return breakpoint.address.addingReportingOverflow(size).overflow
+      ? "that is beyond the end of memory" : nil
   }
 
   func add(_ breakpoint: Breakpoint) -> Breakpoint? {

@@ -1,0 +1,218 @@
+"""The terminal debugger over recordings: movements backwards undo those forwards, the screen inside tmux at two sizes against stored ones,
+the time line, keys that stop a journey, random keys. Parts of terminal.py, whose helpers it gets."""
+
+import json
+import os
+import random
+import re
+import subprocess
+import time
+
+
+def parts(terminal):
+    """The parts, as terminal.py runs them."""
+    tests = Recordings(terminal)
+    return [tests.recordings, tests.recording_screens, tests.recording_mouse, tests.recording_keys, tests.recording_stops]
+
+
+class Recordings:
+    def __init__(self, terminal):
+        self.terminal = terminal
+        self.check = terminal.check
+
+    def record(self, name, words):
+        path = self.terminal.FOLDER / f"{name}.rec"
+        subprocess.run([self.terminal.VITRINE, "record", "--clear-env", "--cpu", "v2", "--no-vdso", "-o", path, "--", *words],
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+        return path
+
+    def ask(self, path, commands):
+        """The answers, as objects."""
+        run = subprocess.run([self.terminal.VITRINE, "debug", "--json", "--script", "-", path], input="\n".join(commands) + "\n",
+                             capture_output=True, text=True, timeout=120)
+        return [json.loads(line) for line in run.stdout.splitlines()]
+
+    def script(self, name, path, commands, expected):
+        run = subprocess.run([self.terminal.VITRINE, "debug", *[word for command in commands for word in ("--command", command)], path],
+                             capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+        lines = run.stdout.splitlines()
+        self.check(f"recording: {name}", run.returncode == 0 and len(lines) == len(expected)
+                   and all(re.fullmatch(pattern, line) for pattern, line in zip(expected, lines)), run.stdout + run.stderr)
+
+    # MARK: Movements
+
+    def recordings(self):
+        panels = self.record("panels", [self.terminal.PANELS])
+        self.script("calls", panels, ["break square if rdi == 6", "continue", "frames", "reverse-finish", "next", "delete 1", "reverse-step",
+                                      "next", "reverse-next", "registers rax"], [
+            "1 at square, on a condition .*", r"breakpoint 1 at instant 90, 0x40014d <square>", " #0 0040014d square",
+            r" #1 00400110 again\+0x8", r"back at instant 89, 0x40010b <again\+0x3>", r"breakpoint 1 at instant 90, .*",
+            r"stepped back to instant 89, .*", r"stepped to instant 98, 0x400110 <again\+0x8>",
+            r"stepped back to instant 89, .*", "rax 0x19 = 25"])
+        self.script("stops", panels, ["watch total", "continue", "print [total]", "reverse-continue", "print [total]", "delete all",
+                                      "reverse-until square", "until say", "catch write", "continue", "reverse", "expect rax == 1"], [
+            "1 writes of total.*", r"watchpoint 1 \(total\): now 0x181, at instant 169, .*", "0x181 = 385",
+            r"watchpoint 1 \(total\): is about to change from 0x0, at instant 168, .*", "0x0 = 0", r"back at instant \d+, 0x40014d <square>",
+            r"reached instant \d+, 0x400164 <say>", "stops around write", r"system call write returned 5, at instant 177, .*",
+            r"system call write begins, at instant 176, .*"])
+        self.script("output", panels, ["seek 20", "terminal", "seek end", "terminal", "reverse-step", "calls 2", "seek start", "terminal"], [
+            "at instant 20, .*", "begins", "exited with code 7", "begins", "ends", "stepped back to .*", r'write\(1, "ends\\n", 5\) = 5',
+            "→ exit_group, in .*", "the beginning, at instant 0, .*"])
+        self.consistency(panels, 60)
+        self.consistency(self.record("threads", [str(self.terminal.OUT / "debug-threads-static")]), 60)
+        self.consistency(self.record("signals", [str(self.terminal.OUT / "debug-signals-static")]), 60)
+        self.calls_back()
+
+    def consistency(self, path, count):
+        """A step back undoes a step, wherever one is, and so does `reverse-next` a `next`; whatever way leads to an instant."""
+        end = self.ask(path, ["seek end", "print instant"])[1]["value"]
+        numbers = random.Random(str(path))
+        all_registers = "registers rip rax rbx rcx rdx rsi rdi rbp rsp r8 r11 r12 fs_base"
+        wrong = []
+        for _ in range(count):
+            place = numbers.randrange(1, int(end, 16) - 1)
+            commands = [f"seek {place}", "step", "reverse-step"]
+            for _ in range(3):
+                commands += ["where", all_registers, "hash", "step", "where", all_registers, "reverse-step"]
+            commands += [all_registers, "hash"]
+            answers = [answer.get("lines") for answer in self.ask(path, commands)][3:]
+            if any(answers[7 * turn] != answers[0] or answers[7 * turn + 1] != answers[1] or answers[7 * turn + 2] != answers[2]
+                   or answers[7 * turn + 4] != answers[4] or answers[7 * turn + 5] != answers[5] for turn in range(3)) \
+                    or answers[21:] != answers[1:3]:
+                wrong.append((place, answers))
+        self.check(f"reverse-step undoes step, {path.name}", not wrong, str(wrong[:2])[:1500])
+
+    def calls_back(self):
+        """`reverse-next` over calls and `reverse-finish`, in a program with a library's functions: they land on call instructions."""
+        path = self.record("static", [str(self.terminal.OUT / "debug-basics-static")])
+        end = int(self.ask(path, ["seek end", "print instant"])[1]["value"], 16)
+        numbers = random.Random(4)
+        wrong, calls, finishes = [], 0, 0
+        for _ in range(40):
+            place = numbers.randrange(end // 10, end - 1)
+            answers = self.ask(path, [f"seek {place}", "print rip", "next", "where", "reverse-next", "print rip", "print instant",
+                                      f"seek {place}", "disassemble rip 1"])
+            lines = [answer.get("lines", [answer.get("error")]) for answer in answers]
+            # Out of a function: the way back leads over its whole call.
+            isOver = "end" == answers[2].get("stop") or " ret" in lines[-1][-1]
+            if not isOver and (answers[1].get("value") != answers[5].get("value") or answers[6].get("value") != hex(place)):
+                wrong.append(lines)
+            answers = self.ask(path, [f"seek {place}", "frames", "print rsp", "reverse-finish", "disassemble rip 1", "step", "finish"])
+            if answers[1].get("depth", 0) > 1 and "no call" not in str(answers[3]):
+                finishes += 1
+                if "call" not in answers[4]["lines"][-1]:
+                    wrong.append([answer.get("lines", [answer.get("error")]) for answer in answers])
+        self.check("reverse-next undoes next, reverse-finish lands on calls", not wrong and finishes > 10, f"{finishes} {wrong[:2]}")
+
+    # MARK: The screen
+
+    def start(self, width, height, path):
+        words = f"COLORTERM=truecolor {self.terminal.VITRINE} debug {path}; echo CODE $?; exec sleep 100"
+        return self.terminal.Tmux(width, height, words)
+
+    def recording_screens(self):
+        path = self.record("panels", [self.terminal.PANELS])
+        for width, height in [(80, 24), (120, 40)]:
+            size = f"{width}x{height}"
+            tmux = self.start(width, height, path)
+            shown = tmux.wait(lambda text: "the beginning of the recording" in text)
+            self.check(f"recording begins {size}", "_start:" in shown and "0 of 181" in shown, shown)
+            tmux.keys(":", "break square if rdi == 6", "Enter", "c")
+            self.terminal.compare(f"recording-{size}-breakpoint", tmux.wait(lambda text: "breakpoint 1 at instant 90" in text))
+            tmux.keys("F")
+            self.terminal.compare(f"recording-{size}-call", tmux.wait(lambda text: "at instant 89," in text))
+            tmux.keys(":", "watch total", "Enter", "c", "c")
+            tmux.wait(lambda text: "instant 169" in text)
+            tmux.keys(":", "seek end", "Enter")
+            self.terminal.compare(f"recording-{size}-end", tmux.wait(lambda text: "exited with code 7" in text))
+            tmux.keys("C")
+            self.terminal.compare(f"recording-{size}-change", tmux.wait(lambda text: "is about to change" in text))
+            tmux.keys("S", "S", "s", "N")
+            tmux.wait(lambda text: "stepped back to instant" in text)
+            tmux.keys(":", "set rax = 1", "Enter")
+            self.check(f"recording refuses {size}", "past" in tmux.wait(lambda text: "nothing can be changed" in text))
+            tmux.keys("q")
+            self.check(f"recording quits {size}", "CODE 0" in tmux.wait(lambda text: "CODE" in text))
+            tmux.close()
+
+    def recording_mouse(self):
+        tmux = self.start(120, 40, self.record("panels", [self.terminal.PANELS]))
+        tmux.wait(lambda text: "0 of 181" in text)
+        tmux.bytes(b"\x1b[<65;8;5M" * 3)
+        self.check("wheel goes forwards in time", "stepped to instant 3," in tmux.wait(lambda text: " 3 of 181" in text))
+        tmux.bytes(b"\x1b[<64;8;5M" * 2)
+        self.check("wheel goes back in time", "stepped back to instant 1," in tmux.wait(lambda text: " 1 of 181" in text))
+        # The last column of the line is the end; the label is behind it.
+        row = len(tmux.screen().rstrip("\n").split("\n")) - 1
+        column = tmux.screen().split("\n")[row - 1].index(" 1 of 181")
+        tmux.bytes(b"\x1b[<0;%d;%dM\x1b[<0;%d;%dm" % (column, row, column, row))
+        self.check("a click on the time line goes there", "181 of 181" in tmux.wait(lambda text: "181 of 181" in text))
+        tmux.bytes(b"\x1b[<0;%d;%dM\x1b[<0;%d;%dm" % (column // 2, row, column // 2, row))
+        shown = tmux.wait(lambda text: "at instant" in text)
+        there = re.search(r"at instant (\d+)", shown)
+        self.check("a click in the middle goes to the middle", there is not None and 85 < int(there[1]) < 95, shown)
+        tmux.close()
+
+    def recording_keys(self):
+        for name, program in [("panels", [self.terminal.PANELS]), ("threads", [str(self.terminal.OUT / "debug-threads-static")])]:
+            self.storm(name, self.record(name, program), 3000)
+
+    def storm(self, name, path, count):
+        numbers = random.Random(f"{name} 2")
+        tmux = self.start(100, 30, path)
+        tmux.wait(lambda text: "the beginning of the recording" in text)
+        letters = "abcdefghijklmnoprstuvwxyzSNFCU0123456789<>[]()+-*=\"' "
+        for _ in range(count // 100):
+            data = b""
+            for _ in range(100):
+                kind = numbers.random()
+                if kind < 0.5:
+                    data += numbers.choice(self.terminal.PIECES)
+                elif kind < 0.85:
+                    data += numbers.choice(letters).encode()
+                elif kind < 0.95:
+                    button = numbers.choice([0, 0, 1, 2, 32, 64, 65])
+                    data += b"\x1b[<%d;%d;%d%c" % (button, numbers.randint(1, 110), numbers.randint(1, 35), numbers.choice(b"Mm"))
+                else:
+                    data += bytes(numbers.choice([byte for byte in range(256) if byte not in b"qQ\x1c"]) for _ in range(3))
+            tmux.bytes(data)
+        shown = ""
+        for _ in range(5):
+            tmux.bytes(b"\x18\x1d")
+            for _ in range(3):
+                time.sleep(0.1)
+                tmux.bytes(b"\x1b")
+            time.sleep(0.2)
+            tmux.bytes(b"?")
+            shown = tmux.wait(lambda text: "step, next, finish" in text, 3)
+            if "step, next, finish" in shown:
+                break
+        self.check(f"storm of keys, recording {name}", "step, next, finish" in shown, shown)
+        tmux.bytes(b"\x1b")
+        time.sleep(0.2)
+        tmux.bytes(b"q")
+        shown = tmux.wait(lambda text: "CODE" in text, 5)
+        self.check(f"quits after a storm, recording {name}", "CODE 0" in shown, shown)
+        tmux.close()
+
+    def recording_stops(self):
+        """A key stops a journey, forwards and backwards, and what is drawn meanwhile is the way."""
+        path = self.record("loop", ["/usr/bin/python3", "-S", "-c", "n = 0\nwhile n < 3000000: n += 1"])
+        screen = self.terminal.Screen([str(path)])
+        screen.until(b"recording")
+        taken = []
+        for key in [b"c", b"c", b"C", b"c", b"C"]:
+            screen.type(key)
+            screen.until(b"running")
+            time.sleep(0.2)
+            begin = time.monotonic()
+            screen.type(b" ")
+            if not screen.until(b"stopped"):
+                taken.append(9)
+                break
+            taken.append(time.monotonic() - begin)
+        screen.type(b"q")
+        code = screen.process.wait(10)
+        taken.sort()
+        print(f"a key stops a journey in {taken[len(taken) // 2] * 1000:.0f} ms (median of {len(taken)})")
+        self.check("a key stops a journey within 50 ms", taken[len(taken) // 2] < 0.05 and code == 0, f"{taken} {code}")
