@@ -208,6 +208,14 @@ def limits(machine, checks, count):
     answers, _ = machine.travel(path, ["print rax", "set rax = 1", "poke rsp 00", "signal 9", "type x", "rwatch rsp", "print rax"])
     checks.check("nothing changes", [failed for failed, _ in answers] == [False] + [True] * 5 + [False]
                  and answers[0] == answers[6] and "past" in answers[1][1][0], answers)
+    # A recording with a damaged end: what is before it can be visited, and a journey there fails and says why.
+    damaged = machine.folder / "damaged.rec"
+    content = bytearray(path.read_bytes())
+    content[len(content) * 9 // 10] ^= 0x55
+    damaged.write_bytes(content)
+    answers, code = machine.travel(damaged, ["seek 1000", "where", "seek end", "seek 1000", "where"])
+    checks.check("damaged", code == 1 and [failed for failed, _ in answers] == [False, False, True, False, False]
+                 and answers[1] == answers[4] and "damaged" in answers[2][1][0], answers)
     # Scripts of a recording end with what fails, as those of a program.
     run = subprocess.run([machine.vitrine, "debug", "--command", "expect 0", "--command", "print 1", path], capture_output=True, text=True)
     checks.check("the first failure is the end", run.returncode == 1 and not run.stdout, run)

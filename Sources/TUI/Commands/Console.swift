@@ -110,6 +110,7 @@ final class Console {
   func move(_ movement: Movement) throws(CommandError) -> Answer {
     if let problem = subject.begin(movement) { throw CommandError(problem) }
     settle()
+    if let failure = subject.failure { throw CommandError(failure) }
     return conditionAnswer()
   }
 

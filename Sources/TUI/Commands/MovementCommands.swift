@@ -185,6 +185,7 @@ extension Console {
       return Answer("system calls do not stop")
     }
     if text == "exec" {
+      if subject.timeLine != nil { throw CommandError("in a recording new programs do not stop") }
       subject.stopsAtExecutions = true
       return Answer("stops where a program begins")
     }
@@ -202,6 +203,7 @@ extension Console {
 
   private func handle(_ text: Substring) throws(CommandError) -> Answer {
     let (name, what) = Console.split(text)
+    if subject.timeLine != nil { throw CommandError("in a recording signals do not stop") }
     guard let signal = SignalText.number(name) else { throw CommandError("no signal \(name)") }
     guard what == "stop" || what == "pass" else { throw CommandError("stop or pass is wanted") }
     let bit: UInt64 = 1 << UInt64(signal - 1)

@@ -192,6 +192,8 @@ protocol Subject: AnyObject {
   var refusal: String? { get }
   /// Why such a breakpoint is not possible; nil: it is.
   func problem(with breakpoint: Breakpoint) -> String?
+  /// Why the last movement has failed; nil: it has not.
+  var failure: String? { get }
   /// A hash of all memory; nil where nobody keeps it still.
   var memoryHash: UInt64? { get }
 }
@@ -200,6 +202,7 @@ extension Subject {
   var timeLine: TimeLine? { nil }
   var refusal: String? { nil }
   func problem(with breakpoint: Breakpoint) -> String? { nil }
+  var failure: String? { nil }
   var memoryHash: UInt64? { nil }
 }
 

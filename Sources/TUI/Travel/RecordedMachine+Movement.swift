@@ -29,7 +29,7 @@ extension RecordedMachine {
     }
     remember()
     beginJourney()
-    (goal, isInterrupted) = (movement, false)
+    (goal, isInterrupted, failure) = (movement, false, nil)
     condition = .running
     return nil
   }
@@ -47,6 +47,8 @@ extension RecordedMachine {
       if error == .interrupted {
         try? travel.completeCall()
         text = "stopped"
+      } else {
+        failure = text
       }
       reached = .stopped(Stop(kind: error == .interrupted ? .interrupt : .signal, text: told(text, "at")))
     }

@@ -29,6 +29,8 @@ final class RecordedMachine: Subject {
   var passedSignals: UInt64 = 0
   /// Where it is to go, until it has.
   var goal: Movement?
+  /// The recording is damaged, or the replay differs from it.
+  var failure: String?
   /// Somebody wants the journey to end.
   var isInterrupted = false
   let terminal = GuestTerminal()
