@@ -165,6 +165,7 @@ extension Console {
     "arrows Enter move in a panel; follow a jump, a pointer, a frame",
     "v            how memory and vector registers are shown    a  Intel or AT&T",
     "< >          other thread                      q   quit",
+    "w            in a recording's memory: who wrote the byte at the cursor",
     "mouse        click on an address: breakpoint; elsewhere: focus; wheel: scroll",
     "             on the time line of a recording: go there",
     "",

@@ -26,7 +26,11 @@ final class MemoryPanel: Panel {
     return "\(label) 0x\(Format.hex(cursor)) \(view.rawValue)\(name)"
   }
 
-  func look(at address: UInt64) { (self.address, cursor) = (address, address) }
+  func look(at address: UInt64) {
+    (self.address, cursor) = (address, address)
+    // Else it would begin at the stack when it is shown for the first time.
+    if followed == nil { followed = address }
+  }
 
   // MARK: Drawing
 
@@ -139,6 +143,7 @@ final class MemoryPanel: Panel {
         return false
       }
       workspace.goTo(pointer)
+    case .character("w"): workspace.perform("last-change 0x\(Format.hex(cursor)) 1")
     default: return false
     }
     return true

@@ -224,7 +224,7 @@ final class Workspace {
   func movesProgram(_ event: InputEvent) -> Bool {
     guard !isTyping, line == nil, overlay == nil else { return false }
     switch event {
-    case .key(.character(let letter), false): return "snfcuSNFCU".unicodeScalars.contains(letter)
+    case .key(.character(let letter), false): return "snfcuSNFCUw".unicodeScalars.contains(letter)
     case .mouse(let mouse): return travel(mouse) != nil
     default: return false
     }
