@@ -12,8 +12,8 @@ def parse(lines):
     """Bytes by address; each line begins with its address, and ends with the bytes as text."""
     data = {}
     for line in lines:
-        address, rest = line.split("  ", 1)
-        for offset, byte in enumerate(rest[:48].split()):
+        address, rest = line.split(" ", 1)
+        for offset, byte in enumerate(rest[:47].split()):
             data[int(address, 16) + offset] = int(byte, 16)
     return data
 
@@ -39,7 +39,7 @@ def regions(machine, path, instant):
     """Writable memory at an instant, in pieces that can be printed."""
     pieces = []
     for line in machine.debug(path, [f"seek {instant}", "maps"])[1]:
-        match = re.match(r"0x([0-9a-f]+)-0x([0-9a-f]+) rw", line)
+        match = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
         if match:
             start, end = (int(match[index], 16) for index in (1, 2))
             # Of a stack only what is near its end was used.
