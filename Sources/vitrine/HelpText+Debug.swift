@@ -60,7 +60,7 @@ extension HelpText {
       gdb -ex 'target remote | vitrine debug --gdb STDIO ./program'
       gdb -ex 'target remote :1234' -ex 'break main' -ex continue
       vitrine record -o crash.rec ./program
-      gdb -ex 'target remote | vitrine debug --gdb STDIO crash.rec' \
+      gdb -ex 'target remote | vitrine debug --gdb STDIO crash.rec' \\
           -ex continue -ex 'watch counter' -ex reverse-continue ./program
 
     """

@@ -70,7 +70,7 @@ def words(text):
 
 
 FORWARDS = """
-break add; continue; info registers rip rax rdx eflags cs fs_base; backtrace; info locals; finish; next; next; step; step; stepi; stepi 3
+break add; continue; info registers rip rax rdx eflags cs fs_base; backtrace; info args; finish; next; next; step; step; stepi; stepi 3
 x/3i $pc; delete; watch total; continue; continue; delete; break locate; continue; p *p; p total; finish; delete
 break factorial if n == 3; continue; backtrace; info args; up; p x; delete
 break mean; continue; next; p values[1]; watch sum; continue; continue; info locals; delete
