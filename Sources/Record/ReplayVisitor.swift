@@ -89,8 +89,6 @@ extension Replay {
 
   /// The program's words, once the replay has begun.
   public var arguments: [[UInt8]] { start.arguments }
-  /// The process's number at the time of recording.
-  public var process: UInt64 { start.process }
 
   /// Executes single instructions, at most `budget`, and tells the visitor.
   func step(

@@ -23,7 +23,7 @@ final class ChromeTrace: TraceSink {
   private func begin(_ phase: String, _ track: Int) {
     output.text(isFirst ? "\n" : ",\n")
     isFirst = false
-    output.text("{\"ph\":\"\(phase)\",\"pid\":\(context.replay.process),\"tid\":\(track)")
+    output.text("{\"ph\":\"\(phase)\",\"pid\":\(context.replay.processNumber),\"tid\":\(track)")
   }
 
   /// Microseconds.

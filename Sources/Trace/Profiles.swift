@@ -100,7 +100,7 @@ final class CallgrindProfile: TraceSink {
 
   override func finish() {
     let words = context.replay.arguments.map { String(decoding: $0, as: UTF8.self) }
-    output.text("# callgrind format\nversion: 1\ncreator: vitrine\npid: \(context.replay.process)\n")
+    output.text("# callgrind format\nversion: 1\ncreator: vitrine\npid: \(context.replay.processNumber)\n")
     output.text("cmd: " + words.joined(separator: " ").split(separator: "\n").joined(separator: " ") + "\n")
     output.text("part: 1\n\ndesc: Trigger: Program termination\n\npositions: instr\nevents: Ir\n")
     output.text("summary: \(context.counted)\n\n")
