@@ -201,7 +201,7 @@ class Recordings:
 
     def recording_stops(self):
         """A key stops a journey, forwards and backwards, and what is drawn meanwhile is the way."""
-        path = self.record("loop", ["/usr/bin/python3", "-S", "-c", "n = 0\nwhile n < 12000000: n += 1"])
+        path = self.record("loop", ["/usr/bin/python3", "-S", "-c", "n = 0\nwhile n < 20000000: n += 1"])
         screen = self.terminal.Screen([str(path)])
         screen.until(b"recording")
         taken = []
@@ -213,7 +213,8 @@ class Recordings:
                 continue
             screen.type(key)
             screen.until(b"running")
-            time.sleep(0.2)
+            # Long enough to be on the way, short enough not to arrive, however fast the machine.
+            time.sleep(0.1)
             begin = time.monotonic()
             screen.type(b" ")
             if not screen.until(b"stopped"):

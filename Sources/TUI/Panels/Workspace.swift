@@ -83,6 +83,21 @@ final class Workspace {
     (message, messageIsFailure) = (text, isFailure)
   }
 
+  /// Shows what a command that was typed has answered.
+  func show(_ result: Result<Answer, CommandError>) {
+    switch result {
+    case .success(let answer):
+      // The reason of a stop is shown anyway.
+      if answer.fields.contains(where: { $0.name == "stop" }) { return }
+      if answer.lines.count > 1 {
+        overlay = answer.lines
+      } else {
+        say(answer.lines.first ?? "")
+      }
+    case .failure(let error): say(error.message, isFailure: true)
+    }
+  }
+
   func focus(on kind: PanelKind) {
     focus = kind
     isTyping = false

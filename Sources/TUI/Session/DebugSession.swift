@@ -199,16 +199,6 @@ public final class DebugSession {
     guard let console, let workspace else { return }
     isWaiting = waits
     defer { isWaiting = false }
-    switch console.execute(text) {
-    case .success(let answer):
-      // The reason of a stop is shown anyway.
-      if answer.fields.contains(where: { $0.name == "stop" }) { return }
-      if answer.lines.count > 1 {
-        workspace.overlay = answer.lines
-      } else {
-        workspace.say(answer.lines.first ?? "")
-      }
-    case .failure(let error): workspace.say(error.message, isFailure: true)
-    }
+    workspace.show(console.execute(text))
   }
 }

@@ -105,16 +105,6 @@ public final class RecordingSession {
   }
 
   private func perform(_ text: String) {
-    switch console.execute(text) {
-    case .success(let answer):
-      // The reason of a stop is shown anyway.
-      if answer.fields.contains(where: { $0.name == "stop" }) { return }
-      if answer.lines.count > 1 {
-        workspace.overlay = answer.lines
-      } else {
-        workspace.say(answer.lines.first ?? "")
-      }
-    case .failure(let error): workspace.say(error.message, isFailure: true)
-    }
+    workspace.show(console.execute(text))
   }
 }
