@@ -1,5 +1,6 @@
 // Single instructions, ready to be executed: what makes stepping through a program quick, for traces. Each place of a table of fixed size holds
 // the operations of the last instruction whose address fell on it. Filled only where somebody steps for long.
+import CHost
 import GuestMemory
 
 final class StepCache {
