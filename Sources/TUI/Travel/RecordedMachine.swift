@@ -166,7 +166,8 @@ final class RecordedMachine: Subject {
   }
 
   func add(_ breakpoint: Breakpoint) -> Breakpoint? {
-    guard region(at: breakpoint.address) != nil else { return nil }
+    // What is mapped at this instant says nothing about others: libraries come later.
+    guard breakpoint.address < replay.memory.limit else { return nil }
     var new = breakpoint
     new.number = nextNumber
     nextNumber += 1
