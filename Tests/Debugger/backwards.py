@@ -310,7 +310,8 @@ def check_interrupt(vitrine, out, folder):
         for command in ("bc", "c"):
             best = 10.0
             for _ in range(5):
-                client.ask("qRcmd," + (b"seek start" if command == "c" else b"seek end").hex())
+                # Within the loop: what comes before it may write there.
+                client.ask("qRcmd," + (b"seek 20000000" if command == "c" else b"seek end").hex())
                 client.socket.sendall(client.framed(command))
                 time.sleep(0.05)
                 begin = time.time()
