@@ -64,7 +64,8 @@ let package = Package(
     .target(
       name: "TUI",
       dependencies: [
-        "Record", "Debugger", "VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory", "CHost",
+        "Trace", "Record", "Debugger", "VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory",
+        "CHost",
       ],
       swiftSettings: [plainText, .unsafeFlags(["-Osize"], .when(configuration: .release))]),
     .executableTarget(

@@ -299,6 +299,21 @@ public final class TimeTravel {
     checkpoints.insert(checkpoint, at: index)
   }
 
+  /// Lets `body` take the replay elsewhere. Afterwards it is where it was before, whatever has happened.
+  func excursion(_ body: () throws(RecordingError) -> Void) throws(RecordingError) {
+    let here = checkpoint(isNear: true)
+    defer { store.drop(here.snapshot) }
+    guard here.snapshot.isComplete else { throw .cannotOpen("there is no memory to remember the present") }
+    let ended = ending
+    defer {
+      store.restore(here.snapshot)
+      here.state.put(into: replay)
+      ending = ended
+      watch?.begin()
+    }
+    try body()
+  }
+
   /// Goes back to the last checkpoint that is not behind `target`, unless the present is nearer.
   private func restore(before target: Position) {
     guard let best = checkpoints.last(where: { $0.position <= target }) ?? checkpoints.first else { return }

@@ -15,6 +15,8 @@ struct Answer {
   mutating func add(_ name: String, _ value: UInt64) {
     fields.append((name, Format.json("0x" + Format.hex(value))))
   }
+  /// A value that is JSON.
+  mutating func add(_ name: String, json: String) { fields.append((name, json)) }
   mutating func add(_ name: String, number: Int) { fields.append((name, String(number))) }
   mutating func add(_ name: String, text: String) { fields.append((name, Format.json(text))) }
 }
@@ -51,8 +53,8 @@ final class Console {
   ) {
     (self.subject, self.workspace, self.settle, self.wait) = (subject, workspace, settle, wait)
     table =
-      Console.movements + Console.journeys + Console.stops + Console.looks + Console.changes + Console.views
-      + Console.tests
+      Console.movements + Console.journeys + Console.stops + Console.looks + Console.activities
+      + Console.changes + Console.views + Console.tests
   }
 
   func command(named name: String) -> Command? {

@@ -39,18 +39,11 @@ extension Console {
         return Answer()
       },
       Command(
-        names: ["view"], usage: "view hex|glyphs|ascii", summary: "choose how memory panels show bytes",
+        names: ["view"], usage: "view glyphs|hex|ascii|cell N|heat HOW",
+        summary:
+          "choose how memory panels show bytes, how many a cell has (1, 16, 256, 4096, 65536), and colours",
         words: .none
-      ) {
-        (console, text) throws(CommandError) in
-        guard let view = MemoryPanel.View(rawValue: String(text)) else {
-          throw CommandError("hex, glyphs or ascii is wanted")
-        }
-        for kind in [PanelKind.memory, .written] {
-          (console.workspace.panel(kind) as? MemoryPanel)?.view = view
-        }
-        return Answer()
-      },
+      ) { (console, text) throws(CommandError) in try console.view(text) },
       Command(
         names: ["vectors"], usage: "vectors bytes|words|longs|quads|floats|doubles",
         summary: "choose the type of vector registers", words: .none
@@ -164,6 +157,7 @@ extension Console {
     "t            type into the program's terminal; Ctrl-] leaves it",
     "arrows Enter move in a panel; follow a jump, a pointer, a frame",
     "v            how memory and vector registers are shown    a  Intel or AT&T",
+    "h            colours of memory: how long ago, how often, none;  + -  bytes a cell (Ctrl-wheel)",
     "< >          other thread                      q   quit",
     "w            in a recording's memory: who wrote the byte at the cursor",
     "mouse        click on an address: breakpoint; elsewhere: focus; wheel: scroll",
@@ -287,13 +281,24 @@ extension Console {
     ]
   }
 
-  private func drawn(_ size: Substring) throws(CommandError) -> CellBuffer {
-    let numbers = size.isEmpty ? [80, 24] : size.split(separator: "x").map { Int($0) ?? 0 }
+  /// `120x40`; the given numbers when there is nothing.
+  static func size(
+    _ text: Substring, _ width: Int, _ height: Int
+  ) throws(CommandError) -> (width: Int, height: Int) {
+    let numbers = text.isEmpty ? [width, height] : text.split(separator: "x").map { Int($0) ?? 0 }
     guard numbers.count == 2, (2...1000).contains(numbers[0]), (2...1000).contains(numbers[1]) else {
       throw CommandError("a size like 120x40 is wanted")
     }
-    let buffer = CellBuffer(width: numbers[0], height: numbers[1])
+    return (numbers[0], numbers[1])
+  }
+
+  private func drawn(_ size: Substring) throws(CommandError) -> CellBuffer {
+    let (width, height) = try Console.size(size, 80, 24)
+    let buffer = CellBuffer(width: width, height: height)
     workspace.draw(buffer)
+    if workspace.wantsActivity, !subject.isRunning, subject.updateActivity({ false }) {
+      workspace.draw(buffer)
+    }
     return buffer
   }
 

@@ -17,6 +17,8 @@ struct MouseEvent: Equatable, Sendable {
   var kind: Kind
   var x: Int
   var y: Int
+  /// With Shift or Ctrl.
+  var isModified = false
 }
 
 enum InputEvent: Equatable, Sendable {
@@ -186,7 +188,8 @@ struct InputParser {
     } else {
       kind = .press(numbers[0] & 3)
     }
-    return .mouse(MouseEvent(kind: kind, x: numbers[1] - 1, y: numbers[2] - 1))
+    let isModified = numbers[0] & (4 | 16) != 0
+    return .mouse(MouseEvent(kind: kind, x: numbers[1] - 1, y: numbers[2] - 1, isModified: isModified))
   }
 
   // MARK: For the guest

@@ -1,6 +1,7 @@
 // The panels that are lists: stack, frames, mappings, system calls, breakpoints.
 
 import GuestMemory
+import Trace
 
 /// The stack in words from RSP on, with what they point to.
 final class StackPanel: ListPanel {
@@ -72,7 +73,45 @@ final class FramePanel: ListPanel {
 final class MapPanel: ListPanel {
   init() { super.init(.maps) }
 
-  override func lines(_ workspace: Workspace, width: Int) -> [Line] { MapPanel.lines(workspace.subject) }
+  override func title(_ workspace: Workspace) -> String {
+    "maps" + (workspace.heat == .off ? "" : ", touched: r w x")
+  }
+
+  override func lines(_ workspace: Workspace, width: Int) -> [Line] {
+    let subject = workspace.subject
+    var lines = MapPanel.lines(subject)
+    if workspace.heat == .off { return lines }
+    let touched = MapPanel.touched(subject)
+    for place in lines.indices where place < touched.count {
+      let cell = touched[place]
+      let marks: [(String, Style)] = [
+        (cell.reads > 0 ? "r" : " ", Theme.read), (cell.writes > 0 ? "w" : " ", Theme.written),
+        (cell.executions > 0 ? "x" : " ", Theme.executed), (" ", Theme.plain),
+      ]
+      lines[place].prefix.insert(contentsOf: marks, at: 1)
+    }
+    return lines
+  }
+
+  /// What the last instructions did to each mapping.
+  private static func touched(_ subject: any Subject) -> [TouchedCell] {
+    let regions = subject.regions
+    var cells = [TouchedCell](repeating: TouchedCell(), count: regions.count)
+    guard let pages = subject.activity?.touchedPages else { return cells }
+    for (number, region) in regions.enumerated() {
+      let (first, end) = (region.start >> Page.shift, region.end >> Page.shift)
+      var (low, high) = (0, pages.count)
+      while low < high {
+        let middle = (low + high) / 2
+        if pages[middle].page < first { low = middle + 1 } else { high = middle }
+      }
+      while low < pages.count, pages[low].page < end {
+        cells[number].add(pages[low].cell)
+        low += 1
+      }
+    }
+    return cells
+  }
 
   static func lines(_ subject: any Subject) -> [Line] {
     let rip = subject.registers.rip

@@ -1,29 +1,46 @@
-// Memory, byte by byte: as hexadecimal numbers, or as one glyph a byte (code page 437 or ASCII). One class for the panel that looks at
-// a chosen address and for the one that follows the program's writes. Bytes that have changed since the last stop are bright.
+// Memory: one glyph a byte (code page 437 or ASCII), hexadecimal numbers, or pieces of 16 bytes to 64 KiB with one sign each. One class for the
+// panel that looks at a chosen address and for those that follow what the program reads and writes. Grounds show permissions, and heat:
+// what the last instructions did. Bytes that have changed since the last stop are bright.
+
+import GuestMemory
+import Trace
 
 final class MemoryPanel: Panel {
-  enum View: String, CaseIterable { case hex, glyphs, ascii }
+  enum View: String, CaseIterable { case glyphs, hex, ascii }
 
   let kind: PanelKind
   /// The first address of the first row, before it is aligned.
   private(set) var address: UInt64 = 0
   private(set) var cursor: UInt64 = 0
-  var view = View.hex
-  private var perRow: UInt64 = 16
+  var view = View.glyphs
+  /// log2 of the bytes of a cell, by level.
+  static let zooms: [UInt64] = [0, 4, 8, 12, 16]
+  private var level = 0
+  /// Cells of a row.
+  private var columns: UInt64 = 16
   private var height = 1
   private var followed: UInt64?
   /// What was shown at the stop before and is shown now, by page.
   private var earlier: [UInt64: [UInt8]] = [:]
   private var latest: [UInt64: [UInt8]] = [:]
   private var latestStop = -1
+  private static let limit: UInt64 = 0x7fff_ffff_ffff
 
   init(_ kind: PanelKind) { self.kind = kind }
 
+  private var shift: UInt64 { MemoryPanel.zooms[level] }
+  private var unit: UInt64 { 1 &<< shift }
+  private var perRow: UInt64 { columns &<< shift }
+  /// The first address of the first row.
+  private var start: UInt64 { address / perRow * perRow }
+
   func title(_ workspace: Workspace) -> String {
     let region = workspace.subject.region(at: cursor)
-    let name = region.map { " " + workspace.subject.name(of: $0) } ?? " not mapped"
-    let label = kind == .written ? "last write" : "memory"
-    return "\(label) 0x\(Format.hex(cursor)) \(view.rawValue)\(name)"
+    let name = region.map { " \($0.letters) " + workspace.subject.name(of: $0) } ?? " not mapped"
+    let label = kind == .written ? "last write" : kind == .read ? "last read" : "memory"
+    let what = level == 0 ? view.rawValue : "\(unit < 1024 ? "\(unit)" : "\(unit >> 10)K") a cell"
+    let heat = workspace.heat == .off ? "" : workspace.heat == .recency ? ", by recency" : ", by frequency"
+    return "\(label) 0x\(Format.hex(cursor)) \(what)\(heat)\(name)"
   }
 
   func look(at address: UInt64) {
@@ -32,44 +49,73 @@ final class MemoryPanel: Panel {
     if followed == nil { followed = address }
   }
 
+  // MARK: Zoom
+
+  /// Chooses how many bytes a cell has, by the number of the level.
+  func setZoom(_ new: Int) {
+    level = max(0, min(new, MemoryPanel.zooms.count - 1))
+    address = cursor &- min(cursor, perRow &* UInt64(height / 3))
+  }
+
+  /// More (1) or fewer (-1) bytes a cell.
+  func zoom(_ direction: Int) { setZoom(level + direction) }
+
   // MARK: Drawing
 
   func draw(_ window: Window, _ workspace: Workspace, isFocused: Bool) {
     let subject = workspace.subject
-    follow(subject)
     height = max(1, window.height)
-    perRow = bytesPerRow(window.width)
-    let start = address / perRow * perRow
-    let count = Int(perRow) * height
-    let known = content(start, count, workspace)
+    columns = cellsPerRow(window.width)
+    follow(subject)
+    let cells = Int(columns) * height
+    var touched: [TouchedCell] = []
+    if workspace.heat != .off, let record = subject.activity {
+      touched = record.cells(from: start, shift: shift, count: cells)
+    }
+    let regions = MappedRegions(subject.regions)
+    let known = level == 0 ? content(start, cells, workspace) : (now: [:], old: [:])
     for y in 0..<window.height {
       let row = start &+ UInt64(y) &* perRow
+      if row < start { break }
       let x = window.put(Format.hex(row, digits: 12), x: 0, y: y, Theme.address) + 1
-      drawRow(row, known, window, x, y, subject, isFocused)
+      for column in 0..<Int(columns) {
+        let place = row &+ UInt64(column) &* unit
+        let number = y * Int(columns) + column
+        let cell = number < touched.count ? touched[number] : TouchedCell()
+        let isCursor = cursor & ~(unit - 1) == place
+        var mark: Attributes = isCursor ? (isFocused ? .reverse : .underline) : []
+        if isCursor, isFocused, workspace.heat != .off, cell.isTouched { mark = [.reverse, .underline] }
+        if level == 0 {
+          put(place, known, cell, regions, mark, window, x, column, y, workspace)
+        } else {
+          putPiece(place, cell, regions, mark, window, x + column, y, workspace)
+        }
+      }
     }
   }
 
   private func follow(_ subject: any Subject) {
     let wanted: UInt64?
-    if kind == .written {
-      wanted = subject.lastWrite
-    } else {
-      wanted = followed == nil ? subject.registers.rsp : nil
+    switch kind {
+    case .written: wanted = subject.lastWrite
+    case .read: wanted = subject.lastRead
+    default: wanted = followed == nil ? subject.registers.rsp : nil
     }
     guard let wanted, followed != wanted else { return }
     followed = wanted
     cursor = wanted
     let shown = perRow &* UInt64(height)
-    if wanted < address || wanted &- address >= shown {
+    if wanted < start || wanted &- start >= shown {
       address = wanted &- min(wanted, perRow &* UInt64(height / 3))
     }
   }
 
-  private func bytesPerRow(_ width: Int) -> UInt64 {
+  private func cellsPerRow(_ width: Int) -> UInt64 {
     let room = width - 13
     // Hexadecimal: two digits, a blank, and the glyph.
-    let most = view == .hex ? room / 4 : room
-    for count in [128, 64, 32, 16, 8] where most >= count && (view != .hex || count <= 32) {
+    let isHex = view == .hex && level == 0
+    let most = isHex ? room / 4 : room
+    for count in [128, 64, 32, 16, 8] where most >= count && (!isHex || count <= 32) {
       return UInt64(count)
     }
     return 4
@@ -103,37 +149,71 @@ final class MemoryPanel: Panel {
     return place < page.count ? page[place] : nil
   }
 
-  private func drawRow(
-    _ row: UInt64, _ known: (now: [UInt64: [UInt8]], old: [UInt64: [UInt8]]), _ window: Window, _ x: Int,
-    _ y: Int,
-    _ subject: any Subject, _ isFocused: Bool
+  /// One byte.
+  private func put(
+    _ place: UInt64, _ known: (now: [UInt64: [UInt8]], old: [UInt64: [UInt8]]), _ cell: TouchedCell,
+    _ regions: MappedRegions, _ mark: Attributes, _ window: Window, _ x: Int, _ column: Int, _ y: Int,
+    _ workspace: Workspace
   ) {
-    let glyphs = view == .hex ? x + Int(perRow) * 3 : x
-    for column in 0..<Int(perRow) {
-      let place = row &+ UInt64(column)
-      let value = byte(place, known.now)
-      let old = byte(place, known.old)
-      var style = value.map { Theme.byte($0) } ?? Theme.zero
-      if let value, let old, value != old { style = Theme.changed }
-      if place == cursor { style = style.with(isFocused ? [.reverse] : [.underline]) }
-      if view == .hex {
-        window.put(value.map { Format.hex(UInt64($0), digits: 2) } ?? "··", x: x + column * 3, y: y, style)
-      }
-      let glyph = value.map { view == .glyphs ? Format.glyph($0) : Format.ascii($0) } ?? " "
-      window.put(Cell(scalar: glyph.value, style: style), x: glyphs + column, y: y)
+    let value = byte(place, known.now)
+    var style = value.map { Theme.byte($0) } ?? Theme.zero
+    if let value, let old = byte(place, known.old), value != old { style = Theme.changed }
+    style = style.on(Theme.ground(regions.region(at: place)))
+    style = workspace.heat.style(style, cell, depth: workspace.depth).with(mark)
+    var glyphs = x
+    if view == .hex {
+      glyphs = x + Int(columns) * 3
+      window.put(value.map { Format.hex(UInt64($0), digits: 2) } ?? "··", x: x + column * 3, y: y, style)
     }
+    let glyph = value.map { view == .ascii ? Format.ascii($0) : Format.glyph($0) } ?? " "
+    window.put(Cell(scalar: glyph.value, style: style), x: glyphs + column, y: y)
+  }
+
+  /// A piece of memory: how much of it is not zero.
+  private func putPiece(
+    _ place: UInt64, _ cell: TouchedCell, _ regions: MappedRegions, _ mark: Attributes, _ window: Window,
+    _ x: Int, _ y: Int, _ workspace: Workspace
+  ) {
+    let end = place.addingReportingOverflow(unit)
+    let region = regions.first(from: place, to: end.overflow ? .max : end.partialValue)
+    var style = Theme.faint.on(Theme.ground(region))
+    var scalar: UInt32 = 32
+    if region != nil {
+      let (bytes, used) = density(place, workspace.subject)
+      let signs: [Unicode.Scalar] = ["-", "+", "*", "#"]
+      scalar = bytes == 0 ? 63 : used == 0 ? 0xb7 : signs[min(3, used * 4 / bytes)].value
+      if used > 0 { style.foreground = .hex(0xa8b0b8) }
+    }
+    style = workspace.heat.style(style, cell, depth: workspace.depth).with(mark)
+    window.put(Cell(scalar: scalar, style: style), x: x, y: y)
+  }
+
+  /// So many bytes of a piece were looked at, and so many of them are not zero. Of large pieces only samples are looked at.
+  private func density(_ place: UInt64, _ subject: any Subject) -> (bytes: Int, used: Int) {
+    let isSampled = unit > 256
+    let size = isSampled ? 64 : Int(unit)
+    let distance: UInt64 = isSampled ? max(1024, unit / 16) : unit
+    var (bytes, used) = (0, 0)
+    for offset in stride(from: 0, to: unit, by: Int(distance)) {
+      let part = subject.bytes(at: place &+ offset, count: size)
+      bytes += part.count
+      for byte in part where byte != 0 { used += 1 }
+    }
+    return (bytes, used)
   }
 
   // MARK: Keys and mouse
 
   func take(_ key: Key, _ workspace: Workspace) -> Bool {
     switch key {
-    case .left: move(-1)
-    case .right: move(1)
+    case .left: move(-Int64(unit))
+    case .right: move(Int64(unit))
     case .up: move(-Int64(perRow))
     case .down: move(Int64(perRow))
     case .pageUp: move(-Int64(perRow) * Int64(height))
     case .pageDown: move(Int64(perRow) * Int64(height))
+    case .character("+"), .character("="): zoom(1)
+    case .character("-"): zoom(-1)
     case .character("v"):
       let all = View.allCases
       view = all[((all.firstIndex(of: view) ?? 0) + 1) % all.count]
@@ -143,31 +223,51 @@ final class MemoryPanel: Panel {
         return false
       }
       workspace.goTo(pointer)
-    case .character("w"): workspace.perform("last-change 0x\(Format.hex(cursor)) 1")
+    case .character("w"): workspace.perform("last-change 0x\(Format.hex(cursor)) \(unit)")
     default: return false
     }
     return true
   }
 
   private func move(_ bytes: Int64) {
-    let limit: UInt64 = 0x7fff_ffff_ffff
-    cursor = min(cursor &+ UInt64(bitPattern: bytes), limit)
-    if bytes < 0, cursor == limit { cursor = 0 }
-    let start = address / perRow * perRow
+    let old = cursor
+    cursor = min(cursor &+ UInt64(bitPattern: bytes), MemoryPanel.limit)
+    if bytes < 0, cursor > old { cursor = 0 }
+    let start = self.start
     if cursor < start { address = cursor / perRow * perRow }
     let last = start &+ perRow &* UInt64(height)
     if cursor >= last { address = start &+ ((cursor &- last) / perRow &+ 1) &* perRow }
   }
 
   func click(x: Int, y: Int, _ workspace: Workspace) {
-    let start = address / perRow * perRow &+ UInt64(y) &* perRow
-    let glyphs = view == .hex ? 13 + Int(perRow) * 3 : 13
-    let column = x >= glyphs ? x - glyphs : view == .hex ? (x - 13) / 3 : -1
-    if x >= 13, column >= 0, column < Int(perRow) { cursor = start &+ UInt64(column) }
+    let isHex = view == .hex && level == 0
+    let glyphs = isHex ? 13 + Int(columns) * 3 : 13
+    let column = x >= glyphs ? x - glyphs : isHex ? (x - 13) / 3 : -1
+    guard x >= 13, column >= 0, column < Int(columns) else { return }
+    cursor = min(start &+ UInt64(max(0, y)) &* perRow &+ UInt64(column) &* unit, MemoryPanel.limit)
   }
 
   func scroll(_ lines: Int, _ workspace: Workspace) {
     let distance = perRow &* UInt64(abs(lines))
     address = lines < 0 ? address &- min(address, distance) : min(address &+ distance, 0x7fff_ffff_f000)
   }
+}
+
+/// Mappings in the order of their addresses, to be asked for many of them.
+struct MappedRegions {
+  let all: [Region]
+
+  init(_ regions: [Region]) { all = regions.sorted { $0.start < $1.start } }
+
+  /// The first mapping that has bytes in `[start, end)`.
+  func first(from start: UInt64, to end: UInt64) -> Region? {
+    var (low, high) = (0, all.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if all[middle].end <= start { low = middle + 1 } else { high = middle }
+    }
+    return low < all.count && all[low].start < end ? all[low] : nil
+  }
+
+  func region(at address: UInt64) -> Region? { first(from: address, to: address &+ 1) }
 }

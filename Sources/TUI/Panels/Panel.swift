@@ -4,9 +4,13 @@
 /// The panels that there are, in the order of the digits that focus them.
 enum PanelKind: String, CaseIterable {
   case code, registers, stack, frames, memory, written, maps, calls, breakpoints, terminal
+  case read, space, profile
 
-  /// The digit that focuses it.
-  var digit: Int { ((PanelKind.allCases.firstIndex(of: self) ?? 0) + 1) % 10 }
+  /// The digit that focuses it; nil: it has none.
+  var digit: Int? {
+    guard let place = PanelKind.allCases.firstIndex(of: self), place < 10 else { return nil }
+    return (place + 1) % 10
+  }
 }
 
 protocol Panel: AnyObject {

@@ -1,5 +1,7 @@
 // The colours of the debugger's own screen. They work on dark and on light grounds where the terminal has only its own sixteen.
 
+import GuestMemory
+
 enum Theme {
   static let plain = Style.plain
   static let faint = Style(foreground: .hex(0x808890))
@@ -23,6 +25,27 @@ enum Theme {
   static let text = Style(foreground: .hex(0xce9178))
   static let high = Style(foreground: .hex(0x7aa2f7))
   static let control = Style(foreground: .hex(0x9a7fd0))
+
+  /// Marks of what was done.
+  static let read = Style(foreground: .hex(0x40d040))
+  static let written = Style(foreground: .hex(0xf05050))
+  static let executed = Style(foreground: .hex(0x6090ff))
+  /// Accesses of the last instruction.
+  static let currentRead = Style(foreground: .hex(0x000000), background: .hex(0x70ff70), attributes: .bold)
+  static let currentWrite = Style(foreground: .hex(0x000000), background: .hex(0xff7070), attributes: .bold)
+  static let currentBoth = Style(foreground: .hex(0x000000), background: .hex(0xffff60), attributes: .bold)
+  static let currentExecution = Style(
+    foreground: .hex(0x000000), background: .hex(0x80a8ff), attributes: .bold)
+
+  /// The ground of memory by what may be done with it.
+  static func ground(_ region: Region?) -> Colour {
+    guard let permissions = region?.permissions else { return .standard }
+    if permissions.isEmpty { return .hex(0x241818) }
+    if permissions.contains(.execute) {
+      return permissions.contains(.write) ? .hex(0x2c1c30) : .hex(0x161c2c)
+    }
+    return permissions.contains(.write) ? .hex(0x1c1c1c) : .hex(0x142020)
+  }
 
   /// A byte by what it is: zero, printable, control character, or with its top bit set.
   static func byte(_ value: UInt8) -> Style {

@@ -7,6 +7,10 @@ final class Workspace {
   let subject: any Subject
   let terminal: GuestTerminal?
   var syntax = Disassembler.Syntax.intel
+  /// What colours in memory say.
+  var heat = Heat.recency
+  /// Of the terminal; where there are few, attributes take their place.
+  var depth = ColourDepth.full
   var layout = Layout()
   private(set) var focus = PanelKind.code
   /// Keys go to the guest.
@@ -36,8 +40,8 @@ final class Workspace {
     self.terminal = terminal
     let all: [any Panel] = [
       CodePanel(), RegisterPanel(), StackPanel(), FramePanel(), MemoryPanel(.memory), MemoryPanel(.written),
-      MapPanel(),
-      CallPanel(), BreakpointPanel(), TerminalPanel(),
+      MapPanel(), CallPanel(), BreakpointPanel(), TerminalPanel(), MemoryPanel(.read),
+      SpacePanel(), ProfilePanel(),
     ]
     for panel in all { panels[panel.kind] = panel }
   }
@@ -112,6 +116,17 @@ final class Workspace {
     if focus == kind { moveFocus(1) }
   }
 
+  /// A panel that is seen shows what the last stretch of instructions has done.
+  var wantsActivity: Bool {
+    placements.contains {
+      switch $0.kind {
+      case .read, .written, .space, .profile: true
+      case .memory, .maps: heat != .off
+      default: false
+      }
+    }
+  }
+
   private func isVisible(_ kind: PanelKind) -> Bool { placements.contains { $0.kind == kind } }
 
   private func moveFocus(_ step: Int) {
@@ -159,7 +174,7 @@ final class Workspace {
     panel.draw(
       part.part(x: 0, y: 1, width: part.width, height: part.height - 1), self,
       isFocused: isFocused && overlay == nil)
-    let title = "\(placement.kind.digit) \(panel.title(self))"
+    let title = (placement.kind.digit.map { "\($0) " } ?? "") + panel.title(self)
     part.put(Format.cut(title, part.width - 2), x: 1, y: 0, style)
   }
 
@@ -268,6 +283,7 @@ final class Workspace {
     .character("U"): "reverse-until-cursor", .character(" "): "stop", .control("c"): "stop",
     .character("q"): "quit",
     .character("?"): "help", .function(1): "help", .character("a"): "syntax other",
+    .character("h"): "view heat other",
   ]
 
   private func takeOwn(_ key: Key) -> Bool {
@@ -351,8 +367,13 @@ final class Workspace {
       focus(on: placement.kind)
       isTyping = wasTyping || placement.kind == .terminal && mouse.y > placement.y
       if mouse.y > placement.y { panel.click(x: mouse.x - placement.x, y: mouse.y - placement.y - 1, self) }
-    case .wheelUp: panel.scroll(-3, self)
-    case .wheelDown: panel.scroll(3, self)
+    case .wheelUp, .wheelDown:
+      let isUp = mouse.kind == .wheelUp
+      if mouse.isModified, let memory = panel as? MemoryPanel {
+        memory.zoom(isUp ? -1 : 1)
+      } else {
+        panel.scroll(isUp ? -3 : 3, self)
+      }
     default: break
     }
   }

@@ -90,5 +90,6 @@ extension LiveMachine {
     breakpoints = []
     landing = nil
     lastWrite = nil
+    beginRecord()
   }
 }

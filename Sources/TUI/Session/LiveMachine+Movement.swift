@@ -46,9 +46,11 @@ extension LiveMachine {
     let rip = thread.visible.pointee.rip
     noteWrite(thread)
     if case .next = goal?.movement, let end = callEnd(rip) {
+      recorder?.sample(thread.visible)
       land(at: end, thread, above: thread.visible.pointee.general.4)
       resume(thread, .run)
     } else {
+      recorder?.begin(thread.visible)
       resume(thread, .step)
     }
   }
@@ -154,6 +156,7 @@ extension LiveMachine {
   }
 
   private func finishStep(_ thread: ControlledThread) {
+    recorder?.end(thread.visible, isComplete: true)
     let left = (goal?.remaining ?? 1) - 1
     goal?.remaining = left
     let meets = left > 0 && breakpoints.contains { $0.isEnabled && $0.address == thread.visible.pointee.rip }

@@ -8,6 +8,7 @@ import Engine
 import GuestMemory
 import Linux
 import LinuxABI
+import Trace
 import VirtualMachine
 
 final class LiveMachine: Subject {
@@ -20,6 +21,10 @@ final class LiveMachine: Subject {
   var breakpoints: [Breakpoint] = []
   var nextNumber = 1
   var lastWrite: UInt64?
+  /// What steps and samples have shown.
+  private(set) var recorder: AccessRecorder?
+  /// Accesses that are remembered.
+  private static let mostAccesses = 400_000
   var currentThread: UInt64 = 0
   private(set) var registerFile = RegisterFile(components: 7)
   let trace: CallTrace
@@ -72,8 +77,18 @@ final class LiveMachine: Subject {
     if let cpu = process.currentThread.cpu { registerFile = RegisterFile(components: cpu.pointee.xcr0) }
     currentThread = process.processNumber
     control.pass(LiveMachine.harmless)
+    beginRecord()
     refresh()
   }
+
+  /// From now on another program is watched.
+  func beginRecord() {
+    guard let memory, let objects else { return }
+    recorder = AccessRecorder(memory, objects, most: LiveMachine.mostAccesses)
+  }
+
+  var activity: AccessRecord? { recorder?.record }
+  var lastRead: UInt64? { activity?.lastAccesses.read }
 
   var process: LinuxProcess? { control.process }
   var memory: AddressSpace? { control.memory }
@@ -182,7 +197,10 @@ final class LiveMachine: Subject {
     let before = registers
     refresh()
     earlierRegisters = before
-    if let thread { noteWrite(thread) }
+    if let thread {
+      noteWrite(thread)
+      recorder?.sample(thread.visible)
+    }
     look()
     _ = control.resume { $0.action }
     return true

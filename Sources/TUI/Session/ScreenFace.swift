@@ -26,6 +26,7 @@ final class ScreenFace {
   init(_ workspace: Workspace, _ options: DebugOptions) {
     (self.workspace, subject, self.options) = (workspace, workspace.subject, options)
     writer = ScreenWriter(depth: options.depth)
+    workspace.depth = options.depth
   }
 
   func begin() {
@@ -56,6 +57,9 @@ final class ScreenFace {
     if subject.isRunning || isDirty { return max(1, lastFrame + ScreenFace.interval - System.now) }
     return -1
   }
+
+  /// There is something new to be seen.
+  func refresh() { isDirty = true }
 
   /// Draws, if there is something new and it is time.
   func draw(_ terminal: GuestTerminal?) {

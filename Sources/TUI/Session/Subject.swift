@@ -5,6 +5,7 @@
 import Debugger
 import GuestMemory
 import Record
+import Trace
 import VirtualMachine
 
 /// What the program is doing.
@@ -158,6 +159,17 @@ protocol Subject: AnyObject {
   var frames: [StackFrame] { get }
   /// Where the program last wrote memory, as far as that is known.
   var lastWrite: UInt64? { get }
+  /// Where it last read memory.
+  var lastRead: UInt64? { get }
+  /// What the program has done up to now: the last stretch of a recording, once `updateActivity` has looked; what was seen of a
+  /// program that lives.
+  var activity: AccessRecord? { get }
+  /// Looks at the last stretch, if that has not been done. False: it could not be, or `isInterrupted` has ended it.
+  func updateActivity(_ isInterrupted: @escaping () -> Bool) -> Bool
+  /// How many instructions such a stretch has; nil: there are no stretches.
+  var stretch: Int64? { get set }
+  /// Counts the instructions of a stretch; nil: what has begun there, and how often, is not known.
+  func executions(_ instants: Range<Int64>) throws(CommandError) -> AccessRecord?
 
   var breakpoints: [Breakpoint] { get }
   /// Sets a breakpoint whose number is chosen here; nil where there is no memory.
@@ -199,6 +211,12 @@ protocol Subject: AnyObject {
 }
 
 extension Subject {
+  func updateActivity(_ isInterrupted: @escaping () -> Bool) -> Bool { activity != nil }
+  func executions(_ instants: Range<Int64>) throws(CommandError) -> AccessRecord? { nil }
+  var stretch: Int64? {
+    get { nil }
+    set {}
+  }
   var timeLine: TimeLine? { nil }
   var refusal: String? { nil }
   func problem(with breakpoint: Breakpoint) -> String? { nil }

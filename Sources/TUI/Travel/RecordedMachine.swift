@@ -22,6 +22,9 @@ final class RecordedMachine: Subject {
   var condition = Condition.stopped(Stop(kind: .start, text: "the beginning of the recording"))
   private(set) var currentThread: UInt64 = 0
   var lastWrite: UInt64?
+  var lastRead: UInt64?
+  /// What the last stretch has done (RecordedMachine+Activity.swift).
+  var watching = Watching()
   var breakpoints: [Breakpoint] = []
   private var nextNumber = 1
   var caughtCalls: Set<UInt64>?

@@ -88,11 +88,24 @@ public final class RecordingSession {
     self.face = face
     face.begin()
     while !console.quits {
+      // A quick look at what the last instructions did comes in front of the frame, a longer one behind it.
+      if machine.activityIsQuick { updateActivity(face) }
       face.draw(machine.terminal)
+      if updateActivity(face) { face.draw(machine.terminal) }
       turn(face.patience)
     }
     face.end()
     return 0
+  }
+
+  /// Looks at what the last instructions did, if that is shown and is not known, until a key comes. Whether there is something new.
+  @discardableResult private func updateActivity(_ face: ScreenFace) -> Bool {
+    guard workspace.wantsActivity, !machine.isRunning, machine.isActivityStale else { return false }
+    let isNew = machine.updateActivity { [options] in
+      System.wait([options.screen, options.notices], milliseconds: 0).contains(true)
+    }
+    if isNew { face.refresh() }
+    return isNew
   }
 
   /// Makes the journey that was begun, else waits for keys.
