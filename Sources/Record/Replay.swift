@@ -53,7 +53,8 @@ public final class Replay {
   var events: EventSource
   let files: ReplayedFiles
   /// Mapped files with their symbols, from the recording. To be refreshed when the replay has gone elsewhere.
-  public private(set) lazy var objects = LoadedObjects(memory) { [files] in files.open($0) }
+  public private(set) lazy var objects = LoadedObjects(
+    memory, open: { [files] in files.open($0) }, openPath: { [unowned self] in openFile($0) })
   public internal(set) var threads: [Int: Thread] = [:]
   /// Instructions executed by all threads.
   public internal(set) var instant: InstructionCount = 0

@@ -9,6 +9,8 @@ struct DisassembleCommand {
   private var symbol: [UInt8]?
   private var range: Range<UInt64>?
   private var syntax = Disassembler.Syntax.intel
+  /// The table of source lines in place of code.
+  private var showsLines = false
 
   static func run(_ words: [[UInt8]]) -> Int32 {
     withUsage(HelpText.disassembleUsage, topic: "disassemble") { () throws(UsageError) in
@@ -32,6 +34,9 @@ struct DisassembleCommand {
       case "--symbol": symbol = try reader.bytes(of: option)
       case "--range": range = try DisassembleCommand.range(try reader.text(of: option))
       case "--syntax": syntax = try RunCommand.syntax(try reader.text(of: option))
+      case "--lines":
+        try reader.requireNoValue(option)
+        showsLines = true
       default: throw UsageError("unknown option: \(shown(option.name))")
       }
     }
@@ -66,12 +71,14 @@ struct DisassembleCommand {
     }
     let symbols = SymbolTable(sections)
     var wanted = range
+    if showsLines, symbol == nil { return listLines(sections) }
     if let name = symbol {
       guard let found = symbols.symbol(named: name), let end = symbols.end(of: found) else {
         return "\(LoadError.name(path)): no symbol \(LoadError.name(name))"
       }
       wanted = found.address..<max(end, found.address)
     }
+    if showsLines { return listLines(sections, wanted) }
     let listing = CodeListing(symbols: symbols, syntax: syntax)
     var isEmpty = true
     for section in sections.all where section.isExecutable || (wanted != nil && section.flags & 2 != 0) {
@@ -79,6 +86,27 @@ struct DisassembleCommand {
     }
     if !isEmpty { return nil }
     return "\(LoadError.name(path)): no code " + (wanted == nil ? "sections" : "there")
+  }
+
+  /// Prints the rows of the tables of source lines.
+  private func listLines(_ sections: ELFSections, _ function: Range<UInt64>? = nil) -> String? {
+    let wanted = function ?? range
+    let table = LineTable(sections, path: path)
+    if table.isEmpty {
+      return "\(LoadError.name(path)): no table of source lines, here or in a separate file"
+    }
+    var text = ""
+    table.forEachRow { path, line, addresses, isStatement in
+      if let wanted, !wanted.overlaps(addresses), !wanted.contains(addresses.lowerBound) { return }
+      let begins = isStatement ? "\tstatement" : ""
+      text += "0x\(String(addresses.lowerBound, radix: 16))\t\(LoadError.name(path)):\(line)\(begins)\n"
+      if text.utf8.count > 1 << 16 {
+        Terminal.write(text, to: 1)
+        text = ""
+      }
+    }
+    Terminal.write(text, to: 1)
+    return nil
   }
 
   private func describe(_ error: any Error) -> String {

@@ -140,10 +140,13 @@ enum HelpText {
       --range A-B         only addresses from A up to, not including, B
                           (hexadecimal with 0x, else decimal)
       --syntax NAME       intel (default) or att
+      --lines             in place of code the table of source lines: where the code
+                          of a line begins, and whether a statement begins there
       --help              this text
 
     examples:
       vitrine disassemble --symbol main ./program
+      vitrine disassemble --lines --symbol main ./program
       vitrine disassemble --range 0x401000-0x401040 --syntax att ./program
 
     """

@@ -53,7 +53,8 @@ final class Console {
   ) {
     (self.subject, self.workspace, self.settle, self.wait) = (subject, workspace, settle, wait)
     table =
-      Console.movements + Console.journeys + Console.stops + Console.looks + Console.activities
+      Console.movements + Console.journeys + Console.sourceLines + Console.stops + Console.looks
+      + Console.activities
       + Console.changes + Console.views + Console.tests
   }
 
@@ -91,7 +92,11 @@ final class Console {
   }
 
   /// What an expression is worth.
-  func address(_ text: Substring) throws(CommandError) -> UInt64 { try subject.evaluate(String(text)) }
+  func address(_ text: Substring) throws(CommandError) -> UInt64 {
+    // Names of files may look like expressions.
+    if let line = subject.lineAddresses(text)?.addresses.first { return line }
+    return try subject.evaluate(String(text))
+  }
 
   /// A count in decimal or as an expression; `standard` when there is none.
   func count(_ text: Substring, _ standard: Int, most: Int = 1_000_000_000) throws(CommandError) -> Int {
@@ -125,6 +130,7 @@ final class Console {
       answer.add("stop", text: stop.kind.rawValue)
       answer.add("rip", subject.registers.rip)
       answer.add("thread", number: Int(truncatingIfNeeded: subject.currentThread))
+      add(subject.presentLine, to: &answer)
     case .ended(let termination):
       answer = Answer(Workspace.text(termination))
       answer.add("stop", text: "end")

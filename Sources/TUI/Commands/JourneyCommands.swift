@@ -100,11 +100,13 @@ extension Console {
       text = "instant \(timeLine.present) of \(timeLine.length), event \(timeLine.eventCount), " + text
     }
     var answer = Answer(text)
+    if let line = sourceText(subject.presentLine) { answer.lines.append(line) }
     if let line = CodeReading(subject, syntax: workspace.syntax).instruction(at: rip) {
       answer.lines.append("=> \(Format.hex(rip, digits: 8)) \(line.text)")
     }
     if let timeLine = subject.timeLine { answer.add("instant", number: Int(timeLine.present)) }
     answer.add("rip", rip)
+    add(subject.presentLine, to: &answer)
     return answer
   }
 }

@@ -141,6 +141,7 @@ extension Console {
       place = Substring(words[..<index].joined(separator: " "))
       condition = try Expression(words[(index + 1)...].joined(separator: " "))
     }
+    if let found = subject.lineAddresses(place) { return try addLine(found, place, condition) }
     let address = place.isEmpty ? subject.registers.rip : try self.address(place)
     let name = place.isEmpty ? subject.describe(address) ?? "0x" + Format.hex(address) : String(place)
     return try added(Breakpoint(number: 0, kind: .code, address: address, place: name, condition: condition))
@@ -163,7 +164,7 @@ extension Console {
     return (place, size)
   }
 
-  private func added(_ breakpoint: Breakpoint) throws(CommandError) -> Answer {
+  func added(_ breakpoint: Breakpoint) throws(CommandError) -> Answer {
     if let problem = subject.problem(with: breakpoint) { throw CommandError(problem) }
     guard let new = subject.add(breakpoint) else {
       throw CommandError("no memory at 0x\(Format.hex(breakpoint.address))")

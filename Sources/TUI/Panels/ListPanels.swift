@@ -57,7 +57,8 @@ final class FramePanel: ListPanel {
 
   static func lines(_ subject: any Subject) -> [Line] {
     subject.frames.prefix(200).enumerated().map { number, frame in
-      let name = subject.describeRoughly(frame.address, lookup: frame.lookup) ?? "?"
+      let line = subject.objects?.describeLine(frame.lookup) ?? ""
+      let name = (subject.describeRoughly(frame.address, lookup: frame.lookup) ?? "?") + line
       let note = frame.isBehindSignal ? "  (signal)" : frame.isGuess ? "  (by rbp)" : ""
       return Line(
         text: name + note, style: number == 0 ? Theme.current : Theme.symbol, address: frame.address,

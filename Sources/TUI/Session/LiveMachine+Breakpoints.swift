@@ -82,7 +82,7 @@ extension LiveMachine {
       }
       return whole &>> known.shift & known.mask
     }
-    return objects?.symbol(named: name)?.address
+    return objects?.address(named: name)
   }
 
   /// execve(2) has happened: the old program's places mean nothing in the new one.

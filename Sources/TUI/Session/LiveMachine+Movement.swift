@@ -28,6 +28,12 @@ extension LiveMachine {
       if count < 1 { return "a count is at least 1" }
       goal?.remaining = count
       advance(thread)
+    case .stepLine(let count), .nextLine(let count):
+      if count < 1 { return "a count is at least 1" }
+      guard let line = presentLine else { return LineWalk.problem }
+      goal?.remaining = count
+      goal?.walk = LineWalk(line, over: movement == .nextLine(count))
+      advance(thread)
     case .finish:
       guard frames.count > 1 else { return "there is no caller" }
       land(at: frames[1].address, thread, above: frames[1].stackPointer)
@@ -45,6 +51,15 @@ extension LiveMachine {
   private func advance(_ thread: ControlledThread) {
     let rip = thread.visible.pointee.rip
     noteWrite(thread)
+    if let code = goal?.walk == nil ? nil : CodeReading(self).instruction(at: rip) {
+      if let end = goal?.walk?.begin(code) {
+        land(at: end, thread, above: thread.visible.pointee.general.4)
+        recorder?.sample(thread.visible)
+        return resume(thread, .run)
+      }
+      recorder?.begin(thread.visible)
+      return resume(thread, .step)
+    }
     if case .next = goal?.movement, let end = callEnd(rip) {
       recorder?.sample(thread.visible)
       land(at: end, thread, above: thread.visible.pointee.general.4)
@@ -150,13 +165,49 @@ extension LiveMachine {
 
   private var isByStep: Bool {
     switch goal?.movement {
-    case .step, .next: return true
+    case .step, .next, .stepLine, .nextLine: return true
     default: return false
     }
   }
 
+  /// Behind a step of a movement by lines, or a call in one: whether another line begins.
+  private func finishLineStep(_ thread: ControlledThread) {
+    let (rip, stack) = (thread.visible.pointee.rip, thread.visible.pointee.general.4)
+    refreshObjects()
+    let verdict = goal?.walk?.verdict(self, rip, stack) ?? .over
+    if verdict == .over {
+      let left = (goal?.remaining ?? 1) - 1
+      goal?.remaining = left
+      if left > 0, !isInterrupted, let line = objects?.line(at: rip), goal?.walk != nil {
+        goal?.walk?.restart(line)
+        if !stops(thread) { return advance(thread) }
+        shownAt[thread.number] = rip
+        currentThread = thread.number
+        refresh()
+        return finish(stop(thread, .breakpoint, false))
+      }
+      refresh()
+      return finish(
+        Stop(kind: isInterrupted ? .interrupt : .step, text: "stepped to \(place(registers.rip))"))
+    }
+    if isInterrupted {
+      refresh()
+      return finish(Stop(kind: .interrupt, text: "stopped at \(place(registers.rip))"))
+    }
+    if stops(thread) {
+      shownAt[thread.number] = rip
+      currentThread = thread.number
+      refresh()
+      return finish(stop(thread, .breakpoint, false))
+    }
+    guard case .land(let address, let least) = verdict else { return advance(thread) }
+    land(at: address, thread, above: least)
+    resume(thread, .run)
+  }
+
   private func finishStep(_ thread: ControlledThread) {
     recorder?.end(thread.visible, isComplete: true)
+    if goal?.walk != nil { return finishLineStep(thread) }
     let left = (goal?.remaining ?? 1) - 1
     goal?.remaining = left
     let meets = left > 0 && breakpoints.contains { $0.isEnabled && $0.address == thread.visible.pointee.rip }

@@ -56,6 +56,8 @@ final class LiveMachine: Subject {
     var movement: Movement
     /// Steps that are left.
     var remaining: Int
+    /// Where a movement by lines is.
+    var walk: LineWalk?
   }
 
   struct Landing {
@@ -138,6 +140,9 @@ final class LiveMachine: Subject {
     readRegisters()
     frames = thread.flatMap { objects?.frames(UnsafePointer($0.visible)) } ?? []
   }
+
+  /// Mappings may have changed.
+  func refreshObjects() { objects?.refresh() }
 
   /// From now on changes are changes against what there is now.
   func remember() { earlierRegisters = registers }

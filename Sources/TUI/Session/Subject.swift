@@ -33,6 +33,10 @@ indirect enum Movement: Equatable {
   case step(Int)
   /// The same, but calls and repeated string operations are one.
   case next(Int)
+  /// So many source lines of the current thread: to the beginning of another one.
+  case stepLine(Int)
+  /// The same, but calls are part of their line.
+  case nextLine(Int)
   /// Until the current function has returned.
   case finish
   /// Until somewhere execution gets to this address, or beyond the current function's return.
@@ -241,10 +245,14 @@ extension Subject {
     return "\(object.name)+0x\(Format.hex(address &- object.loadBias))"
   }
 
-  /// `0x401136 <main+4>`.
+  /// `0x401136 <main+4> at file.c:12`.
   func place(_ address: UInt64) -> String {
     "0x" + Format.hex(address) + (describeRoughly(address).map { " <\($0)>" } ?? "")
+      + (objects?.describeLine(address) ?? "")
   }
+
+  /// The source line where the program stands.
+  var presentLine: SourceLine? { objects?.line(at: registers.rip) }
 
   var isRunning: Bool { condition == .running }
 }
@@ -258,12 +266,29 @@ extension Subject {
         let known = Expression.registerName(name)
         if let value = registers.values[known.name] { return value &>> known.shift & known.mask }
         if name == "instant", let timeLine { return UInt64(bitPattern: timeLine.present) }
-        return objects?.symbol(named: name)?.address
+        return lineAddresses(name)?.addresses.first ?? objects?.symbol(named: name)?.address
       },
       memory: { [self] address, size in
         let bytes = bytes(at: address, count: size)
         return bytes.count == size ? bytes.littleEndianNumber : nil
       })
+  }
+
+  /// Where a line begins that is written as `file.c:12`, or `:12` for one of the source where the program stands; in front a place of
+  /// the function where that is, if there is one. Nil for everything else.
+  func lineAddresses(_ text: some StringProtocol) -> (line: Int, addresses: [UInt64])? {
+    guard let objects else { return nil }
+    var wanted = LoadedObjects.fileAndLine(text)
+    if text.hasPrefix(":"), let line = Int(text.dropFirst()), let path = presentLine?.path {
+      wanted = (path, line)
+    }
+    guard let wanted, var found = objects.addresses(of: wanted.file, line: wanted.line) else { return nil }
+    let function = objects.symbol(at: registers.rip)?.address
+    if let function, let here = found.addresses.first(where: { objects.symbol(at: $0)?.address == function })
+    {
+      found.addresses = [here] + found.addresses.filter { $0 != here }
+    }
+    return found
   }
 
   func evaluate(_ text: String) throws(CommandError) -> UInt64 { try Expression(text).evaluate(scope) }

@@ -10,7 +10,7 @@ import Record
 import VirtualMachine
 
 /// A place that ends a movement, for one thread, with the stack so high: at least, or exactly.
-private struct Landing {
+struct RecordedLanding {
   var addresses: Set<UInt64>
   var thread: UInt64?
   var stack: ClosedRange<UInt64>
@@ -21,6 +21,9 @@ extension RecordedMachine {
     if isRunning { return "the program is running" }
     if case .ended = condition, !movement.isThroughTime { return "here the recording ends; go back" }
     switch movement {
+    case .stepLine(let count), .nextLine(let count), .back(.stepLine(let count)), .back(.nextLine(let count)):
+      if count < 1 { return "a count is at least 1" }
+      if presentLine == nil { return LineWalk.problem }
     case .step(let count), .next(let count), .back(.step(let count)), .back(.next(let count)):
       if count < 1 { return "a count is at least 1" }
     case .finish, .back(.finish): if frames.count < 2 { return "there is no caller" }
@@ -61,13 +64,15 @@ extension RecordedMachine {
     switch movement {
     case .step(let count): return .stopped(try steps(count, over: false))
     case .next(let count): return .stopped(try steps(count, over: true))
+    case .stepLine(let count): return .stopped(try lineSteps(count, over: false))
+    case .nextLine(let count): return .stopped(try lineSteps(count, over: true))
     case .finish:
       guard frames.count > 1 else { break }
-      let landing = Landing(
+      let landing = RecordedLanding(
         addresses: [frames[1].address], thread: currentThread, stack: frames[1].stackPointer...(.max))
       return .stopped(try run(landing, returns: true))
     case .until(let address):
-      return .stopped(try run(Landing(addresses: [address], thread: nil, stack: 0...(.max))))
+      return .stopped(try run(RecordedLanding(addresses: [address], thread: nil, stack: 0...(.max))))
     case .go: return .stopped(try run(nil))
     case .seek(let target):
       guard let target else { return .stopped(try goToEnd()) }
@@ -97,7 +102,7 @@ extension RecordedMachine {
   }
 
   /// A reason, and where that is.
-  private func told(_ reason: String, _ word: String) -> String {
+  func told(_ reason: String, _ word: String) -> String {
     replay.objects.refresh()
     let here = replay.instructionPointer.map { ", " + place($0) } ?? ""
     return [reason, word, "instant \(travel.instant)\(here)"].filter { !$0.isEmpty }.joined(separator: " ")
@@ -131,14 +136,14 @@ extension RecordedMachine {
     guard let address = replay.instructionPointer, let stack = register("rsp"),
       let line = CodeReading(self).instruction(at: address), line.isCall
     else { return try singleStep() }
-    let landing = Landing(
+    let landing = RecordedLanding(
       addresses: [address &+ UInt64(line.bytes.count)], thread: running, stack: stack...(.max))
     let stop = try run(landing)
     return stop.kind == .step ? nil : stop
   }
 
   /// Goes on to a breakpoint, or to the landing.
-  private func run(_ landing: Landing?, returns: Bool = false) throws(RecordingError) -> Stop {
+  func run(_ landing: RecordedLanding?, returns: Bool = false) throws(RecordingError) -> Stop {
     let end = try travelling(landing) { (stops) throws(RecordingError) in try travel.goOn(stops) }
     try travel.completeCall()
     if case .breakpoint = end, let landing, isLanding(landing) {
@@ -150,7 +155,7 @@ extension RecordedMachine {
 
   /// A journey with the stops that there are.
   private func travelling(
-    _ landing: Landing?, _ journey: (TravelStops) throws(RecordingError) -> TravelEnd
+    _ landing: RecordedLanding?, _ journey: (TravelStops) throws(RecordingError) -> TravelEnd
   ) throws(RecordingError) -> TravelEnd {
     var stops = TravelStops()
     stops.addresses = Set(breakpoints.filter { $0.isEnabled && $0.kind == .code }.map(\.address))
@@ -165,13 +170,13 @@ extension RecordedMachine {
     return try journey(stops)
   }
 
-  private func isLanding(_ landing: Landing) -> Bool {
+  private func isLanding(_ landing: RecordedLanding) -> Bool {
     guard let address = replay.instructionPointer, landing.addresses.contains(address) else { return false }
     if let thread = landing.thread, thread != running { return false }
     return register("rsp").map { landing.stack.contains($0) } ?? false
   }
 
-  private var watched: [Range<UInt64>] {
+  var watched: [Range<UInt64>] {
     breakpoints.compactMap { breakpoint in
       guard breakpoint.isEnabled, case .data(let size, _, _) = breakpoint.kind else { return nil }
       return breakpoint.address..<breakpoint.address &+ size
@@ -193,7 +198,7 @@ extension RecordedMachine {
     let scope = Expression.Scope(
       name: { [unowned self] name in
         register(name) ?? (name == "instant" ? UInt64(bitPattern: travel.instant) : nil)
-          ?? objects?.symbol(named: name)?.address
+          ?? objects?.address(named: name)
       },
       memory: { [unowned self] address, size in
         let bytes = bytes(at: address, count: size)
@@ -208,18 +213,20 @@ extension RecordedMachine {
     switch way {
     case .step(let count): return try stepsBack(count)
     case .next(let count): return try callsBack(count)
+    case .stepLine(let count): return try linesBack(count, over: false)
+    case .nextLine(let count): return try linesBack(count, over: true)
     case .finish:
       guard frames.count > 1 else { break }
       let stop = try goToCall(frames[1].address, frames[1].stackPointer, thread: currentThread)
       return stop ?? Stop(kind: .interrupt, text: told("no call instruction has led here: stays", "at"))
     case .until(let address):
-      return try runBack(Landing(addresses: [address], thread: nil, stack: 0...(.max)))
+      return try runBack(RecordedLanding(addresses: [address], thread: nil, stack: 0...(.max)))
     default: return try runBack(nil)
     }
     return Stop(kind: .step, text: told("", "at"))
   }
 
-  private func runBack(_ landing: Landing?) throws(RecordingError) -> Stop {
+  private func runBack(_ landing: RecordedLanding?) throws(RecordingError) -> Stop {
     let stop = try goBack { () throws(RecordingError) in
       try travelling(landing) { (stops) throws(RecordingError) in try travel.goBack(stops) }
     }
@@ -270,7 +277,7 @@ extension RecordedMachine {
   }
 
   /// Goes back to the call whose return leads to `address` with RSP as given; stays, and nil, when there was none.
-  private func goToCall(_ address: UInt64, _ stack: UInt64, thread: UInt64) throws(RecordingError) -> Stop? {
+  func goToCall(_ address: UInt64, _ stack: UInt64, thread: UInt64) throws(RecordingError) -> Stop? {
     let reading = CodeReading(self)
     var calls: Set<UInt64> = []
     for length in UInt64(2)...15 {
@@ -281,7 +288,7 @@ extension RecordedMachine {
     }
     if calls.isEmpty { return nil }
     let present = travel.instant
-    let stop = try runBack(Landing(addresses: calls, thread: thread, stack: stack...stack))
+    let stop = try runBack(RecordedLanding(addresses: calls, thread: thread, stack: stack...stack))
     if stop.kind != .start { return stop }
     _ = try travel.seek(present)
     try travel.completeCall()
@@ -290,13 +297,13 @@ extension RecordedMachine {
 
   // MARK: Stops
 
-  private func breakpointStop(_ address: UInt64) -> Stop? {
+  func breakpointStop(_ address: UInt64) -> Stop? {
     guard let place = met(address) else { return nil }
     breakpoints[place].hits += 1
     return Stop(kind: .breakpoint, text: told("breakpoint \(breakpoints[place].number)", "at"))
   }
 
-  private func stop(_ end: TravelEnd, isBackwards: Bool) -> Stop {
+  func stop(_ end: TravelEnd, isBackwards: Bool) -> Stop {
     switch end {
     case .arrived: return Stop(kind: .step, text: told("", "at"))
     case .beginning: return Stop(kind: .start, text: told("the beginning,", "at"))

@@ -67,10 +67,11 @@ public struct FaultReport {
   private func strong(_ text: String) -> String { useColour ? "\u{1b}[1;31m\(text)\u{1b}[0m" : text }
   private func heading(_ text: String) -> String { useColour ? "\u{1b}[1m\(text)\u{1b}[0m" : text }
 
-  /// ` in main+0x10`, or where in the file, or nothing. The function is looked up by `lookup`: a return
+  /// ` in main+0x10 at file.c:12`, or where in the file, or nothing. The function is looked up by `lookup`: a return
   /// address behind a call that never returns may belong to the next function.
   private func place(_ lookup: UInt64, shownAs address: UInt64) -> String {
-    if let name = files.describe(lookup, shownAs: address) { return " in \(name)" }
+    let line = files.line(at: lookup).map { " at \($0.text)" } ?? ""
+    if let name = files.describe(lookup, shownAs: address) { return " in \(name)\(line)" }
     if program.image.contains(address) {
       return
         " (\(LoadError.name(program.executablePath)) + \((address &- program.image.lowerBound).hexadecimal))"
@@ -189,6 +190,7 @@ struct ReportSymbols {
   private let bias: UInt64
   let symbols: SymbolTable
   let callFrames: CallFrameTable
+  private let lines: LineTable
 
   /// Empty when the file has changed into something else or cannot be read any more.
   init(_ program: LoadedProgram) {
@@ -197,12 +199,17 @@ struct ReportSymbols {
     guard let file = try? ExecutableFile(path: path), let header = try? ELFHeader(of: file) else {
       symbols = SymbolTable([])
       callFrames = CallFrameTable([], address: 0)
+      lines = LineTable { nil }
       return
     }
     let sections = ELFSections(header, in: file)
     symbols = SymbolTable(sections)
     callFrames = CallFrameTable(sections, header: header)
+    lines = LineTable(sections, path: path)
   }
+
+  /// The source line of a guest address.
+  func line(at address: UInt64) -> SourceLine? { lines.line(at: address &- bias) }
 
   /// `name+0x12` for a guest address, in the function that contains `lookup`.
   func describe(_ lookup: UInt64, shownAs address: UInt64) -> String? {

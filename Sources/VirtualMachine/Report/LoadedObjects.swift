@@ -13,10 +13,15 @@ public final class LoadedObject {
   /// Symbols at the addresses where the guest has them.
   public let symbols: SymbolTable
   let callFrames: CallFrameTable
+  /// Source lines, at the file's addresses; read when first asked for.
+  public let lines: LineTable
 
-  init(_ path: [UInt8], _ sections: ELFSections?, _ header: ELFHeader?, loadBias: UInt64) {
+  init(
+    _ path: [UInt8], _ sections: ELFSections?, _ header: ELFHeader?, loadBias: UInt64, _ lines: LineTable
+  ) {
     self.path = path
     self.loadBias = loadBias
+    self.lines = lines
     if let sections, let header {
       symbols = SymbolTable(sections).moved(by: loadBias)
       callFrames = CallFrameTable(sections, header: header)
@@ -49,6 +54,8 @@ public final class LoadedObjects {
   private static let frameLimit = 512
   private let memory: AddressSpace
   private let open: (Backing) -> Int64
+  private let openPath: ([UInt8]) -> Int64
+  private var sources: [[UInt8]: SourceText] = [:]
   private var known: [Key: LoadedObject] = [:]
   /// Ordered by address; made anew when mappings have changed.
   private var ranges: [(range: Range<UInt64>, object: LoadedObject)] = []
@@ -59,14 +66,20 @@ public final class LoadedObjects {
     var base: UInt64
   }
 
-  /// `open` gives a host descriptor of a mapped file, which is closed here, or -errno.
-  public init(_ memory: AddressSpace, open: @escaping (Backing) -> Int64) {
-    (self.memory, self.open) = (memory, open)
+  /// `open` gives a host descriptor of a mapped file, which is closed here, or -errno; `openPath` does so of any file by its path:
+  /// a mapped one's whole contents, separate debug information, sources.
+  public init(
+    _ memory: AddressSpace, open: @escaping (Backing) -> Int64, openPath: @escaping ([UInt8]) -> Int64
+  ) {
+    (self.memory, self.open, self.openPath) = (memory, open, openPath)
   }
 
   public convenience init(_ process: LinuxProcess) {
     let readOnlyCloseOnExec: UInt64 = 0x80000
-    self.init(process.memory) { process.openForObserver($0.path, flags: readOnlyCloseOnExec, mode: 0) }
+    func open(_ path: [UInt8]) -> Int64 {
+      process.openForObserver(path, flags: readOnlyCloseOnExec, mode: 0)
+    }
+    self.init(process.memory, open: { open($0.path) }, openPath: open)
   }
 
   /// Looks at the mappings again.
@@ -93,15 +106,34 @@ public final class LoadedObjects {
 
   private func read(_ mapped: Backing, at base: UInt64) -> LoadedObject {
     let path = mapped.path
-    let descriptor = open(mapped)
+    guard let (header, sections) = LoadedObjects.sections(open(mapped), path) else {
+      return LoadedObject(path, nil, nil, loadBias: base, LineTable { nil })
+    }
+    let lowest = (try? ProgramHeaders(of: header, in: sections.file, limit: 1 << 47))?.lowest ?? 0
+    let bias = header.isPositionIndependent ? base &- lowest & ~Page.mask : 0
+    // The file is not kept open; when its lines are asked for it has to be the same one still.
+    let (identity, size) = (sections.buildIdentity, sections.file.size)
+    let lines = LineTable { [openPath] in
+      func open(_ path: [UInt8]) -> ELFSections? { LoadedObjects.sections(openPath(path), path)?.sections }
+      guard let now = open(path), now.file.size == size, identity == nil || now.buildIdentity == identity
+      else {
+        return nil
+      }
+      return now.withLines(path, open)
+    }
+    return LoadedObject(path, sections, header, loadBias: bias, lines)
+  }
+
+  /// The file of a descriptor, which is closed when nobody needs it any more.
+  private static func sections(
+    _ descriptor: Int64, _ path: [UInt8]
+  ) -> (header: ELFHeader, sections: ELFSections)? {
     defer { if descriptor >= 0 { _ = vt_syscall6(3, descriptor, 0, 0, 0, 0, 0) } }
     let place = Array("/proc/self/fd/\(descriptor)".utf8)
     guard descriptor >= 0, let file = try? ExecutableFile(path: path, at: place),
       let header = try? ELFHeader(of: file)
-    else { return LoadedObject(path, nil, nil, loadBias: base) }
-    let lowest = (try? ProgramHeaders(of: header, in: file, limit: 1 << 47))?.lowest ?? 0
-    let bias = header.isPositionIndependent ? base &- lowest & ~Page.mask : 0
-    return LoadedObject(path, ELFSections(header, in: file), header, loadBias: bias)
+    else { return nil }
+    return (header, ELFSections(header, in: file))
   }
 
   public var all: [LoadedObject] {
@@ -132,6 +164,69 @@ public final class LoadedObjects {
   /// `name` or `name+0x12`; nil where nothing has a name.
   public func describe(_ address: UInt64, lookup: UInt64? = nil) -> String? {
     object(at: lookup ?? address)?.symbols.describe(lookup ?? address, shownAs: address)
+  }
+
+  // MARK: Source lines
+
+  /// The address of a symbol, or of a line written as `file.c:12`: of the first place where its code begins.
+  public func address(named name: String) -> UInt64? {
+    if let symbol = symbol(named: name) { return symbol.address }
+    return LoadedObjects.fileAndLine(name).flatMap { addresses(of: $0.file, line: $0.line)?.addresses.first }
+  }
+
+  /// The parts of `file.c:12`.
+  public static func fileAndLine(_ text: some StringProtocol) -> (file: [UInt8], line: Int)? {
+    guard let colon = text.lastIndex(of: ":"), colon > text.startIndex,
+      let line = Int(text[text.index(after: colon)...]), line > 0
+    else { return nil }
+    return (Array(text[..<colon].utf8), line)
+  }
+
+  /// The line of the code at `address`; its range is the guest's.
+  public func line(at address: UInt64) -> SourceLine? {
+    guard let object = object(at: address) else { return nil }
+    var line = object.lines.line(at: address &- object.loadBias)
+    if let range = line?.range {
+      line?.range = range.lowerBound &+ object.loadBias..<range.upperBound &+ object.loadBias
+    }
+    return line
+  }
+
+  /// ` at file.c:12`, or nothing.
+  public func describeLine(_ address: UInt64) -> String { line(at: address).map { " at \($0.text)" } ?? "" }
+
+  /// Where a line of the file whose path ends in `name` begins, for each function that has a part of it; of a line without code the
+  /// next one's. Nil where no mapped file has lines of such a source.
+  public func addresses(of name: [UInt8], line: Int) -> (line: Int, addresses: [UInt64])? {
+    var best: (line: Int, addresses: [UInt64])?
+    for object in all {
+      guard let found = object.lines.addresses(of: name, line: line) else { continue }
+      if let known = best, known.line <= found.line { continue }
+      var functions: Set<UInt64> = []
+      var places: [UInt64] = []
+      for address in found.addresses.map({ $0 &+ object.loadBias }) {
+        let function = object.symbols.nearest(to: address)?.address
+        if let function, !functions.insert(function).inserted { continue }
+        places.append(address)
+      }
+      best = (found.line, places)
+    }
+    return best
+  }
+
+  /// The text of a source; nil where it cannot be read.
+  public func source(_ path: [UInt8]) -> SourceText? {
+    if let known = sources[path] { return known.isEmpty ? nil : known }
+    let descriptor = openPath(path)
+    defer { if descriptor >= 0 { _ = vt_syscall6(3, descriptor, 0, 0, 0, 0, 0) } }
+    var text = SourceText([])
+    let place = Array("/proc/self/fd/\(descriptor)".utf8)
+    if descriptor >= 0, let file = try? ExecutableFile(path: path, at: place), file.size <= SourceText.largest
+    {
+      text = SourceText(file.read(at: 0, count: Int(file.size)))
+    }
+    sources[path] = text
+    return text.isEmpty ? nil : text
   }
 
   /// A symbol's name as people read it.

@@ -1,0 +1,167 @@
+// Commands about source lines: steps by lines, the text of sources, where the code of a line is.
+
+import VirtualMachine
+
+extension Console {
+  static var sourceLines: [Command] {
+    [
+      lineStep(
+        "step-line", "sl", "go to the beginning of N other source lines (1), into functions that have lines"
+      ) {
+        .stepLine($0)
+      },
+      lineStep("next-line", "nl", "the same, but calls are part of their line") { .nextLine($0) },
+      lineStep("reverse-step-line", "rsl", "back to the beginning of the source line, or of the one before") {
+        .back(.stepLine($0))
+      },
+      lineStep("reverse-next-line", "rnl", "the same, but calls that have returned are part of their line") {
+        .back(.nextLine($0))
+      },
+      Command(
+        names: ["list", "l"], usage: "list [PLACE] [COUNT]",
+        summary: "show the source around the present or PLACE (10 lines)",
+        words: .place
+      ) { (console, text) throws(CommandError) in try console.list(text) },
+      Command(
+        names: ["lines"], usage: "lines [FILE]",
+        summary: "show where the code of the lines of this function, or of a source, begins", words: .none
+      ) { (console, text) throws(CommandError) in
+        text.isEmpty ? try console.linesOfFunction() : try console.lines(of: Array(text.utf8))
+      },
+    ]
+  }
+
+  private static func lineStep(
+    _ name: String, _ short: String, _ summary: String, _ movement: @escaping (Int) -> Movement
+  ) -> Command {
+    Command(names: [name, short], usage: "\(name) [N]", summary: summary, words: .none) {
+      (console, text) throws(CommandError) in
+      var answer = try console.move(movement(try console.count(text, 1)))
+      if !console.subject.isRunning, let line = console.sourceText(console.subject.presentLine) {
+        answer.lines.append(line)
+      }
+      return answer
+    }
+  }
+
+  /// `12  text of the line`; nil where there is none.
+  func sourceText(_ line: SourceLine?) -> String? {
+    guard let line, let text = subject.objects?.source(line.path)?.line(line.line) else { return nil }
+    return "\(line.line)  \(text)"
+  }
+
+  func add(_ line: SourceLine?, to answer: inout Answer) {
+    guard let line else { return }
+    answer.add("file", text: String(decoding: line.path, as: UTF8.self))
+    answer.add("line", number: line.line)
+  }
+
+  // MARK: Sources
+
+  private func list(_ text: Substring) throws(CommandError) -> Answer {
+    var (place, count) = (text, 10)
+    if let number = Int(text), number > 0 {
+      (place, count) = ("", number)
+    } else if let blank = text.lastIndex(of: " "), let number = Int(text[text.index(after: blank)...]),
+      number > 0
+    {
+      (place, count) = (text[..<blank], number)
+    }
+    let (path, middle) = try sourcePlace(place)
+    guard let source = subject.objects?.source(path) else {
+      throw CommandError("cannot read \(String(decoding: path, as: UTF8.self))")
+    }
+    guard middle <= source.count else { throw CommandError("the source has \(source.count) lines") }
+    count = min(count, source.count)
+    let first = max(1, min(middle - count / 2, source.count - count + 1))
+    let present = subject.presentLine.flatMap { $0.path == path ? $0.line : nil }
+    var answer = Answer()
+    for number in first..<(first + count) {
+      let mark = number == present ? "=>" : "  "
+      answer.lines.append("\(mark) \(Format.right(String(number), 4))  \(source.line(number) ?? "")")
+    }
+    answer.add("file", text: String(decoding: path, as: UTF8.self))
+    answer.add("line", number: middle)
+    return answer
+  }
+
+  /// A source and a line of it: of the present, of `file.c:12` whether or not that line has code, or of an address.
+  private func sourcePlace(_ place: Substring) throws(CommandError) -> (path: [UInt8], line: Int) {
+    let present = subject.presentLine
+    if let wanted = LoadedObjects.fileAndLine(place) {
+      for object in subject.objects?.all ?? [] {
+        if let row = object.lines.rows(of: wanted.file).first { return (row.path, wanted.line) }
+      }
+      throw CommandError("no source \(String(decoding: wanted.file, as: UTF8.self)) is known")
+    }
+    if place.hasPrefix(":"), let line = Int(place.dropFirst()), line > 0, let present {
+      return (present.path, line)
+    }
+    let address = place.isEmpty ? subject.registers.rip : try self.address(place)
+    guard let line = subject.objects?.line(at: address) else {
+      throw CommandError("no source line is known of \(subject.place(address))")
+    }
+    return (line.path, line.line)
+  }
+
+  /// The rows of the function where the program stands.
+  private func linesOfFunction() throws(CommandError) -> Answer {
+    let rip = subject.registers.rip
+    guard let objects = subject.objects, let symbol = objects.symbol(at: rip), symbol.size > 0 else {
+      throw CommandError("no function is known here; lines FILE")
+    }
+    var answer = Answer()
+    var place = symbol.address
+    let end = symbol.address &+ symbol.size
+    while place < end {
+      guard let line = objects.line(at: place), line.range.upperBound > place else {
+        // A byte without a line.
+        place &+= 1
+        continue
+      }
+      let mark = line.range.contains(rip) ? "=>" : "  "
+      answer.lines.append(
+        "\(mark) \(Format.hex(place, digits: 8)) \(line.name) \(sourceText(line) ?? String(line.line))")
+      place = line.range.upperBound
+    }
+    if answer.lines.isEmpty { throw CommandError("no source line is known here") }
+    return answer
+  }
+
+  /// The lines of a source with code, and where that is.
+  private func lines(of file: [UInt8]) throws(CommandError) -> Answer {
+    var places: [Int: [UInt64]] = [:]
+    for object in subject.objects?.all ?? [] {
+      for row in object.lines.rows(of: file) where row.isStatement {
+        places[row.line, default: []].append(row.address &+ object.loadBias)
+      }
+    }
+    if places.isEmpty { throw CommandError("no source \(String(decoding: file, as: UTF8.self)) is known") }
+    return Answer(
+      places.keys.sorted().map { line in
+        let addresses = Set(places[line] ?? []).sorted().map { "0x" + Format.hex($0) }
+        return "\(line)  \(addresses.joined(separator: " "))"
+      })
+  }
+
+  // MARK: Breakpoints
+
+  /// A breakpoint wherever the line begins.
+  func addLine(
+    _ found: (line: Int, addresses: [UInt64]), _ place: Substring, _ condition: Expression?
+  ) throws(CommandError) -> Answer {
+    let file = place.prefix { $0 != ":" }
+    let name =
+      file.isEmpty
+      ? subject.presentLine?.name ?? "" : String(place[..<(place.lastIndex(of: ":") ?? place.endIndex)])
+    var answer = Answer()
+    for address in found.addresses {
+      let one = try added(
+        Breakpoint(
+          number: 0, kind: .code, address: address, place: "\(name):\(found.line)", condition: condition))
+      answer.lines += one.lines
+      if answer.fields.isEmpty { answer.fields = one.fields }
+    }
+    return answer
+  }
+}

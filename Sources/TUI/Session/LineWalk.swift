@@ -1,0 +1,97 @@
+// Steps by source lines, instruction by instruction: when another line has begun, and what to do with calls on the way. The same for
+// programs that run and for recordings. The rules are gdb's: a line ends where a statement of another one begins; who gets into the
+// middle of a line goes on to its end; functions without lines are left at once.
+
+import VirtualMachine
+
+struct LineWalk {
+  /// What is to be done behind an instruction.
+  enum Verdict: Equatable {
+    case goOn
+    /// Another line begins.
+    case over
+    /// To go on to this address, with the stack at least so high.
+    case land(UInt64, UInt64)
+  }
+
+  static let problem = "no source line is known here; finish, or step by instructions"
+  /// Instructions of a stub that leads to a function.
+  private static let longestStub = 4
+
+  private var line: SourceLine
+  private let over: Bool
+  private var code: CodeLine?
+  /// A function has been entered, by so many instructions of stubs.
+  private var stub: Int?
+  /// The next landing is where the line step ends.
+  private var endsOnLanding = false
+
+  init(_ line: SourceLine, over: Bool) { (self.line, self.over) = (line, over) }
+
+  /// Another line step begins.
+  mutating func restart(_ line: SourceLine) { self = LineWalk(line, over: over) }
+
+  /// The instruction that comes next; where it is over, if it is to be done at once.
+  mutating func begin(_ code: CodeLine) -> UInt64? {
+    self.code = code
+    let isCall = code.isCall && code.target != nil || code.text.hasPrefix("call")
+    if code.isCall, over || !isCall || stub != nil { return code.address &+ UInt64(code.bytes.count) }
+    if isCall { stub = 0 }
+    return nil
+  }
+
+  /// The program stands at `address`, with RSP as given.
+  mutating func verdict(_ subject: any Subject, _ address: UInt64, _ stack: UInt64) -> Verdict {
+    if endsOnLanding { return .over }
+    let now = subject.objects?.line(at: address)
+    if let count = stub {
+      stub = nil
+      if now != nil {
+        let body = LineWalk.body(subject, address)
+        endsOnLanding = body != address
+        return endsOnLanding ? .land(body, 0) : .over
+      }
+      let text = CodeReading(subject).instruction(at: address)?.text ?? ""
+      if count < LineWalk.longestStub,
+        text.hasPrefix("endbr") || text.hasPrefix("jmp") || text.hasPrefix("bnd jmp")
+      {
+        stub = count + 1
+        return .goOn
+      }
+      return leave(subject, stack)
+    }
+    guard let now else {
+      if code?.isReturn == true { return .over }
+      let function = code.flatMap { subject.objects?.symbol(at: $0.address)?.address }
+      let isInside = function != nil && subject.objects?.symbol(at: address)?.address == function
+      return code?.isJump == true && !isInside ? leave(subject, stack) : .goOn
+    }
+    if !now.isSameLine(line), now.isStatement, now.range.lowerBound == address { return .over }
+    line = now
+    return .goOn
+  }
+
+  /// Out of a function that has just been entered.
+  private func leave(_ subject: any Subject, _ stack: UInt64) -> Verdict {
+    subject.word(at: stack).map { .land($0, stack &+ 8) } ?? .goOn
+  }
+
+  /// Where the body of the function at `address` begins: behind the instructions that set up a frame, where the next row of its line
+  /// table is.
+  static func body(_ subject: any Subject, _ address: UInt64) -> UInt64 {
+    var bytes = subject.bytes(at: address, count: 8)
+    let endbr: [UInt8] = [0xf3, 0x0f, 0x1e, 0xfa]
+    let hasMark = bytes.starts(with: endbr)
+    if hasMark { bytes.removeFirst(4) }
+    // push rbp; mov rbp, rsp
+    let hasFrame =
+      bytes.starts(with: [0x55, 0x48, 0x89, 0xe5]) || bytes.starts(with: [0x55, 0x48, 0x8b, 0xec])
+    guard hasMark || hasFrame, let line = subject.objects?.line(at: address),
+      line.range.lowerBound == address, line.range.upperBound != address,
+      subject.objects?.line(at: line.range.upperBound) != nil,
+      subject.objects?.symbol(at: line.range.upperBound)?.address
+        == subject.objects?.symbol(at: address)?.address
+    else { return address }
+    return line.range.upperBound
+  }
+}

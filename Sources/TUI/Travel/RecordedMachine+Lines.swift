@@ -1,0 +1,125 @@
+// Steps by source lines in a recording, forwards and backwards.
+
+import Record
+import VirtualMachine
+
+extension RecordedMachine {
+  private func present(_ thread: Int) -> (address: UInt64, stack: UInt64)? {
+    replay.threads[thread].map { ($0.cpu.pointee.rip, $0.cpu.pointee.general.4) }
+  }
+
+  private func checkInterruption() throws(RecordingError) {
+    if travel.isInterrupted?() ?? false { throw .interrupted }
+  }
+
+  // MARK: Forwards
+
+  func lineSteps(_ count: Int, over: Bool) throws(RecordingError) -> Stop {
+    let thread = replay.running
+    for _ in 0..<count {
+      if let stop = try lineStep(thread, over) { return stop }
+      if travel.end != nil { break }
+    }
+    return Stop(kind: .step, text: told("stepped", "to"))
+  }
+
+  /// To the beginning of another line; what else has stopped it, or nil.
+  private func lineStep(_ thread: Int, _ over: Bool) throws(RecordingError) -> Stop? {
+    guard let start = present(thread), let line = objects?.line(at: start.address) else { return nil }
+    var walk = LineWalk(line, over: over)
+    while travel.end == nil, let here = present(thread) {
+      try checkInterruption()
+      noteWrite()
+      guard let code = CodeReading(self).instruction(at: here.address) else { return nil }
+      if let end = walk.begin(code) {
+        if let stop = try land(end, thread, here.stack) { return stop }
+      } else {
+        var stops = TravelStops()
+        stops.watched = watched
+        let end = try travel.step(thread, stops)
+        if case .changed = end { return stop(end, isBackwards: false) }
+      }
+      replay.objects.refresh()
+      guard travel.end == nil, let now = present(thread) else { return nil }
+      var verdict = walk.verdict(self, now.address, now.stack)
+      while case .land(let address, let least) = verdict {
+        if let stop = try land(address, thread, least) { return stop }
+        replay.objects.refresh()
+        guard travel.end == nil, let now = present(thread) else { return nil }
+        verdict = walk.verdict(self, now.address, now.stack)
+      }
+      if verdict == .over { return nil }
+      if let address = present(thread)?.address, let stop = breakpointStop(address) { return stop }
+    }
+    return nil
+  }
+
+  /// On to `address`, with the stack at least so high; what else has stopped it, or nil.
+  private func land(_ address: UInt64, _ thread: Int, _ least: UInt64) throws(RecordingError) -> Stop? {
+    let landing = RecordedLanding(addresses: [address], thread: UInt64(thread), stack: least...(.max))
+    let stop = try run(landing)
+    return stop.kind == .step ? nil : stop
+  }
+
+  // MARK: Backwards
+
+  func linesBack(_ count: Int, over: Bool) throws(RecordingError) -> Stop {
+    let thread = replay.running
+    for _ in 0..<count {
+      if let stop = try lineBack(thread, over) { return stop }
+    }
+    noteWrite()
+    return Stop(kind: .step, text: told("stepped back", "to"))
+  }
+
+  /// In front of the body of its function.
+  private func isSettingUp(_ address: UInt64) -> Bool {
+    guard let function = objects?.symbol(at: address)?.address else { return false }
+    return address < LineWalk.body(self, function)
+  }
+
+  /// To the beginning of the line, or where that is, of the one before; what else has stopped it, or nil.
+  private func lineBack(_ thread: Int, _ over: Bool) throws(RecordingError) -> Stop? {
+    guard var here = present(thread), let start = objects?.line(at: here.address) else { return nil }
+    let isBeginning = start.isStatement && start.range.lowerBound == here.address
+    var wanted = isBeginning ? nil : start
+    let origin = travel.instant
+    while true {
+      try checkInterruption()
+      let instant = travel.instant
+      let end = try travel.stepBack(thread)
+      if end == .beginning { return stop(end, isBackwards: true) }
+      replay.objects.refresh()
+      guard var now = present(thread), let code = CodeReading(self).instruction(at: now.address) else {
+        return nil
+      }
+      if code.isReturn {
+        // Out of here a call has come back.
+        if !over, let line = objects?.line(at: now.address) {
+          wanted = line
+          here = now
+          continue
+        }
+        if let stop = try goToCall(here.address, here.stack, thread: UInt64(thread)), stop.kind != .step {
+          return stop
+        }
+        guard let call = present(thread) else { return nil }
+        now = call
+      }
+      let line = objects?.line(at: now.address)
+      // In front of the function there is one without lines.
+      if line == nil, code.isCall { return nil }
+      if let known = wanted, let line, !line.isSameLine(known) {
+        if instant != origin {
+          _ = try travel.seek(instant)
+          try travel.completeCall()
+          return nil
+        }
+        // The line began there, where no statement does.
+        wanted = nil
+      }
+      if wanted == nil, !isSettingUp(now.address) { wanted = line }
+      here = now
+    }
+  }
+}
