@@ -25,6 +25,7 @@ import termios
 import time
 from pathlib import Path
 
+import lines
 import recordings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,8 +93,9 @@ SCRIPTS = {
     "quits": (["print 1", "quit", "print 2"], PANELS, 0, ["0x1 = 1"]),
     "threads": (["break work", "continue", "frames", "finish", "delete all", "watch counter", "continue", "print [counter] != 0",
                  "delete all", "continue"], [str(OUT / "debug-threads-static")], 0, [
-        "1 at work .*", "breakpoint 1 at .*<work>", " #0 .* work", r" #1 .* run\+0x[0-9a-f]+", r" #2 .* start_thread.*", " #3 .*",
-        r"reached .* <run\+0x[0-9a-f]+>, rax = 0x[0-9a-f]+", "2 writes of counter.*", r"watchpoint 2 \(counter\): now .*", "0x1 = 1",
+        "1 at work .*", r"breakpoint 1 at .*<work> at debug-threads.c:\d+", r" #0 .* work at debug-threads.c:\d+",
+        r" #1 .* run\+0x[0-9a-f]+ at debug-threads.c:\d+", r" #2 .* start_thread.*", " #3 .*",
+        r"reached .* <run\+0x[0-9a-f]+> at debug-threads.c:\d+, rax = 0x[0-9a-f]+", "2 writes of counter.*", r"watchpoint 2 \(counter\): now .*", "0x1 = 1",
         "exited with code 0"]),
     "interrupted": (["run-for 300", "type \\x03", "continue", "registers rip"], [str(OUT / "debug-endless-static")], 0, [
         "stopped at .*", "killed by SIGINT", "rip .*"]),
@@ -511,7 +513,8 @@ def times():
     check("a key stops within 50 ms", taken[len(taken) // 2] < 0.05, str(taken))
 
 
-PARTS = [scripts, steps, screens, mouse, storms, emulator, guests, restored, times, *recordings.parts(sys.modules[__name__])]
+PARTS = [scripts, steps, screens, mouse, storms, emulator, guests, restored, times, *recordings.parts(sys.modules[__name__]),
+         *lines.parts(sys.modules[__name__])]
 
 
 def main():

@@ -72,6 +72,11 @@ extension RecordedMachine {
     return Stop(kind: .step, text: told("stepped back", "to"))
   }
 
+  private func returnTo(_ instant: Int64) throws(RecordingError) {
+    _ = try travel.seek(instant)
+    try travel.completeCall()
+  }
+
   /// In front of the body of its function.
   private func isSettingUp(_ address: UInt64) -> Bool {
     guard let function = objects?.symbol(at: address)?.address else { return false }
@@ -96,6 +101,13 @@ extension RecordedMachine {
       if code.isReturn {
         // Out of here a call has come back.
         if !over, let line = objects?.line(at: now.address) {
+          // Where it has come back to, a statement begins.
+          if instant != origin, let known = objects?.line(at: here.address), known.isStatement,
+            known.range.lowerBound == here.address
+          {
+            try returnTo(instant)
+            return nil
+          }
           wanted = line
           here = now
           continue
@@ -111,8 +123,7 @@ extension RecordedMachine {
       if line == nil, code.isCall { return nil }
       if let known = wanted, let line, !line.isSameLine(known) {
         if instant != origin {
-          _ = try travel.seek(instant)
-          try travel.completeCall()
+          try returnTo(instant)
           return nil
         }
         // The line began there, where no statement does.
