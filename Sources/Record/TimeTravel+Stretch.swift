@@ -31,7 +31,10 @@ extension TimeTravel {
     replay.engine.prepareForSteps()
     replay.isVisitorAtRest = false
     replay.visitor = visitor
-    defer { replay.visitor = nil }
+    defer {
+      replay.visitor = nil
+      replay.isVisitorAtRest = false
+    }
     while instant < to {
       if isInterrupted?() ?? false { throw .interrupted }
       let pause = try replay.proceed(to: min(to, instant &+ TimeTravel.turn))

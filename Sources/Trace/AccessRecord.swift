@@ -54,8 +54,8 @@ public final class AccessRecord {
     var address: UInt64
     var length: UInt64
     var function: Int
-    var count: Int64 = 0
-    var last: UInt32 = 0
+    var count: Int64
+    var last: UInt32
   }
 
   /// The first instant and the one behind the last; both 0 where there is no time.
@@ -100,7 +100,7 @@ public final class AccessRecord {
       let last = access.address.addingReportingOverflow(UInt64(max(access.size, 1)) &- 1)
       body(access.address, last.overflow ? .max : last.partialValue, cell(access))
     }
-    for execution in executions where execution.count > 0 {
+    for execution in executions {
       body(execution.address, execution.address &+ (execution.length &- 1), cell(execution))
     }
   }

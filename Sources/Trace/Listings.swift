@@ -3,6 +3,18 @@
 import Engine
 import X86
 
+extension TraceSink {
+  /// What a line about an instruction begins with: instant, thread, address.
+  fileprivate func writePlace(_ entry: Int, _ moment: TraceMoment) {
+    output.number(moment.instant)
+    output.tab()
+    output.number(moment.thread)
+    output.tab()
+    output.hexadecimal(context.code.entries[entry].address)
+    output.tab()
+  }
+}
+
 /// A line for each instruction.
 final class InstructionListing: TraceSink {
   private let disassembler = Disassembler()
@@ -17,12 +29,7 @@ final class InstructionListing: TraceSink {
   override var needsCalls: Bool { true }
 
   override func executed(_ entry: Int, _ moment: TraceMoment, _ stack: ShadowStack?) {
-    output.number(moment.instant)
-    output.tab()
-    output.number(moment.thread)
-    output.tab()
-    output.hexadecimal(context.code.entries[entry].address)
-    output.tab()
+    writePlace(entry, moment)
     output.text(text(entry))
     output.endLine()
   }
@@ -67,12 +74,7 @@ final class AccessListing: TraceSink {
   override var needsAccesses: Bool { true }
 
   override func accessed(_ access: MemoryAccess, by entry: Int, _ moment: TraceMoment) {
-    output.number(moment.instant)
-    output.tab()
-    output.number(moment.thread)
-    output.tab()
-    output.hexadecimal(context.code.entries[entry].address)
-    output.tab()
+    writePlace(entry, moment)
     output.byte(UInt8(ascii: access.isWrite ? "W" : "R"))
     output.tab()
     output.hexadecimal(access.address)

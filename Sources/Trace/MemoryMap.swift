@@ -45,8 +45,11 @@ final class MemoryMap: TraceSink {
   private static let mostBytes: UInt64 = 1 << 28
   private static let columnBits: UInt64 = 12
 
-  init(_ context: TraceContext, _ output: TextOutput, columns: Int, rows: Int) {
-    (self.columns, self.rows) = (columns, rows)
+  private let isPNG: Bool
+
+  /// `isPNG`: a picture of pixels, without words.
+  init(_ context: TraceContext, _ output: TextOutput, columns: Int, rows: Int, isPNG: Bool) {
+    (self.columns, self.rows, self.isPNG) = (columns, rows, isPNG)
     super.init(context, output)
     nextColumn = begin(of: 1)
   }
@@ -158,7 +161,11 @@ final class MemoryMap: TraceSink {
       guard let range = picture.rows(of: address, size: 1 &<< shift) else { continue }
       for row in range { grid[row * columns + column, default: Cell()].add(cells[number]) }
     }
-    picture.write(grid, to: output)
+    if isPNG {
+      output.text(picture.png(grid).bytes)
+    } else {
+      picture.write(grid, to: output)
+    }
     output.finish()
   }
 }
@@ -237,15 +244,18 @@ struct MemoryPicture {
     text("\(to)", left + columns * MemoryPicture.cell, bottom, "#c0c0c8", anchor: "end", to: output)
   }
 
+  /// The pages where a gap was cut out or another region begins.
+  private var bands: [Int] {
+    sorted.indices.filter { index in
+      index == 0 || sorted[index - 1] + 1 != sorted[index] || pageLabels[index - 1] != pageLabels[index]
+    }
+  }
+
   /// A line where a gap was cut out or another region begins, and a label where there is room.
   private func writeBands(to output: TextOutput) {
     let (left, top, cell) = (MemoryPicture.left, MemoryPicture.top, MemoryPicture.cell)
     var nextLabel = 0
-    for index in sorted.indices {
-      let isFirst = index == 0
-      let continues =
-        !isFirst && sorted[index - 1] + 1 == sorted[index] && pageLabels[index - 1] == pageLabels[index]
-      if continues { continue }
+    for index in bands {
       let y = top + row(index, 0) * cell
       output.text("<path d=\"M\(left - 6) \(y)H\(left + columns * cell)\" stroke=\"#34343c\"/>\n")
       guard y >= nextLabel else { continue }
@@ -261,19 +271,39 @@ struct MemoryPicture {
   /// 0 to 3: never, now and then, often, very often.
   private static func level(_ count: UInt32) -> Int { count == 0 ? 0 : count < 16 ? 1 : count < 256 ? 2 : 3 }
 
+  /// The number of a cell's colour: the levels of writes, reads and executions.
+  private static func colour(_ cell: MemoryMap.Cell) -> Int {
+    level(cell.writes) * 16 + level(cell.reads) * 4 + level(cell.executions)
+  }
+
+  /// 0xRRGGBB by number.
+  private static let colours: [UInt32] = (0..<64).map { number in
+    let shades: [UInt32] = [0, 0x70, 0xb0, 0xff]
+    return shades[number / 16] << 16 | shades[number / 4 % 4] << 8 | shades[number % 4]
+  }
+
+  /// The cells and the lines between regions, as many pixels as in the SVG.
+  func png(_ grid: [Int: MemoryMap.Cell]) -> PNGImage {
+    let (ground, line, size) = (0, 64, MemoryPicture.cell)
+    // No cell has the colour 0: that is the ground's.
+    var image = PNGImage(
+      width: columns * size, height: rows * size,
+      colours: [0x16161c] + MemoryPicture.colours.dropFirst() + [0x34343c])
+    for index in bands { image.fill(x: 0, y: row(index, 0) * size, width: columns * size, height: 1, line) }
+    for (place, cell) in grid where MemoryPicture.colour(cell) != ground {
+      let (row, column) = place.quotientAndRemainder(dividingBy: columns)
+      image.fill(x: column * size, y: row * size, width: size, height: size, MemoryPicture.colour(cell))
+    }
+    return image
+  }
+
   private func writeCells(_ grid: [Int: MemoryMap.Cell], to output: TextOutput) {
     // Cells of a colour together, so that it is said once.
     var byColour: [Int: [Int]] = [:]
-    for (place, cell) in grid {
-      let colour =
-        MemoryPicture.level(cell.writes) * 16 + MemoryPicture.level(cell.reads) * 4
-        + MemoryPicture.level(cell.executions)
-      byColour[colour, default: []].append(place)
-    }
-    let shades = ["00", "70", "b0", "ff"]
+    for (place, cell) in grid { byColour[MemoryPicture.colour(cell), default: []].append(place) }
     for colour in byColour.keys.sorted() {
-      let (red, green, blue) = (shades[colour / 16], shades[colour / 4 % 4], shades[colour % 4])
-      output.text("<g fill=\"#\(red)\(green)\(blue)\">\n")
+      let value = String(MemoryPicture.colours[colour] | 0x100_0000, radix: 16).dropFirst()
+      output.text("<g fill=\"#\(value)\">\n")
       let places = (byColour[colour] ?? []).sorted()
       var index = 0
       while index < places.count {

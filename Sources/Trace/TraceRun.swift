@@ -21,7 +21,8 @@ public enum TraceRun {
     if request.selections.isEmpty { context.duration = min(context.duration, request.limit) }
     var sinks: [TraceSink] = []
     for output in request.outputs {
-      sinks.append(sink(output.format, context, try TextOutput(output.path), request))
+      let isPNG = output.path?.suffix(4).elementsEqual(".png".utf8) ?? false
+      sinks.append(sink(output.format, context, try TextOutput(output.path), request, isPNG: isPNG))
     }
     let visitor = TraceVisitor(context, sinks, request)
     var end: ReplayEnd?
@@ -73,7 +74,7 @@ public enum TraceRun {
   }
 
   private static func sink(
-    _ format: TraceFormat, _ context: TraceContext, _ output: TextOutput, _ request: TraceRequest
+    _ format: TraceFormat, _ context: TraceContext, _ output: TextOutput, _ request: TraceRequest, isPNG: Bool
   ) -> TraceSink {
     switch format {
     case .instructions: InstructionListing(context, output)
@@ -83,7 +84,7 @@ public enum TraceRun {
     case .chrome: ChromeTrace(context, output)
     case .collapsed: CollapsedStacks(context, output)
     case .coverage: Coverage(context, output)
-    case .map: MemoryMap(context, output, columns: request.columns, rows: request.rows)
+    case .map: MemoryMap(context, output, columns: request.columns, rows: request.rows, isPNG: isPNG)
     }
   }
 }

@@ -178,6 +178,13 @@ public final class TranslatorEngine: GuestEngine {
   public func step(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit {
     prepareAfterFork()
     if !canTranslate { return interpreter.step(cpu) }
+    // PERF: what the interpreter has executed before it can execute again, and most of a step's time would go into the rest.
+    if interpreter.keeps(cpu.pointee.rip) {
+      let before = interpreter.instructionCount
+      let exit = interpreter.step(cpu)
+      if options.countsInstructions { instructionCount &+= interpreter.instructionCount &- before }
+      return exit
+    }
     enterState(cpu)
     let limit: InstructionCount = 1 &<< 59
     cpu.pointee.translated.remaining = limit

@@ -24,7 +24,8 @@ extension HelpText {
                             chrome        JSON for Perfetto and chrome://tracing
                             collapsed     stacks for flame graphs
                             coverage      objects, functions and blocks executed
-                            map           a picture of memory over time (SVG)
+                            map           a picture of memory over time (SVG; PNG when
+                                          FILE ends in .png)
       -o, --output FILE   where to write (default: standard output). --format and -o
                           may be repeated: one replay serves all
       --only WHAT         only the code of a function or between addresses A-B; may be
@@ -44,6 +45,7 @@ extension HelpText {
       vitrine trace --format callgrind -o callgrind.out.1 program.rec
       vitrine trace --only main --format calls --arguments program.rec
       vitrine trace --format map -o map.svg --format collapsed -o stacks ./program
+      vitrine trace --format map -o map.png program.rec
 
     """
 }

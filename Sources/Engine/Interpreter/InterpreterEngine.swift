@@ -65,6 +65,9 @@ public final class InterpreterEngine: GuestEngine {
     steps.isActive ? stepKept(cpu) : run(cpu, budget: 1, meetsStops: false)
   }
 
+  /// The instruction at `address` has been executed before, and is kept.
+  public func keeps(_ address: UInt64) -> Bool { steps.find(address) != nil }
+
   public func prepareForSteps() { if !memory.isThreaded { steps.activate() } }
 
   private func run(

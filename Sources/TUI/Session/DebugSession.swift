@@ -185,6 +185,8 @@ public final class DebugSession {
       let left = end - System.now
       if left <= 0 { return }
       turn(milliseconds: min(left, 20))
+      // As often as frames would be drawn: what runs is to be seen in the profile.
+      if options.isBatch { _ = live?.sample {} }
     }
   }
 

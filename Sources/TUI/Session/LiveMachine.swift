@@ -86,7 +86,7 @@ final class LiveMachine: Subject {
   /// From now on another program is watched.
   func beginRecord() {
     guard let memory, let objects else { return }
-    recorder = AccessRecorder(memory, objects, most: LiveMachine.mostAccesses)
+    recorder = AccessRecorder(AccessTables(memory, objects), most: LiveMachine.mostAccesses)
   }
 
   var activity: AccessRecord? { recorder?.record }

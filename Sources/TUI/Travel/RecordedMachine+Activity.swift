@@ -7,6 +7,7 @@ import Trace
 /// What is known of the last stretch.
 struct Watching {
   var record: AccessRecord?
+  var tables: AccessTables?
   /// Instructions.
   var stretch: Int64 = 200_000
   /// Where it took too long, or could not be done.
@@ -19,7 +20,7 @@ extension RecordedMachine {
   /// Milliseconds: what takes longer is given up.
   private static let patience: Int64 = 3000
   /// As many may pass before a frame is drawn.
-  private static let quick: Int64 = 20
+  private static let quick: Int64 = 25
   /// Longest stretch whose accesses are remembered.
   static let longestStretch: Int64 = 2_000_000
 
@@ -78,12 +79,19 @@ extension RecordedMachine {
   private func look(
     _ instants: Range<Int64>, keepsAccesses: Bool, _ isInterrupted: @escaping () -> Bool
   ) throws(RecordingError) -> AccessRecord? {
-    let recorder = AccessRecorder(
-      replay.memory, replay.objects, keepsAccesses: keepsAccesses, isInterrupted: isInterrupted)
+    let tables =
+      watching.tables.flatMap { $0.isFull ? nil : $0 } ?? AccessTables(replay.memory, replay.objects)
+    watching.tables = tables
+    // The replay goes to where other things may be mapped, and comes back.
+    tables.mappingsChanged()
+    defer { tables.mappingsChanged() }
+    let recorder = AccessRecorder(tables, keepsAccesses: keepsAccesses, isInterrupted: isInterrupted)
     recorder.setStretch(instants.lowerBound, instants.upperBound)
     defer { replay.objects.refresh() }
     let isDone = try travel.show(
       recorder, from: instants.lowerBound, to: instants.upperBound, isInterrupted: isInterrupted)
-    return isDone ? recorder.record : nil
+    if !isDone { return nil }
+    tables.mappingsChanged()
+    return recorder.record
   }
 }
