@@ -9,7 +9,6 @@ stops (breakpoints, watchpoints and system calls forwards and backwards), corrup
 """
 
 import argparse
-import json
 import random
 import re
 import shutil
@@ -19,6 +18,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "Tests/Tools/recordings"))
+from recorded import Checks, Machine  # noqa: E402
+
 GUESTS = ROOT / "Tests/Guests/.out"
 PROGRAMS = {
     "busybox": ["/bin/busybox", "sh", "-c", "echo a; ls /; exit 3"],
@@ -31,46 +33,6 @@ PROGRAMS = {
     "sort": ["/usr/bin/sort", "/etc/services"],
     "bash": ["/bin/bash", "-c", "trap 'echo signal' USR1; kill -USR1 $$; for i in {1..200}; do ((s += i)); done; echo $s"],
 }
-
-
-class Checks:
-    def __init__(self):
-        self.passed = self.failed = 0
-
-    def check(self, name, holds, details=""):
-        if holds:
-            self.passed += 1
-        else:
-            self.failed += 1
-            print(f"FAILED {name}: {str(details)[:600]}")
-
-
-class Machine:
-    """Vitrine and a folder for recordings."""
-
-    def __init__(self, vitrine, folder):
-        self.vitrine, self.folder = vitrine, Path(folder)
-
-    def record(self, name, words):
-        path = self.folder / f"{name}.rec"
-        # --cpu v3: a recording that the interpreter can replay, too.
-        subprocess.run([self.vitrine, "record", "--cpu", "v3", "-o", path] + words, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
-        return path
-
-    def travel(self, path, commands, *options):
-        """The answers, as (failed, lines) each; and the exit code."""
-        run = subprocess.run([self.vitrine, "debug", "--json", "--script", "-", *options, path], capture_output=True, text=True,
-                             timeout=300, input="\n".join(commands) + "\n")
-        answers = [json.loads(line) for line in run.stdout.splitlines()]
-        if len(answers) != len(commands):
-            raise RuntimeError(f"{len(answers)} answers to {len(commands)} commands, {run.returncode}: {run.stderr[-500:]}")
-        return [(not answer["ok"], answer.get("lines") or [answer.get("error", "")]) for answer in answers], run.returncode
-
-    def end(self, path):
-        """The last instant."""
-        answers, _ = self.travel(path, ["seek end", "print instant"])
-        return int(answers[1][1][0].split()[2])
 
 
 def seeks(machine, checks, count):

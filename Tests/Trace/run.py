@@ -18,10 +18,13 @@ import tempfile
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-import memory
-from memory import rows
-
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "Tests/Tools/recordings"))
+import activity  # noqa: E402
+import memory  # noqa: E402
+from memory import rows  # noqa: E402
+from recorded import Checks, Machine  # noqa: E402
+
 GUESTS = ROOT / "Tests/Guests/.out"
 FORMATS = ["instructions", "accesses", "calls", "callgrind", "chrome", "collapsed", "coverage", "map"]
 # Functions of trace-basics and how often they are entered; with threads `factorial` more often.
@@ -30,56 +33,12 @@ ENTERED = {"factorial": 10, "tail_caller": 7, "tail_target": 7, "jumps_out": 4, 
 WITH_THREADS = {**ENTERED, "factorial": 10 + 50 * (5 + 6 + 7), "worker": 3}
 
 
-class Checks:
-    def __init__(self):
-        self.passed = self.failed = 0
-
-    def check(self, name, holds, details=""):
-        if holds:
-            self.passed += 1
-        else:
-            self.failed += 1
-            print(f"FAILED {name}: {str(details)[:600]}")
-
-
-class Machine:
-    """Vitrine and a folder for recordings and traces."""
-
-    def __init__(self, vitrine, folder):
-        self.vitrine, self.folder = vitrine, Path(folder)
-        self.recordings = {}
-
-    def run(self, *words, timeout=120, **options):
-        return subprocess.run([self.vitrine, *words], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, **options)
-
-    def record(self, name, words, *options):
-        """A recording that the interpreter can replay, too; made once."""
-        if name not in self.recordings:
-            path = self.folder / f"{name}.rec"
-            self.run("record", "--cpu", "v3", *options, "-o", path, "--", *words)
-            self.recordings[name] = path
-        return self.recordings[name]
-
+class Traced(Machine):
     def basics(self, kind="static", *words):
-        return self.record("-".join(["basics", kind, *words]), [GUESTS / f"trace-basics-{kind}", *words])
+        return self.record("-".join(["basics", kind, *words]), [self.basics_program(kind), *words])
 
-    def count(self, path):
-        """Instructions of the first timeline, as the recording says."""
-        listing = self.run("replay", "--list", path).stdout.decode()
-        return int(re.search(r"(\d+) instructions", listing)[1])
-
-    def trace(self, path, form, *options):
-        """The text of a trace."""
-        run = self.run("trace", "--format", form, *options, path)
-        if run.returncode != 0:
-            raise RuntimeError(f"{form} {options}: {run.returncode} {run.stderr[-300:]}")
-        return run.stdout.decode()
-
-    def debug(self, path, commands):
-        """The lines that answer each command."""
-        run = subprocess.run([self.vitrine, "debug", "--json", "--script", "-", path], input="\n".join(commands).encode() + b"\n",
-                             capture_output=True, timeout=300)
-        return [json.loads(line).get("lines", []) for line in run.stdout.decode().splitlines()]
+    def basics_program(self, kind="static"):
+        return GUESTS / f"trace-basics-{kind}"
 
 
 # Lists
@@ -449,8 +408,9 @@ def problems(machine, checks):
     checks.check("help", run.returncode == 0 and all(form.encode() in run.stdout for form in FORMATS))
 
 
-PARTS = [instructions, selection, calls, system_calls, callgrind, collapsed, chrome, coverage, picture, memory.changes, memory.kinds, stripped,
-         engines, outputs, problems]
+PARTS = [instructions, selection, calls, system_calls, callgrind, collapsed, chrome, coverage, picture, activity.pixels, memory.changes, memory.kinds,
+         activity.heat, activity.profile, activity.space, activity.live, stripped, engines, outputs,
+         problems]
 
 
 def main():
@@ -460,7 +420,7 @@ def main():
     options = parser.parse_args()
     checks = Checks()
     with tempfile.TemporaryDirectory(prefix="trace-tests-") as folder:
-        machine = Machine(Path(options.vitrine).resolve(), folder)
+        machine = Traced(options.vitrine, folder)
         for part in PARTS:
             if options.parts and part.__name__ not in options.parts:
                 continue
