@@ -12,7 +12,8 @@ import time
 def parts(terminal):
     """The parts, as terminal.py runs them."""
     tests = Recordings(terminal)
-    return [tests.recordings, tests.recording_screens, tests.recording_mouse, tests.recording_keys, tests.recording_stops]
+    return [tests.recordings, tests.recording_screens, tests.recording_mouse, tests.recording_keys, tests.recording_stops,
+            tests.activity_screens, tests.activity_keys, tests.few_colours]
 
 
 class Recordings:
@@ -163,10 +164,12 @@ class Recordings:
         for name, program in [("panels", [self.terminal.PANELS]), ("threads", [str(self.terminal.OUT / "debug-threads-static")])]:
             self.storm(name, self.record(name, program), 3000)
 
-    def storm(self, name, path, count):
+    def storm(self, name, path, count, panels=()):
         numbers = random.Random(f"{name} 2")
         tmux = self.start(100, 30, path)
         tmux.wait(lambda text: "the beginning of the recording" in text)
+        for panel in panels:
+            tmux.keys(":", f"show {panel}", "Enter")
         letters = "abcdefghijklmnoprstuvwxyzSNFCU0123456789<>[]()+-*=\"' "
         for _ in range(count // 100):
             data = b""
@@ -177,7 +180,7 @@ class Recordings:
                 elif kind < 0.85:
                     data += numbers.choice(letters).encode()
                 elif kind < 0.95:
-                    button = numbers.choice([0, 0, 1, 2, 32, 64, 65])
+                    button = numbers.choice([0, 0, 1, 2, 32, 64, 65, 68, 80, 81])
                     data += b"\x1b[<%d;%d;%d%c" % (button, numbers.randint(1, 110), numbers.randint(1, 35), numbers.choice(b"Mm"))
                 else:
                     data += bytes(numbers.choice([byte for byte in range(256) if byte not in b"qQ\x1c"]) for _ in range(3))
@@ -203,9 +206,17 @@ class Recordings:
 
     def recording_stops(self):
         """A key stops a journey, forwards and backwards, and what is drawn meanwhile is the way."""
+        self.stops([])
+
+    def stops(self, panels):
+        shown = f"with {len(panels)} more panels" if panels else "first panels"
         path = self.record("loop", ["/usr/bin/python3", "-S", "-c", "n = 0\nwhile n < 20000000: n += 1"])
         screen = self.terminal.Screen([str(path)])
         screen.until(b"recording")
+        for panel in panels:
+            screen.type(f":show {panel}\r".encode())
+            time.sleep(0.2)
+        screen.until(b"\x1b[?2026l")
         taken = []
         for key in [b"c", b"c", b":seek end\r", b"C", b"C", b"C"]:
             if key.startswith(b":"):
@@ -213,18 +224,75 @@ class Recordings:
                 screen.type(key)
                 screen.until(b"exited", 60)
                 continue
-            screen.type(key)
-            screen.until(b"running")
             # Long enough to be on the way, short enough not to arrive, however fast the machine.
-            time.sleep(0.1)
-            begin = time.monotonic()
-            screen.type(b" ")
-            if not screen.until(b"stopped"):
-                taken.append(9)
+            taken.append(screen.stop_time(key, 0.1))
+            if taken[-1] == 9:
                 break
-            taken.append(time.monotonic() - begin)
         screen.type(b"q")
         code = screen.process.wait(10)
         taken.sort()
-        print(f"a key stops a journey in {taken[len(taken) // 2] * 1000:.0f} ms (median of {len(taken)})")
-        self.check("a key stops a journey within 50 ms", len(taken) == 5 and taken[2] < 0.05 and code == 0, f"{taken} {code}")
+        print(f"a key stops a journey in {taken[len(taken) // 2] * 1000:.0f} ms (median of {len(taken)}), {shown}")
+        self.check(f"a key stops a journey within 50 ms, {shown}", len(taken) == 5 and taken[2] < 0.05 and code == 0, f"{taken} {code}")
+
+    # MARK: What the last instructions did
+
+    def activity_screens(self):
+        path = self.record("panels", [self.terminal.PANELS])
+        for width, height in [(80, 24), (120, 40), (250, 70)]:
+            size = f"{width}x{height}"
+            tmux = self.start(width, height, path)
+            tmux.wait(lambda text: "the beginning of the recording" in text)
+            tmux.keys(":", "seek 100", "Enter", "g", "table", "Enter")
+            tmux.wait(lambda text: "instant 100" in text)
+            for panel in ["space", "profile", "read"]:
+                tmux.keys(":", f"show {panel}", "Enter")
+            self.terminal.compare(f"activity-{size}-panels", tmux.wait(lambda text: "last read 0x" in text))
+            # Only what has been read or written has such a ground.
+            self.check(f"the last read stands out {size}", "48;2;112;255;112" in tmux.screen("-e"), tmux.screen("-e"))
+            tmux.keys(":", "focus memory", "Enter", "+", "h")
+            self.terminal.compare(f"activity-{size}-cells", tmux.wait(lambda text: "16 a cell, by frequency" in text))
+            tmux.keys("h")
+            shown = tmux.wait(lambda text: "16 a cell rw-p" in text)
+            self.check(f"no heat {size}", "by " not in shown.split("memory")[1].split("\n")[0], shown)
+            tmux.keys("h", "+", "+", "+", "+", "+", "-")
+            self.check(f"cells {size}", "4K a cell, by recency" in tmux.wait(lambda text: "4K a cell" in text))
+            tmux.keys("r", ":", "zoom maps", "Enter")
+            self.terminal.compare(f"activity-{size}-maps", tmux.wait(lambda text: "touched: r w x" in text))
+            tmux.keys("r", ":", "zoom space", "Enter")
+            tmux.wait(lambda text: "code" in text.splitlines()[-3])
+            # A click goes there in the memory panel.
+            tmux.bytes(b"\x1b[<0;%d;%dM\x1b[<0;%d;%dm" % (width - 2, 4, width - 2, 4))
+            tmux.keys("Enter")
+            shown = tmux.wait(lambda text: "memory 0x" in text)
+            self.check(f"a click in the space goes there {size}", "memory 0x3f" in shown and "[stack]" in shown, shown)
+            # Ctrl and the wheel change the cells.
+            tmux.bytes(b"\x1b[<81;%d;%dM" % (40, 6))
+            self.check(f"wheel zooms {size}", "64K a cell" in tmux.wait(lambda text: "64K a cell" in text))
+            tmux.bytes(b"\x1b[<80;%d;%dM" % (40, 6))
+            tmux.wait(lambda text: "4K a cell" in text and "64K" not in text)
+            tmux.keys("q")
+            self.check(f"activity quits {size}", "CODE 0" in tmux.wait(lambda text: "CODE" in text))
+            tmux.close()
+
+    def activity_keys(self):
+        """Random keys with all these panels open, and the stop while they are."""
+        words = [str(self.terminal.OUT / "debug-threads-static")]
+        self.storm("activity", self.record("threads", words), 4000, ["space", "profile", "read", "memory"])
+        self.stops(["memory", "space", "profile", "read"])
+
+    def few_colours(self):
+        path = self.record("panels", [self.terminal.PANELS])
+        for name, variables in [("plain", "NO_COLOR=1"), ("basic", "TERM=xterm COLORTERM=")]:
+            words = f"{variables} {self.terminal.VITRINE} debug {path}; echo CODE $?; exec sleep 100"
+            tmux = self.terminal.Tmux(80, 24, words)
+            tmux.wait(lambda text: "the beginning of the recording" in text)
+            tmux.keys(":", "seek 100", "Enter", ":", "zoom space", "Enter")
+            # Letters take the place of colours.
+            self.terminal.compare(f"activity-{name}-space", tmux.wait(lambda text: "x=code" in text))
+            tmux.keys("r", "g", "table", "Enter", "z")
+            tmux.wait(lambda text: "memory 0x401010" in text)
+            # Lines take the place of dark grounds; the last access is turned over.
+            rows = tmux.screen("-e")
+            self.check(f"marks instead of colours, {name}", "\x1b[4" in rows or ";4m" in rows or ";4;" in rows, rows)
+            self.check(f"colours, {name}", "38;2;" not in rows and (re.search(r"\x1b\[3[0-7]", rows) is not None) == (name == "basic"), rows)
+            tmux.close()

@@ -42,7 +42,7 @@ extension Console {
     try requireStopped()
     _ = subject.updateActivity { false }
     guard let record = subject.activity else {
-      throw CommandError("what the last instructions did could not be found out")
+      throw CommandError("what the last instructions did could not be found out, or a key has stopped it")
     }
     return record
   }

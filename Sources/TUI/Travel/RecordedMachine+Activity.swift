@@ -12,6 +12,8 @@ struct Watching {
   var stretch: Int64 = 200_000
   /// Where it took too long, or could not be done.
   var failedAt: Int64?
+  /// Somebody has pressed a key: what takes long is to end.
+  var hasKeys: () -> Bool = { false }
   /// Milliseconds that it took the last time.
   var cost: Int64 = .max
 }
@@ -50,7 +52,7 @@ extension RecordedMachine {
     var isTooLong = false
     func ends() -> Bool {
       if System.now - begin > RecordedMachine.patience { isTooLong = true }
-      return isTooLong || isInterrupted()
+      return isTooLong || isInterrupted() || watching.hasKeys()
     }
     var found: AccessRecord?
     var hasFailed = false
@@ -70,9 +72,12 @@ extension RecordedMachine {
   }
 
   func executions(_ instants: Range<Int64>) throws(CommandError) -> AccessRecord? {
-    do throws(RecordingError) { return try look(instants, keepsAccesses: false) { false } } catch {
+    var found: AccessRecord?
+    do throws(RecordingError) { found = try look(instants, keepsAccesses: false, watching.hasKeys) } catch {
       throw CommandError(error.message)
     }
+    guard let found else { throw CommandError("a key has stopped it") }
+    return found
   }
 
   /// Nil: `isInterrupted` has ended it.

@@ -86,6 +86,9 @@ public final class RecordingSession {
   public func showScreen() -> Int32 {
     let face = ScreenFace(workspace, options)
     self.face = face
+    machine.watching.hasKeys = { [options] in
+      System.wait([options.screen, options.notices], milliseconds: 0).contains(true)
+    }
     face.begin()
     while !console.quits {
       // A quick look at what the last instructions did comes in front of the frame, a longer one behind it.
@@ -101,9 +104,7 @@ public final class RecordingSession {
   /// Looks at what the last instructions did, if that is shown and is not known, until a key comes. Whether there is something new.
   @discardableResult private func updateActivity(_ face: ScreenFace) -> Bool {
     guard workspace.wantsActivity, !machine.isRunning, machine.isActivityStale else { return false }
-    let isNew = machine.updateActivity { [options] in
-      System.wait([options.screen, options.notices], milliseconds: 0).contains(true)
-    }
+    let isNew = machine.updateActivity { false }
     if isNew { face.refresh() }
     return isNew
   }
