@@ -52,7 +52,7 @@ final class BlockDecoder {
       }
       address &+= UInt64(length)
       count &+= 1
-      if isLast(buffer[count &- 1].plan.template, options) { break }
+      if isLast(buffer[count &- 1].plan.template) { break }
     }
     return UnsafeMutableBufferPointer(start: buffer, count: count)
   }
@@ -65,10 +65,9 @@ final class BlockDecoder {
     }
   }
 
-  private func isLast(_ template: RowPlan.Template, _ options: TranslatorOptions) -> Bool {
+  private func isLast(_ template: RowPlan.Template) -> Bool {
     switch template {
     case .interpret, .jump, .ret, .systemCall: true
-    case .call: options.countsInstructions
     default: false
     }
   }

@@ -50,8 +50,8 @@ struct BlockTranslator {
   /// First site of this block; its host code's beginning.
   let firstSite: Int
   private var begin: UInt32
-  /// Where the number of the block's instructions has to be filled in (counting only).
-  private var charge: UnsafeMutablePointer<UInt8>?
+  /// What is charged together (X64/Counting.swift).
+  var segments = Segments()
 
   init(cache: CodeCache, options: TranslatorOptions, start: UInt64, exceptions: TranslationExceptions) {
     self.cache = cache
@@ -82,24 +82,24 @@ struct BlockTranslator {
   mutating func translate(_ code: BlockDecoder, indirectly: Bool) -> Int? {
     let instructions = code.decode(start, options)
     guard !instructions.isEmpty || code.endsInvalid else { return nil }
+    if options.linksBlocks {
+      loop = LoopGuards(instructions, start: start)
+      if !options.isGuarded || exceptions.loops.contains(start) { loop.giveUp() }
+    }
+    if options.countsInstructions && loop.registers == 0 { writeBudgetExit() }
     let entry = host
     let distance = indirectly ? CommonCode.writeIndirectEntry(start, &assembler, cache) : 0
     let head = host
     begin = head
     let firstEntry = cache.entryCount
-    if options.linksBlocks {
-      loop = LoopGuards(instructions, start: start)
-      if !options.isGuarded || exceptions.loops.contains(start) { loop.giveUp() }
-      guardLoop()
-      // Small loops run up to twice as fast when they lie in few cache lines.
-      if loop.isLoop { assembler.align(64) }
-    }
+    guardLoop()
+    if loop.isLoop { alignLoop() }
     body = host
     assembler.held = HeldRegister()
-    beginCounting()
     for index in 0..<instructions.count where !isEnded {
       address = instructions[index].address
       next = address &+ UInt64(instructions[index].instruction.length)
+      if options.countsInstructions { beginSegment() }
       count &+= 1
       loop.position = index
       withUnsafeBytes(of: &instructions[index].bytes) { bytes in
@@ -110,7 +110,7 @@ struct BlockTranslator {
     }
     if !isEnded && code.endsInvalid { translateInvalid(code.invalidLength) }
     if !isEnded { leave(to: next) }
-    finishCounting()
+    endSegment()
     writeStubs()
     let block = finish(head, firstEntry)
     if indirectly {
@@ -132,7 +132,7 @@ struct BlockTranslator {
     let record = BlockRecord(
       firstSite: UInt32(truncatingIfNeeded: firstSite),
       siteCount: UInt16(truncatingIfNeeded: cache.siteCount &- firstSite),
-      instructions: UInt16(truncatingIfNeeded: count))
+      instructions: UInt16(truncatingIfNeeded: count), segments: segments.begins)
     let number = cache.add(
       vt_translated_block(
         guest: start, host: head, host_end: host, first_entry: UInt32(truncatingIfNeeded: firstEntry),
@@ -153,6 +153,7 @@ struct BlockTranslator {
 
   private mutating func translateInvalid(_ length: Int) {
     address = next
+    if options.countsInstructions { beginSegment() }
     count &+= 1
     addEntry()
     next = address &+ UInt64(max(length, 1))
@@ -211,7 +212,6 @@ struct BlockTranslator {
   mutating func leave(to target: UInt64) {
     settleStackPointer()
     if isStackUnproven { guardStack(goingOnAt: target, executed: count) }
-    refund(count)
     branch(to: target)
     isEnded = true
   }
@@ -255,50 +255,5 @@ struct BlockTranslator {
         cache.link(number, to: block)
       }
     }
-  }
-
-  // MARK: Counting
-
-  /// At the block's entry: takes all its instructions from the budget, or leaves when it does not reach. RCX is free.
-  private mutating func beginCounting() {
-    guard options.countsInstructions else { return }
-    charge = addToRemaining()
-    assembler.shiftRight(HostRegister.scratch, HostRegister.scratch, by: HostRegister.state)
-    let enough = assembler.jumpIfScratchZero()
-    jump(to: addSite(.budget, target: start, executed: 0))
-    assembler.completeShort(enough)
-  }
-
-  private mutating func finishCounting() {
-    guard let charge else { return }
-    UnsafeMutableRawPointer(charge).storeBytes(of: Int32(truncatingIfNeeded: 0 &- count), as: Int32.self)
-    for refund in refunds {
-      let left = Int32(truncatingIfNeeded: count &- refund.executed)
-      UnsafeMutableRawPointer(refund.place).storeBytes(of: left, as: Int32.self)
-    }
-  }
-
-  private struct Refund {
-    var place: UnsafeMutablePointer<UInt8>
-    var executed: Int
-  }
-  private var refunds: [Refund] = []
-
-  /// Gives back what the block will not execute when it leaves here after `executed` instructions.
-  mutating func refund(_ executed: Int) {
-    guard options.countsInstructions else { return }
-    refunds.append(Refund(place: addToRemaining(), executed: executed))
-  }
-
-  /// Adds a number that is known only at the block's end to the budget; returns where its 32 bits are. The scratch register
-  /// holds the sum.
-  private mutating func addToRemaining() -> UnsafeMutablePointer<UInt8> {
-    guarded = .none
-    assembler.loadState(HostRegister.scratch, StateOffset.remaining)
-    // Any number that needs 32 bits.
-    assembler.add(HostRegister.scratch, 0x1000)
-    let place = assembler.cursor - 4
-    assembler.storeState(HostRegister.scratch, StateOffset.remaining)
-    return place
   }
 }

@@ -16,7 +16,7 @@ struct Site {
     case systemCall
     /// The guest's stack pointer left the window; goes on at `target`.
     case wildStack
-    /// The budget does not reach over the block that begins at `target`.
+    /// The budget may not reach over what begins at `target`.
     case budget
     /// A register that the loop at `target` has guarded in front is no address.
     case wildLoop
@@ -35,8 +35,9 @@ struct Site {
   /// The block it belongs to.
   var block: UInt32 = 0
   var stack: Int32 = 0
-  /// Instructions of the block executed when it leaves here.
+  /// Instructions of the block executed when it leaves here, and those charged that are not (X64/Counting.swift).
   var executed: UInt16 = 0
+  var unused: UInt16 = 0
   var kind: Kind
   var isLinked = false
 }
@@ -50,8 +51,9 @@ struct BlockRecord {
   var indirectDistance: UInt32 = 0
   var firstSite: UInt32
   var siteCount: UInt16
-  /// Guest instructions.
+  /// Guest instructions, and which of them begin what is charged together (X64/Counting.swift).
   var instructions: UInt16
+  var segments: UInt64
   var isAlive = true
 }
 

@@ -95,9 +95,8 @@ public final class TranslatorEngine: GuestEngine {
     prepareAfterFork()
     if !canTranslate { return interpreter.run(cpu, budget: budget) }
     enterState(cpu)
-    // The test at a block's entry is the guard's shift, which knows numbers below 2^60.
-    let limit = min(budget, 1 &<< 59)
-    cpu.pointee.translated.remaining = limit
+    let limit = min(budget, InstructionBudget.most)
+    cpu.pointee.remainingInstructions = limit
     var origin: Int?
     var exit: Exit?
     while exit == nil { exit = turn(cpu, &origin) }
@@ -108,7 +107,7 @@ public final class TranslatorEngine: GuestEngine {
 
   /// Adds what has been executed of `limit` instructions.
   private func count(_ limit: InstructionCount, _ cpu: UnsafeMutablePointer<CPUState>) {
-    if options.countsInstructions { instructionCount &+= limit &- cpu.pointee.translated.remaining }
+    if options.countsInstructions { instructionCount &+= limit &- cpu.pointee.remainingInstructions }
   }
 
   /// Whether VEX or EVEX may introduce the instruction, behind prefixes for segment and address size.
@@ -139,7 +138,7 @@ public final class TranslatorEngine: GuestEngine {
   @inline(__always)
   private func turn(_ cpu: UnsafeMutablePointer<CPUState>, _ origin: inout Int?) -> Exit? {
     if cpu.pointee.attention != 0 { return .attention }
-    if options.countsInstructions && cpu.pointee.translated.remaining <= 0 { return .budget }
+    if options.countsInstructions && cpu.pointee.remainingInstructions <= 0 { return .budget }
     guard let block = find(cpu, &origin) else { return isStop(cpu) ? .stop : interpret(cpu) }
     cpu.pointee.translated.entry = cache.hostAddress(block)
     cpu.pointee.translated.shadow_rsp = shadowStack.pointer
@@ -186,8 +185,8 @@ public final class TranslatorEngine: GuestEngine {
       return exit
     }
     enterState(cpu)
-    let limit: InstructionCount = 1 &<< 59
-    cpu.pointee.translated.remaining = limit
+    let limit = InstructionBudget.most
+    cpu.pointee.remainingInstructions = limit
     let exit = executeOne(cpu)
     leaveState(cpu)
     count(limit, cpu)
@@ -198,6 +197,9 @@ public final class TranslatorEngine: GuestEngine {
   private func executeOne(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
     let start = cpu.pointee.rip
     guard mayBeWide(start), let decoded = decode(start), decoded.plan.isWide else { return interpret(cpu) }
+    // What is left for one instruction suffices for a block.
+    cpu.pointee.remainingInstructions &+= InstructionBudget.reserve
+    defer { cpu.pointee.remainingInstructions &-= InstructionBudget.reserve }
     // Turns that only prepare the next one leave RIP where it is.
     for _ in 0..<4 where cpu.pointee.rip == start {
       untracked = start
@@ -300,7 +302,7 @@ public final class TranslatorEngine: GuestEngine {
         return nil
       }
       // A loop's guards stand in front of where its block is charged.
-      if site.kind != .wildLoop { refund(cpu, Int(site.block), Int(site.executed)) }
+      if site.kind != .wildLoop { refund(cpu, site.unused) }
       switch site.kind {
       case .interpret: return interpret(cpu)
       case .systemCall:
@@ -317,10 +319,9 @@ public final class TranslatorEngine: GuestEngine {
     }
   }
 
-  /// Gives back what was charged for instructions of `block` behind the first `executed`.
-  private func refund(_ cpu: UnsafeMutablePointer<CPUState>, _ block: Int, _ executed: Int) {
-    guard options.countsInstructions else { return }
-    cpu.pointee.translated.remaining &+= Int64(Int(cache.records[block].instructions) &- executed)
+  /// Gives back what was charged for instructions that were not executed.
+  private func refund(_ cpu: UnsafeMutablePointer<CPUState>, _ instructions: UInt16) {
+    if options.countsInstructions { cpu.pointee.remainingInstructions &+= Int64(instructions) }
   }
 
   /// SYSCALL leaves the address behind it in RCX and the flags in R11 (SDM volume 2, SYSCALL).
@@ -337,7 +338,7 @@ public final class TranslatorEngine: GuestEngine {
     cpu.pointee.rip = site.target
     if site.stack < 0 { restorePushed(cpu) }
     cpu.pointee.general.4 &-= UInt64(bitPattern: Int64(site.stack))
-    refund(cpu, Int(site.block), Int(site.executed))
+    refund(cpu, site.unused)
     return true
   }
 
@@ -374,7 +375,10 @@ public final class TranslatorEngine: GuestEngine {
     if kind & VT_ENTRY_SOURCE != 0 { cpu.pointee.general.6 &-= window }
     if kind & VT_ENTRY_DESTINATION != 0 { cpu.pointee.general.7 &-= window }
     if kind & VT_ENTRY_COUNTER != 0 { cpu.pointee.general.1 = cpu.pointee.translated.scratch }
-    if options.countsInstructions { refund(cpu, found - UnsafePointer(cache.blocks), executed(found, entry)) }
+    if options.countsInstructions {
+      let record = cache.records[found - UnsafePointer(cache.blocks)]
+      refund(cpu, record.unused(behind: executed(found, entry)))
+    }
     shadowStack.checkOverflow()
   }
 
@@ -415,7 +419,7 @@ public final class TranslatorEngine: GuestEngine {
     let before = interpreter.instructionCount
     let exit = interpreter.step(cpu)
     // Also when a store has made somebody call for attention.
-    cpu.pointee.translated.remaining &-= interpreter.instructionCount &- before
+    cpu.pointee.remainingInstructions &-= interpreter.instructionCount &- before
     enterState(cpu)
     return exit == .budget ? nil : exit
   }
@@ -431,9 +435,9 @@ public final class TranslatorEngine: GuestEngine {
     return code.decode(address, single).first
   }
 
-  /// The budget ends within the next block: one instruction at a time to its end.
+  /// The budget may end within the next block: one instruction at a time to its end.
   private func stepOut(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
-    while cpu.pointee.translated.remaining > 0 {
+    while cpu.pointee.remainingInstructions > 0 {
       if isStop(cpu) { return .stop }
       if let exit = executeOne(cpu) { return exit }
     }

@@ -237,6 +237,12 @@ struct Assembler {
     return cursor - 1
   }
 
+  /// JRCXZ back to `target`, at most 126 bytes before it.
+  mutating func jumpIfScratchZero(backTo target: UnsafeMutablePointer<UInt8>) {
+    let place = jumpIfScratchZero()
+    place.pointee = UInt8(truncatingIfNeeded: target - cursor)
+  }
+
   mutating func shortJump(if condition: UInt8) -> UnsafeMutablePointer<UInt8> {
     byte(0x70 | condition & 15)
     byte(0)

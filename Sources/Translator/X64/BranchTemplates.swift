@@ -16,17 +16,11 @@ extension BlockTranslator {
   /// A conditional branch; the block goes on behind it.
   mutating func branch(if condition: UInt8, to target: UInt64) {
     settleStack()
-    if options.countsInstructions {
-      let over = assembler.shortJump(if: condition ^ 1)
-      refund(count)
-      branch(to: target)
-      assembler.completeShort(over)
-      return
-    }
     let number = addSite(.branch, target: target, executed: count)
     alignPatch(2)
     let place = assembler.jump(if: condition)
     cache.sites[number].patch = offset(place)
+    segments.isEnded = true
   }
 
   /// Goes on at `target`, whose block may be this one.
@@ -63,9 +57,10 @@ extension BlockTranslator {
     guard template != .jumpIfCounterZero else {
       let over = assembler.shortJump()
       assembler.completeShort(zero)
-      refund(count)
       branch(to: target)
-      return assembler.completeShort(over)
+      assembler.completeShort(over)
+      segments.isEnded = true
+      return
     }
     // LOOPE goes on when ZF is set, LOOPNE when it is not.
     let other: UnsafeMutablePointer<UInt8>?
@@ -74,10 +69,10 @@ extension BlockTranslator {
     case .loopIfNotEqual: other = assembler.shortJump(if: Condition.equal.rawValue)
     default: other = nil
     }
-    refund(count)
     branch(to: target)
     assembler.completeShort(zero)
     if let other { assembler.completeShort(other) }
+    segments.isEnded = true
   }
 
   // MARK: Calls and returns
@@ -132,8 +127,8 @@ extension BlockTranslator {
     stackTouched()
   }
 
-  /// Where a host RET arrives, the guest's return address in the scratch register. The block goes on here, unless it counts
-  /// its instructions; when the block dies, JRCXZ is shortened to reach the second jump.
+  /// Where a host RET arrives, the guest's return address in the scratch register. The block goes on here; when it dies,
+  /// JRCXZ is shortened to reach the second jump.
   private mutating func landing() {
     guarded = .none
     Difference(next).write(&assembler, from: HostRegister.scratch)
@@ -142,14 +137,13 @@ extension BlockTranslator {
     _ = assembler.jump()
     let landing = addSite(.landing, target: next, executed: count)
     cache.sites[landing].patch = offset(same)
+    branch(to: next)
     if options.countsInstructions {
-      assembler.completeShort(same)
-      branch(to: next)
-      isEnded = true
-    } else {
-      branch(to: next)
-      assembler.completeShort(same)
+      segments.isEnded = true
+      address = next
+      writeBudgetExit()
     }
+    assembler.completeShort(same)
   }
 
   /// The landing's stub: another return address, which is looked up.
