@@ -1,7 +1,7 @@
 // The border between the run loop and translated code, and what signal handlers do when they interrupt translated code.
 //
-// While translated code runs, RBP holds the CPU state's address plus VT_STATE_BIAS, RSP is the shadow stack, every guest
-// register is where Translator/X64/RegisterMap.swift says, and RFLAGS are the guest's. A fault and an asynchronous signal
+// While translated code runs, RBP holds the CPU state's address plus VT_STATE_BIAS (or, in code that counts, the number of
+// instructions that are left), RSP is the shadow stack, every guest register is where Translator/X64/RegisterMap.swift says, and RFLAGS are the guest's. A fault and an asynchronous signal
 // leave by the same exit as everything else, so that no register has to be looked up in a signal frame.
 #define _GNU_SOURCE
 #include "CHost.h"
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 static __thread const vt_translation *current_translation;
+static __thread vt_cpu_state *current_state;
 static __thread int is_stepping;
 /// FSGSBASE: user code may read and write segment bases itself.
 static int has_base_instructions;
@@ -146,6 +147,7 @@ extern const char vt_translated_leave[];
 const void *vt_translated_exit_address(void) { return vt_translated_leave; }
 
 void vt_translated_run(vt_cpu_state *cpu, const vt_translation *translation) {
+  current_state = cpu;
   current_translation = translation;
   __asm__ volatile("" ::: "memory");
   enter(cpu);
@@ -182,8 +184,10 @@ static int is_translated(const greg_t *registers) {
 }
 
 static void leave(greg_t *registers, uint32_t site) {
-  vt_cpu_state *cpu = (vt_cpu_state *)(registers[REG_RBP] - VT_STATE_BIAS);
+  vt_cpu_state *cpu = current_state;
   cpu->translated.site = site;
+  cpu->translated.host_rbp = (uint64_t)registers[REG_RBP];
+  registers[REG_RBP] = (greg_t)cpu + VT_STATE_BIAS;
   cpu->translated.host_rip = (uint64_t)registers[REG_RIP];
   registers[REG_RIP] = (greg_t)vt_translated_leave;
   registers[REG_EFL] &= ~TRAP_FLAG;
@@ -193,7 +197,7 @@ static void leave(greg_t *registers, uint32_t site) {
 int vt_translated_fault(int signal, uint64_t address, void *context_pointer) {
   greg_t *registers = ((ucontext_t *)context_pointer)->uc_mcontext.gregs;
   if (!is_translated(registers)) return 0;
-  vt_translated_state *state = &((vt_cpu_state *)(registers[REG_RBP] - VT_STATE_BIAS))->translated;
+  vt_translated_state *state = &current_state->translated;
   state->fault_signal = (uint32_t)signal;
   state->fault_trap = (uint32_t)registers[REG_TRAPNO];
   state->fault_error = (uint32_t)registers[REG_ERR];

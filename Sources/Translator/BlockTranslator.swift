@@ -61,7 +61,7 @@ struct BlockTranslator {
     // What is not shared by cache lines with other blocks' code runs faster; calls did by a fifth.
     cache.used = (cache.used &+ 63) & ~63
     cache.willChange()
-    assembler = Assembler(cache.writable + cache.used)
+    assembler = cache.assembler(at: cache.used)
     begin = UInt32(truncatingIfNeeded: cache.used)
     address = start
     next = start

@@ -70,6 +70,9 @@ final class CodeCache {
   let executable: UInt64
   /// Host addresses of indirect entries; 0: none. Lies below 2 GiB, so that code can address it absolutely.
   let jumps: UnsafeMutablePointer<UInt64>
+  /// The fields that code addresses when RBP counts instructions: below 2 GiB, too, and at the beginning of a page. Nil: it does
+  /// not count, and RBP leads to the CPU state itself.
+  let countingState: UnsafeMutablePointer<CPUState>?
   let blocks: UnsafeMutablePointer<vt_translated_block>
   let records: UnsafeMutablePointer<BlockRecord>
   let entries: UnsafeMutablePointer<vt_translated_entry>
@@ -95,6 +98,8 @@ final class CodeCache {
   private(set) var siteCount = 0
   /// Made when code is invalidated for the first time: most programs never do.
   private var blocksByPage: BlocksByPage?
+  /// Offset of the code through which code that counts is entered.
+  var entryStub: UInt32 = 0
   /// Offset of the code that reports an indirect branch without a block.
   var missStub: UInt32 = 0
   /// Offset of the code that handles a return elsewhere than behind its call: the target in the scratch register, the site of
@@ -107,17 +112,20 @@ final class CodeCache {
   var observer: TranslationObserver?
 
   /// Nil when the host refuses memory.
-  init?(capacity wanted: Int, isLow: Bool = true) {
+  init?(capacity wanted: Int, isLow: Bool = true, counts: Bool = false) {
     capacity = max(wanted, 2 &* CodeCache.blockRoom)
     var writable: UnsafeMutableRawPointer?
     var executable: UnsafeMutableRawPointer?
     var jumps: UnsafeMutableRawPointer?
+    var state: UnsafeMutableRawPointer?
     guard vt_map_code(capacity, isLow ? 1 : 0, &writable, &executable) == 0, let writable, let executable,
-      vt_map_low(CodeCache.jumpCount &* 8, &jumps) == 0, let jumps
+      vt_map_low(CodeCache.jumpCount &* 8, &jumps) == 0, let jumps,
+      !counts || vt_map_low(MemoryLayout<CPUState>.size, &state) == 0
     else { return nil }
     self.writable = writable.assumingMemoryBound(to: UInt8.self)
     self.executable = UInt64(UInt(bitPattern: executable))
     self.jumps = jumps.bindMemory(to: UInt64.self, capacity: CodeCache.jumpCount)
+    countingState = state?.bindMemory(to: CPUState.self, capacity: 1)
     blockCapacity = capacity / 64
     entryCapacity = capacity / 8
     siteCapacity = capacity / 32
@@ -131,6 +139,12 @@ final class CodeCache {
     (self.blocks, self.records, self.entries, self.sites, self.table) = (
       blocks, records, entries, sites, table
     )
+  }
+
+  /// Writes code that begins at `offset`.
+  func assembler(at offset: Int) -> Assembler {
+    let address = countingState.map { Int32(truncatingIfNeeded: Int(bitPattern: $0)) }
+    return Assembler(writable + offset, stateAddress: address)
   }
 
   /// What became of the code in a forked child.
@@ -169,6 +183,7 @@ final class CodeCache {
     vt_release(writable, capacity)
     vt_release(UnsafeMutableRawPointer(bitPattern: UInt(executable)), capacity)
     vt_release(jumps, CodeCache.jumpCount &* 8)
+    if let countingState { vt_release(countingState, MemoryLayout<CPUState>.size) }
     vt_release(blocks, blockCapacity &* MemoryLayout<vt_translated_block>.stride)
     vt_release(records, blockCapacity &* MemoryLayout<BlockRecord>.stride)
     vt_release(entries, entryCapacity &* MemoryLayout<vt_translated_entry>.stride)

@@ -54,7 +54,7 @@ extension TranslatorEngine {
     if !elements.isScatter { clear(data, from: elements.count &* elements.size) }
     mask.pointee = 0
     cpu.pointee.rip &+= UInt64(instruction.length)
-    cpu.pointee.remainingInstructions &-= 1
+    cpu.pointee.translated.remaining &-= 1
     return nil
   }
 

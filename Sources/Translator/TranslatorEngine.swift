@@ -42,7 +42,8 @@ public final class TranslatorEngine: GuestEngine {
   public init?(memory: AddressSpace, options: TranslatorOptions = TranslatorOptions()) {
     guard TranslatorEngine.isSupported, memory.isIsolated || !options.isGuarded,
       let interpreter = InterpreterEngine(memory: memory),
-      let cache = CodeCache(capacity: options.cacheSize, isLow: !options.isFurtherThread),
+      let cache = CodeCache(
+        capacity: options.cacheSize, isLow: !options.isFurtherThread, counts: options.countsInstructions),
       let shadowStack = ShadowStack(bottom: CommonCode.write(cache))
     else { return nil }
     self.memory = memory
@@ -96,7 +97,7 @@ public final class TranslatorEngine: GuestEngine {
     if !canTranslate { return interpreter.run(cpu, budget: budget) }
     enterState(cpu)
     let limit = min(budget, InstructionBudget.most)
-    cpu.pointee.remainingInstructions = limit
+    cpu.pointee.translated.remaining = limit
     var origin: Int?
     var exit: Exit?
     while exit == nil { exit = turn(cpu, &origin) }
@@ -107,7 +108,7 @@ public final class TranslatorEngine: GuestEngine {
 
   /// Adds what has been executed of `limit` instructions.
   private func count(_ limit: InstructionCount, _ cpu: UnsafeMutablePointer<CPUState>) {
-    if options.countsInstructions { instructionCount &+= limit &- cpu.pointee.remainingInstructions }
+    if options.countsInstructions { instructionCount &+= limit &- cpu.pointee.translated.remaining }
   }
 
   /// Whether VEX or EVEX may introduce the instruction, behind prefixes for segment and address size.
@@ -138,14 +139,21 @@ public final class TranslatorEngine: GuestEngine {
   @inline(__always)
   private func turn(_ cpu: UnsafeMutablePointer<CPUState>, _ origin: inout Int?) -> Exit? {
     if cpu.pointee.attention != 0 { return .attention }
-    if options.countsInstructions && cpu.pointee.remainingInstructions <= 0 { return .budget }
+    if options.countsInstructions && cpu.pointee.translated.remaining <= 0 { return .budget }
     guard let block = find(cpu, &origin) else { return isStop(cpu) ? .stop : interpret(cpu) }
-    cpu.pointee.translated.entry = cache.hostAddress(block)
+    let entry = cache.hostAddress(block)
+    if let state = cache.countingState {
+      state.pointee.borrow(cpu, entry: entry)
+      cpu.pointee.translated.entry = cache.executable &+ UInt64(cache.entryStub)
+    } else {
+      cpu.pointee.translated.entry = entry
+    }
     cpu.pointee.translated.shadow_rsp = shadowStack.pointer
     var translation = cache.translation
     let isFree = memory.enterGuest(observer, CPUState.attention(cpu))
     vt_translated_run(cpu, &translation)
     if isFree { memory.leaveGuest(observer) }
+    cache.countingState?.pointee.giveBack(cpu)
     shadowStack.pointer = cpu.pointee.translated.shadow_rsp
     cache.statistics.exits &+= 1
     let exit = handleExit(cpu, &origin)
@@ -186,7 +194,7 @@ public final class TranslatorEngine: GuestEngine {
     }
     enterState(cpu)
     let limit = InstructionBudget.most
-    cpu.pointee.remainingInstructions = limit
+    cpu.pointee.translated.remaining = limit
     let exit = executeOne(cpu)
     leaveState(cpu)
     count(limit, cpu)
@@ -198,8 +206,8 @@ public final class TranslatorEngine: GuestEngine {
     let start = cpu.pointee.rip
     guard mayBeWide(start), let decoded = decode(start), decoded.plan.isWide else { return interpret(cpu) }
     // What is left for one instruction suffices for a block.
-    cpu.pointee.remainingInstructions &+= InstructionBudget.reserve
-    defer { cpu.pointee.remainingInstructions &-= InstructionBudget.reserve }
+    cpu.pointee.translated.remaining &+= InstructionBudget.reserve
+    defer { cpu.pointee.translated.remaining &-= InstructionBudget.reserve }
     // Turns that only prepare the next one leave RIP where it is.
     for _ in 0..<4 where cpu.pointee.rip == start {
       untracked = start
@@ -321,7 +329,7 @@ public final class TranslatorEngine: GuestEngine {
 
   /// Gives back what was charged for instructions that were not executed.
   private func refund(_ cpu: UnsafeMutablePointer<CPUState>, _ instructions: UInt16) {
-    if options.countsInstructions { cpu.pointee.remainingInstructions &+= Int64(instructions) }
+    if options.countsInstructions { cpu.pointee.translated.remaining &+= Int64(instructions) }
   }
 
   /// SYSCALL leaves the address behind it in RCX and the flags in R11 (SDM volume 2, SYSCALL).
@@ -344,7 +352,7 @@ public final class TranslatorEngine: GuestEngine {
 
   /// Puts back what a CALL has overwritten at RSP.
   private func restorePushed(_ cpu: UnsafeMutablePointer<CPUState>) {
-    let old = UnsafeRawPointer(cpu) + Int(VT_OFFSET_VECTOR_SCRATCH)
+    let old = UnsafeRawPointer(cache.countingState ?? cpu) + Int(VT_OFFSET_VECTOR_SCRATCH)
     guard cpu.pointee.general.4 < memory.limit else { return }
     _ = vt_guard_copy(memory.base + Int(truncatingIfNeeded: cpu.pointee.general.4), old, 8)
   }
@@ -384,9 +392,9 @@ public final class TranslatorEngine: GuestEngine {
 
   /// A template had borrowed vector register `number`.
   private func restoreVector(_ cpu: UnsafeMutablePointer<CPUState>, _ number: Int) {
-    let state = UnsafeMutableRawPointer(cpu)
-    (state + (Int(VT_OFFSET_VECTOR) &+ number &* 64)).copyMemory(
-      from: state + Int(VT_OFFSET_VECTOR_SCRATCH), byteCount: cpu.pointee.translated.uses_zmm != 0 ? 64 : 32)
+    let scratch = UnsafeRawPointer(cache.countingState ?? cpu) + Int(VT_OFFSET_VECTOR_SCRATCH)
+    (UnsafeMutableRawPointer(cpu) + (Int(VT_OFFSET_VECTOR) &+ number &* 64)).copyMemory(
+      from: scratch, byteCount: cpu.pointee.translated.uses_zmm != 0 ? 64 : 32)
   }
 
   /// Instructions of `block` before the one that `entry` belongs to.
@@ -419,7 +427,7 @@ public final class TranslatorEngine: GuestEngine {
     let before = interpreter.instructionCount
     let exit = interpreter.step(cpu)
     // Also when a store has made somebody call for attention.
-    cpu.pointee.remainingInstructions &-= interpreter.instructionCount &- before
+    cpu.pointee.translated.remaining &-= interpreter.instructionCount &- before
     enterState(cpu)
     return exit == .budget ? nil : exit
   }
@@ -437,7 +445,7 @@ public final class TranslatorEngine: GuestEngine {
 
   /// The budget may end within the next block: one instruction at a time to its end.
   private func stepOut(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
-    while cpu.pointee.remainingInstructions > 0 {
+    while cpu.pointee.translated.remaining > 0 {
       if isStop(cpu) { return .stop }
       if let exit = executeOne(cpu) { return exit }
     }

@@ -23,7 +23,7 @@ typedef struct {
   /// FS and GS bases of the guest, guarded.
   uint64_t fs_base;
   uint64_t gs_base;
-  /// Instructions that may still be executed, when they are counted.
+  /// Instructions that may still be executed, when they are counted; where counting code addresses it, in RBP's form.
   int64_t remaining;
   /// RFLAGS of the guest, in hardware form.
   uint64_t rflags;
@@ -51,8 +51,11 @@ typedef struct {
   uint64_t fault_address;
   /// A vector register that a template borrows.
   uint64_t vector_scratch[8];
+  /// What the host's RBP was when a fault or signal interrupted; what it is to be when counting code has been left.
+  uint64_t host_rbp;
+  uint64_t pinned;
   /// Fills up, so that the vector registers behind are aligned to 64.
-  uint64_t padding[6];
+  uint64_t padding[4];
 } vt_translated_state;
 
 /// The architectural state of one guest CPU.

@@ -1,6 +1,8 @@
 // Writes host instructions. The few that templates need have a function each; everything else is copied from the guest's
 // code (InstructionCopy.swift). Owns a cursor into memory that the code cache gave; the caller has made sure of the room.
 
+import CHost
+
 /// A memory operand of host code.
 struct HostAddress {
   var base = HostRegister.none
@@ -10,10 +12,12 @@ struct HostAddress {
   var displacement: Int32 = 0
   /// Relative to the guest window (GS), not to the host's own memory.
   var isGuest = true
+  /// A field of the CPU state, as bytes from the pinned register.
+  var isState = false
 
   /// A field of the CPU state.
   static func state(_ offset: Int32) -> HostAddress {
-    HostAddress(base: HostRegister.state, displacement: offset, isGuest: false)
+    HostAddress(base: HostRegister.state, displacement: offset, isGuest: false, isState: true)
   }
 
   func uses(_ register: UInt8) -> Bool { base == register || index == register }
@@ -39,8 +43,13 @@ struct Assembler {
   private(set) var cursor: UnsafeMutablePointer<UInt8>
   /// What the second scratch register holds besides, as long as nothing else is written there.
   var held = HeldRegister()
+  /// Where the state lies whose fields are addressed; nil: relative to the pinned register.
+  private let stateAddress: Int32?
 
-  init(_ start: UnsafeMutablePointer<UInt8>) { cursor = start }
+  init(_ start: UnsafeMutablePointer<UInt8>, stateAddress: Int32? = nil) {
+    cursor = start
+    self.stateAddress = stateAddress
+  }
 
   // PERF: these four are all that touches memory; a call for each byte would triple the time of translation.
   @inline(__always) mutating func byte(_ value: UInt8) {
@@ -85,6 +94,11 @@ struct Assembler {
   }
 
   private mutating func memory(_ field: UInt8, _ address: HostAddress, _ scaledDisplacement: Bool) {
+    if address.isState, let stateAddress {
+      byte(field | 4)
+      byte(0x25)
+      return word32(stateAddress &+ address.displacement &+ Int32(VT_STATE_BIAS))
+    }
     guard address.base != HostRegister.none else {
       byte(field | 4)
       let index: UInt8 = address.index == HostRegister.none ? 4 : address.index & 7

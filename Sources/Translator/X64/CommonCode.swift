@@ -7,10 +7,21 @@ import CHost
 enum CommonCode {
   /// Writes it all; returns the host address of the code that a return without a call arrives at.
   static func write(_ cache: CodeCache) -> UInt64 {
-    var assembler = Assembler(cache.writable)
-    // Offset 0: every stub jumps here. JMP [RIP + 2]; the address follows, aligned, because the guest may have set AC.
+    var assembler = cache.assembler(at: 0)
+    // Offset 0: every stub jumps here.
+    if cache.countingState != nil {
+      assembler.storeState(HostRegister.state, StateOffset.remaining)
+      assembler.loadState(HostRegister.state, StateOffset.pinned)
+    }
+    // JMP [RIP + 2]; the address follows, aligned, because the guest may have set AC.
     for byte: UInt8 in [0xff, 0x25, 2, 0, 0, 0, 0xcc, 0xcc] { assembler.byte(byte) }
     assembler.word64(UInt64(UInt(bitPattern: vt_translated_exit_address())))
+    if cache.countingState != nil {
+      cache.entryStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
+      assembler.loadState(HostRegister.state, StateOffset.remaining)
+      // JMP [entry]
+      assembler.narrow(0xff, 4, .memory(.state(StateOffset.entry)))
+    }
     cache.missStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
     assembler.storeState(constant: Int(VT_EXIT_INDIRECT), StateOffset.site)
     let leave = assembler.jump()
@@ -44,7 +55,7 @@ enum CommonCode {
     if cache.records[block].indirectEntry == 0 {
       guard cache.hasRoom else { return nil }
       cache.willChange()
-      var assembler = Assembler(cache.writable + cache.used)
+      var assembler = cache.assembler(at: cache.used)
       cache.records[block].indirectEntry = UInt32(truncatingIfNeeded: cache.used)
       cache.records[block].indirectDistance = writeIndirectEntry(cache.blocks[block].guest, &assembler, cache)
       while (Int(bitPattern: assembler.cursor) &+ 1) & 63 > 60 { assembler.nop() }

@@ -2,28 +2,69 @@
 // branches and behind calls. At the beginning of each one all of its instructions are taken from the budget. Whoever leaves in
 // the middle of one, by a fault or for the interpreter, gives back what was not executed.
 //
+// The budget is in RBP, above the six bits that are the guard's shift count, so charging is one LEA. The fields of the CPU state
+// that code needs are then addressed absolutely, in a small state of the code cache's own, which borrows them.
+//
 // Where other blocks arrive, at the block's head and at landings, it is also asked whether the budget reaches over all that
-// may be executed until somebody asks again, a block at most. The number in the CPU state is chosen so that this is a
-// shift: it lies below 2^60 when the budget may not reach. Nothing here changes flags.
+// may be executed until somebody asks again, a block at most: RBP lies below 2^60 when it may not. Nothing here changes flags.
 
 import CHost
 import Engine
 import X86
 
-/// The form of the budget in the CPU state.
+/// The budget, and its form in RBP.
 enum InstructionBudget {
   /// Instructions that are always left when translated code goes on.
   static let reserve = InstructionCount(TranslatorOptions.mostInstructions)
   /// More than that is not asked for at once.
-  static let most: InstructionCount = 1 &<< 59
-  fileprivate static let bias = (1 as InstructionCount) &<< 60 &- reserve
+  static let most: InstructionCount = 1 &<< 56
+  /// One instruction.
+  fileprivate static let unit: InstructionCount = 1 &<< 6
+  private static let bias =
+    (1 as InstructionCount) &<< 60 &- reserve &* unit &+ InstructionCount(VT_STATE_BIAS)
+
+  fileprivate static func register(_ instructions: InstructionCount) -> InstructionCount {
+    instructions &* unit &+ bias
+  }
+
+  fileprivate static func instructions(_ register: InstructionCount) -> InstructionCount {
+    (register &- bias) &>> 6
+  }
 }
 
 extension CPUState {
-  /// Instructions that may still be executed by the translator.
-  var remainingInstructions: InstructionCount {
-    get { translated.remaining &- InstructionBudget.bias }
-    set { translated.remaining = newValue &+ InstructionBudget.bias }
+  private static let notLeft = UInt32.max
+
+  /// As a counting cache's own state: takes over what code addresses, to be entered at `entry`.
+  mutating func borrow(_ cpu: UnsafeMutablePointer<CPUState>, entry: UInt64) {
+    (general.8, general.9) = (cpu.pointee.general.8, cpu.pointee.general.9)
+    (general.10, general.11) = (cpu.pointee.general.10, cpu.pointee.general.11)
+    (fs_base, gs_base) = (cpu.pointee.fs_base, cpu.pointee.gs_base)
+    translated.site = CPUState.notLeft
+    translated.indirect_site = cpu.pointee.translated.indirect_site
+    (translated.fs_base, translated.gs_base) = (
+      cpu.pointee.translated.fs_base, cpu.pointee.translated.gs_base
+    )
+    translated.remaining = InstructionBudget.register(cpu.pointee.translated.remaining)
+    translated.entry = entry
+    translated.window = cpu.pointee.translated.window
+    translated.negative_window = cpu.pointee.translated.negative_window
+    translated.pinned = UInt64(UInt(bitPattern: cpu)) &+ UInt64(VT_STATE_BIAS)
+  }
+
+  /// Gives it back when code has been left.
+  func giveBack(_ cpu: UnsafeMutablePointer<CPUState>) {
+    (cpu.pointee.general.8, cpu.pointee.general.9) = (general.8, general.9)
+    (cpu.pointee.general.10, cpu.pointee.general.11) = (general.10, general.11)
+    cpu.pointee.translated.indirect_site = translated.indirect_site
+    var register = translated.remaining
+    if translated.site != CPUState.notLeft {
+      cpu.pointee.translated.site = translated.site
+    } else if cpu.pointee.translated.site != UInt32(VT_EXIT_ATTENTION) {
+      // By a signal handler.
+      register = InstructionCount(truncatingIfNeeded: cpu.pointee.translated.host_rbp)
+    }
+    cpu.pointee.translated.remaining = InstructionBudget.instructions(register)
   }
 }
 
@@ -61,22 +102,20 @@ extension BlockTranslator {
     assembler.completeShort(over)
   }
 
-  /// In front of an instruction: charges for the segment that it begins, if it does. The scratch register is changed.
+  /// In front of an instruction: charges for the segment that it begins, if it does. The scratch register may be changed.
   mutating func beginSegment() {
     guard segments.isEnded else { return }
     endSegment()
     segments.isEnded = false
     segments.begins |= 1 &<< UInt64(count)
     segments.firstSite = cache.siteCount
-    guarded = .none
-    assembler.loadState(HostRegister.scratch, StateOffset.remaining)
     // Any number that needs 32 bits.
-    assembler.add(HostRegister.scratch, 0x1000)
+    assembler.add(HostRegister.state, 0x1000)
     segments.charge = assembler.cursor - 4
-    assembler.storeState(HostRegister.scratch, StateOffset.remaining)
     guard let exit = segments.exit else { return }
+    guarded = .none
     segments.firstSite = exit.site
-    assembler.shiftRight(HostRegister.scratch, HostRegister.scratch, by: HostRegister.state)
+    assembler.shiftRight(HostRegister.scratch, HostRegister.state, by: HostRegister.state)
     assembler.jumpIfScratchZero(backTo: exit.place)
     segments.exit = nil
   }
@@ -84,9 +123,9 @@ extension BlockTranslator {
   /// The segment ends behind the last instruction.
   mutating func endSegment() {
     guard let charge = segments.charge else { return }
-    let begin = 63 &- segments.begins.leadingZeroBitCount
-    let length = Int32(truncatingIfNeeded: count &- begin)
-    UnsafeMutableRawPointer(charge).storeBytes(of: 0 &- length, as: Int32.self)
+    let length = count &- (63 &- segments.begins.leadingZeroBitCount)
+    let amount = Int32(truncatingIfNeeded: InstructionCount(length) &* InstructionBudget.unit)
+    UnsafeMutableRawPointer(charge).storeBytes(of: 0 &- amount, as: Int32.self)
     for site in segments.firstSite..<cache.siteCount {
       let unused = count &- Int(cache.sites[site].executed)
       cache.sites[site].unused = UInt16(truncatingIfNeeded: max(unused, 0))

@@ -1,14 +1,17 @@
 // Names for what host code addresses, for listings: the fields of the CPU state.
 
+import CHost
 import X86
 
 extension TranslatorEngine {
   /// What a host instruction addresses through the pinned register; nil when it addresses no named field of the state.
   public static func stateField(_ host: Instruction) -> String? {
-    guard host.hasMemoryOperand, host.base == HostRegister.state, host.index == Instruction.none,
-      !host.prefixes.contains(.segment)
+    guard host.hasMemoryOperand, host.index == Instruction.none, !host.prefixes.contains(.segment),
+      host.base == HostRegister.state || host.base == Instruction.none
     else { return nil }
-    let displacement = Int32(truncatingIfNeeded: host.displacement)
+    var displacement = Int32(truncatingIfNeeded: host.displacement)
+    // Code that counts addresses a state that begins a page.
+    if host.base == Instruction.none { displacement = displacement & 4095 &- Int32(VT_STATE_BIAS) }
     switch displacement {
     case StateOffset.site: return "exit number"
     case StateOffset.indirectSite: return "branch number"
@@ -18,6 +21,8 @@ extension TranslatorEngine {
     case StateOffset.guardedFSBase: return "fs base, guarded"
     case StateOffset.guardedGSBase: return "gs base, guarded"
     case StateOffset.remaining: return "budget"
+    case StateOffset.entry: return "entry"
+    case StateOffset.pinned: return "cpu state"
     case StateOffset.window: return "window"
     case StateOffset.negativeWindow: return "-window"
     default: break

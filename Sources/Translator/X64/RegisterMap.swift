@@ -5,7 +5,8 @@
 //     host   rax r13 rdx rbx r15 r14 rsi rdi  in the CPU state  r8  r9  r10 r11
 //
 //     host rcx, r12   scratch (rcx: shift count and JRCXZ)
-//     host rbp        CPU state + 60: addresses the state, and is the guard's shift count
+//     host rbp        CPU state + 60: addresses the state, and is the guard's shift count; or, in code that counts, the
+//                     instructions that are left, above the same 60 (Counting.swift)
 //     host rsp        shadow stack of return addresses
 
 import CHost
@@ -58,6 +59,8 @@ enum StateOffset {
   static let guardedGSBase = translated &+ 24
   static let remaining = translated &+ 32
   static let vectorScratch = Int32(VT_OFFSET_VECTOR_SCRATCH) &- Int32(VT_STATE_BIAS)
+  static let entry = translated &+ 64
   static let window = translated &+ 88
   static let negativeWindow = translated &+ 96
+  static let pinned = vectorScratch &+ 72
 }
