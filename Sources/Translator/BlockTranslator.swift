@@ -243,7 +243,7 @@ struct BlockTranslator {
       cache.sites[number].stub = host
       assembler.storeState(constant: number, StateOffset.site)
       let place = assembler.jump()
-      cache.patch(offset(place), to: 0)
+      cache.patch(offset(place), to: cache.leaveStub)
       if cache.sites[number].patch == 0 { continue }
       cache.patch(cache.sites[number].patch, to: cache.sites[number].stub)
       guard cache.sites[number].kind == .branch, options.linksBlocks else { continue }

@@ -98,7 +98,8 @@ final class CodeCache {
   private(set) var siteCount = 0
   /// Made when code is invalidated for the first time: most programs never do.
   private var blocksByPage: BlocksByPage?
-  /// Offset of the code through which code that counts is entered.
+  /// Offsets of the code that all stubs jump to, and of that through which code that counts is entered.
+  var leaveStub: UInt32 = 0
   var entryStub: UInt32 = 0
   /// Offset of the code that reports an indirect branch without a block.
   var missStub: UInt32 = 0

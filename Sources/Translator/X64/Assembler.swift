@@ -281,9 +281,9 @@ struct Assembler {
 
   mutating func nop() { byte(0x90) }
 
-  /// Fills up to a multiple of `size`, a power of two, with NOPs of up to nine bytes (SDM volume 2, NOP).
-  mutating func align(_ size: Int) {
-    var gap = -Int(bitPattern: cursor) & (size &- 1)
+  /// Fills up to `distance` bytes before a multiple of `size`, a power of two, with NOPs of up to nine bytes (SDM volume 2, NOP).
+  mutating func align(_ size: Int, before distance: Int = 0) {
+    var gap = -(Int(bitPattern: cursor) &+ distance) & (size &- 1)
     while gap > 0 {
       let length = min(gap, 9)
       gap &-= length

@@ -8,24 +8,12 @@ enum CommonCode {
   /// Writes it all; returns the host address of the code that a return without a call arrives at.
   static func write(_ cache: CodeCache) -> UInt64 {
     var assembler = cache.assembler(at: 0)
-    // Offset 0: every stub jumps here.
-    if cache.countingState != nil {
-      assembler.storeState(HostRegister.state, StateOffset.remaining)
-      assembler.loadState(HostRegister.state, StateOffset.pinned)
-    }
-    // JMP [RIP + 2]; the address follows, aligned, because the guest may have set AC.
+    // Offset 0, the way out. JMP [RIP + 2]; the address follows, aligned, because the guest may have set AC.
     for byte: UInt8 in [0xff, 0x25, 2, 0, 0, 0, 0xcc, 0xcc] { assembler.byte(byte) }
     assembler.word64(UInt64(UInt(bitPattern: vt_translated_exit_address())))
-    if cache.countingState != nil {
-      cache.entryStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
-      assembler.loadState(HostRegister.state, StateOffset.remaining)
-      // JMP [entry]
-      assembler.narrow(0xff, 4, .memory(.state(StateOffset.entry)))
-    }
     cache.missStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
     assembler.storeState(constant: Int(VT_EXIT_INDIRECT), StateOffset.site)
     let leave = assembler.jump()
-    cache.patch(UInt32(truncatingIfNeeded: leave - cache.writable), to: 0)
     // A host RET has taken the lowest entry, this code's address: it is put back by moving the pointer.
     let bottom = cache.executable &+ UInt64(assembler.cursor - cache.writable)
     assembler.add(HostRegister.shadowStack, -8)
@@ -33,9 +21,23 @@ enum CommonCode {
     assembler.narrow(0x89, HostRegister.secondScratch, .memory(.state(StateOffset.indirectSite)))
     assembler.move(HostRegister.secondScratch, HostRegister.scratch)
     writeIndirectJump(&assembler, cache)
+    if cache.countingState != nil { writeCountingStubs(&assembler, cache) }
+    cache.patch(UInt32(truncatingIfNeeded: leave - cache.writable), to: cache.leaveStub)
     cache.used = assembler.cursor - cache.writable
     cache.keepCommonCode()
     return bottom
+  }
+
+  /// Between RBP, where the budget is while code counts, and the state that has it otherwise.
+  private static func writeCountingStubs(_ assembler: inout Assembler, _ cache: CodeCache) {
+    cache.leaveStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
+    assembler.storeState(HostRegister.state, StateOffset.remaining)
+    assembler.loadState(HostRegister.state, StateOffset.pinned)
+    cache.patch(UInt32(truncatingIfNeeded: assembler.jump() - cache.writable), to: 0)
+    cache.entryStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
+    assembler.loadState(HostRegister.state, StateOffset.remaining)
+    // JMP [entry]
+    assembler.narrow(0xff, 4, .memory(.state(StateOffset.entry)))
   }
 
   /// The indirect entry in front of a block that is about to be written: the target is compared, JRCXZ falls into the block.

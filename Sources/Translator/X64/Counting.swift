@@ -97,8 +97,8 @@ extension BlockTranslator {
   mutating func alignLoop() {
     guard options.countsInstructions, loop.registers != 0 else { return assembler.align(64) }
     let over = assembler.shortJump()
+    assembler.align(64, before: Int(CodeCache.jumpSize))
     writeBudgetExit()
-    assembler.align(64)
     assembler.completeShort(over)
   }
 

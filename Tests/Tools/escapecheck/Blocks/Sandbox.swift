@@ -50,9 +50,10 @@ final class Sandbox {
 
   /// Learns from the common code where it is, and checks it.
   private func noteCommon(_ code: EmittedCode) {
-    layout.leave = code.address
+    (layout.leave, layout.permanentLeave, layout.state) = (code.address, code.address, nil)
     layout.indirectMiss = code.address &+ 16
-    // The only load without a segment and base is that of the table of indirect entries.
+    // The only load without a segment and base, but with an index, is that of the table of indirect entries; those
+    // without an index are of the state of code that counts, and its way out begins with storing RBP there.
     var offset = 16
     var instruction = Instruction()
     while offset < code.bytes.count {
@@ -68,7 +69,14 @@ final class Sandbox {
       if InstructionClass.table[Int(instruction.row)] == .move, instruction.hasMemoryOperand,
         instruction.base == Instruction.none
       {
-        layout.table = instruction.displacement
+        if instruction.index != Instruction.none {
+          layout.table = instruction.displacement
+        } else {
+          layout.state = instruction.displacement & ~4095
+          if Int(instruction.reg) == AbstractState.state, layout.leave == code.address {
+            layout.leave = code.address &+ UInt64(offset)
+          }
+        }
       }
       offset += Int(instruction.length)
     }

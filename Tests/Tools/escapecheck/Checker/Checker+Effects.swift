@@ -31,6 +31,10 @@ extension Checker {
     let source = state[Int(instruction.rm)]
     let count = state[Int(instruction.vvvv)]
     let destination = Int(instruction.reg)
+    // In code that counts RBP is a number.
+    if layout.state != nil, source.kind == .state, count.kind == .state {
+      return try write(&state, destination, .guest(0...15))
+    }
     if source.isHost { throw refuse("shifts a host value") }
     switch count.kind {
     case .state: try write(&state, destination, .topBits(of: source.identity, offset: source.offset))
@@ -52,6 +56,7 @@ extension Checker {
     }
     let base = instruction.base == Instruction.none ? AbstractState.none : Int(instruction.base)
     let index = instruction.index == Instruction.none ? AbstractState.none : Int(instruction.index)
+    if charges(destination, base, index) { return }
     let hosts = [base, index].filter { $0 != AbstractState.none && state[$0].isHost }
     if !hosts.isEmpty {
       guard base != AbstractState.none, index != AbstractState.none else {
@@ -70,6 +75,20 @@ extension Checker {
     }
     try mayWrite(destination)
     state.define(destination, sum, instruction.displacement, ever: ever)
+  }
+
+  /// Code that counts takes instructions from RBP, whose low six bits stay what they are.
+  private func charges(_ destination: Int, _ base: Int, _ index: Int) -> Bool {
+    layout.state != nil && destination == AbstractState.state && base == destination
+      && index == AbstractState.none && instruction.operandSize == 64 && instruction.displacement % 64 == 0
+  }
+
+  /// The stubs of code that counts exchange RBP's two meanings: code that is followed sees one of them only.
+  private func exchangesPinned(_ number: Int, _ fields: [Int], _ state: AbstractState) -> Bool {
+    guard code.isCommon, layout.state != nil, number == AbstractState.state, instruction.operandSize == 64,
+      let field = stateOffset(state)
+    else { return false }
+    return fields.contains(field)
   }
 
   /// The current instruction's base and index: what is known of their sum, or what the two tell where that is less.
@@ -140,6 +159,7 @@ extension Checker {
   }
 
   private func load(_ state: inout AbstractState, _ number: Int, _ width: Int) throws(Violation) {
+    if exchangesPinned(number, [StateField.pinned, StateField.remaining], state) { return }
     if let field = stateOffset(state) {
       guard let kind = stateField(field), mnemonic == "mov" else {
         throw refuse("reads the CPU state at \(field)")
@@ -168,6 +188,7 @@ extension Checker {
 
   private func store(_ state: inout AbstractState, _ source: OperandValue) throws(Violation) {
     if case .register(let register) = source, state[general(register)].isHost {
+      if exchangesPinned(general(register), [StateField.remaining], state) { return }
       throw refuse("stores a host value")
     }
     guard let field = stateOffset(state) else { return try access(&state, isCertain: true) }

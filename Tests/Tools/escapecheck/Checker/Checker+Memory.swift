@@ -111,8 +111,15 @@ extension Checker {
 
   // MARK: The CPU state
 
-  /// Bytes from the pinned register; nil when the operand is not in the CPU state.
+  /// Bytes from the state's beginning; nil when the operand is not in the CPU state.
   func stateOffset(_ state: AbstractState) -> Int? {
+    if let address = layout.state {
+      guard instruction.base == Instruction.none, instruction.index == Instruction.none,
+        !instruction.prefixes.contains(.segment),
+        (address..<address + 4096).contains(instruction.displacement)
+      else { return nil }
+      return Int(instruction.displacement - address)
+    }
     guard instruction.base != Instruction.none, instruction.base != Instruction.relative,
       state[Int(instruction.base)].kind == .state, instruction.index == Instruction.none,
       !instruction.prefixes.contains(.segment)
@@ -125,7 +132,7 @@ extension Checker {
     if StateField.registers.contains(offset) { return .guest(AbstractValue.everything) }
     switch offset {
     case StateField.rawFSBase, StateField.rawGSBase: return .guest(AbstractValue.everything)
-    case StateField.target, StateField.remaining: return .guest(AbstractValue.everything)
+    case StateField.target: return .guest(AbstractValue.everything)
     // The run loop guards the bases before it enters.
     case StateField.fsBase, StateField.gsBase: return .guest(AbstractValue.guarded)
     case StateField.window: return .window
@@ -135,8 +142,7 @@ extension Checker {
   }
 
   func isWritableField(_ offset: Int) -> Bool {
-    StateField.registers.contains(offset) || offset == StateField.target || offset == StateField.remaining
-      || offset == StateField.vectorScratch
+    StateField.registers.contains(offset) || offset == StateField.target || offset == StateField.vectorScratch
   }
 }
 
@@ -160,6 +166,8 @@ enum StateField {
   static let fsBase = translated + (MemoryLayout<vt_translated_state>.offset(of: \.fs_base) ?? 0)
   static let gsBase = translated + (MemoryLayout<vt_translated_state>.offset(of: \.gs_base) ?? 0)
   static let remaining = translated + (MemoryLayout<vt_translated_state>.offset(of: \.remaining) ?? 0)
+  static let pinned = translated + (MemoryLayout<vt_translated_state>.offset(of: \.pinned) ?? 0)
+  static let entry = translated + (MemoryLayout<vt_translated_state>.offset(of: \.entry) ?? 0)
   static let window = translated + (MemoryLayout<vt_translated_state>.offset(of: \.window) ?? 0)
   static let negativeWindow =
     translated + (MemoryLayout<vt_translated_state>.offset(of: \.negative_window) ?? 0)

@@ -105,8 +105,12 @@ struct Checker {
     if instruction.info.operand(0).kind == .relative {
       try go(to: offset + Int(instruction.length) + Int(instruction.immediate), current)
     } else if instruction.hasMemoryOperand {
-      guard code.isCommon, offset == 0 else { throw refuse("a jump through memory") }
-      try leavePermanently()
+      guard code.isCommon else { throw refuse("a jump through memory") }
+      if offset > 0, layout.state != nil, stateOffset(current) == StateField.entry {
+        try leave(current)
+      } else {
+        try leavePermanently()
+      }
     } else {
       guard current[Int(instruction.rm)].kind == .indirectEntry else {
         throw refuse("a jump to a register that is no indirect entry")
@@ -124,6 +128,7 @@ struct Checker {
     guard instruction.base == Instruction.relative, instruction.displacement == 2, address == expected else {
       throw refuse("the way out leads elsewhere")
     }
+    guard offset == 0 else { throw refuse("a jump through memory") }
     offset += 10
   }
 
@@ -135,13 +140,15 @@ struct Checker {
   }
 
   /// A direct branch to byte `target`, or to another piece of code.
-  private mutating func go(to target: Int, _ current: AbstractState) throws(Violation) {
+  private mutating func go(to place: Int, _ current: AbstractState) throws(Violation) {
+    let target = code.budgetJumps[place] ?? place
     if target > offset, target < code.bytes.count {
       if arriving[target] == nil { arriving[target] = current } else { arriving[target]?.join(current) }
       return
     }
     if target > 0, target <= offset, !code.isCommon { return try goBack(to: target, current) }
     let address = code.address &+ UInt64(bitPattern: Int64(target))
+    if code.isCommon, layout.state != nil, address == layout.permanentLeave { return }
     if address == layout.leave {
       guard let register = current.exposed else {
         if let exit, code.exits[exit] == .branch { try leave(current) }

@@ -10,6 +10,9 @@ struct EmittedCode {
   /// For blocks: kinds of the pieces of code by their first byte, and the exits by the byte where their stub begins.
   var entries: [(host: Int, kind: Int)] = []
   var exits: [Int: TranslatedBlock.ExitKind] = [:]
+  /// The jumps that leave for want of a budget, by their first byte, and where they lead. They lie in front of what branches to
+  /// them, also in front of the block.
+  var budgetJumps: [Int: Int] = [:]
   /// The code that all blocks share may be entered anywhere and moves the shadow stack.
   var isCommon = false
 
@@ -20,7 +23,19 @@ struct EmittedCode {
   init(_ block: TranslatedBlock) {
     (address, bytes) = (block.hostAddress, block.host)
     entries = block.entries.map { ($0.host, $0.kind) }
-    for exit in block.exits { exits[exit.stub] = exit.kind }
+    for exit in block.exits {
+      exits[exit.stub] = exit.kind
+      if exit.kind == .budget { noteBudgetJump(exit.patch) }
+    }
+  }
+
+  /// Reads the jump whose 32-bit distance is `patch` bytes from the block's beginning.
+  private mutating func noteBudgetJump(_ patch: Int) {
+    // SAFETY: the engine's code cache, which lives longer than this.
+    guard let place = UnsafeRawPointer(bitPattern: Int(address) + patch),
+      (place - 1).load(as: UInt8.self) == 0xe9
+    else { return }
+    budgetJumps[patch - 1] = patch + 4 + Int(place.loadUnaligned(as: Int32.self))
   }
 
   /// The kind of the piece that byte `offset` belongs to.
@@ -58,6 +73,9 @@ struct CacheLayout {
   /// The code that looks an indirect branch's target up.
   var indirectLookup: UInt64 = 0
   var table: Int64 = 0
+  /// In code that counts: where the state is that it addresses, and the way out behind `leave`.
+  var state: Int64?
+  var permanentLeave: UInt64 = 0
   /// Host addresses where blocks begin.
   var blocks: Set<UInt64> = []
 }
