@@ -19,10 +19,23 @@ enum TravelCommand {
     var replay = ReplayOptions()
   }
 
-  /// Whether the last of the words names a recording.
+  /// Options by name, and whether a value follows.
+  private static let options = [
+    "--command": true, "--script": true, "--gdb": true, "--timeline": true, "--checkpoint-memory": true,
+    "--syntax": true, "--engine": true, "--json": false,
+  ]
+
+  /// Whether what is to be debugged is a recording: the first operand, or, behind options that only programs have, the last word.
   static func isMeant(_ words: [[UInt8]]) -> Bool {
-    words.last.map { Recording.isRecording($0) } ?? false
+    var reader = WordReader(words)
+    while let option = reader.nextOption() {
+      guard let hasValue = options[option.name] else { return isRecording(words.last) }
+      if hasValue { _ = try? reader.bytes(of: option) }
+    }
+    return isRecording(reader.operands().first)
   }
+
+  private static func isRecording(_ path: [UInt8]?) -> Bool { path.map { Recording.isRecording($0) } ?? false }
 
   static func run(_ words: [[UInt8]], _ process: ProcessArguments) -> Int32 {
     withUsage(HelpText.debugUsage, topic: "debug") { () throws(UsageError) in

@@ -55,19 +55,20 @@ struct BlockBuilder: ~Copyable {
 
   /// A block in scratch memory with the single instruction at `rip`, which leaves when it is done.
   func buildStep(_ rip: UInt64) -> UnsafePointer<Operation> {
+    UnsafePointer(writeStep(rip).operations)
+  }
+
+  private func writeStep(_ rip: UInt64) -> BlockWriter {
     var writer = BlockWriter(start: rip, operations: scratch, branches: branches, limit: 1)
     writer.isStep = true
     fill(&writer)
     writer.finish()
-    return UnsafePointer(scratch)
+    return writer
   }
 
   /// The same, kept in `steps` if that is possible: from then on changes of the code are noticed.
   func buildKeptStep(_ rip: UInt64, _ steps: StepCache) -> UnsafePointer<Operation> {
-    var writer = BlockWriter(start: rip, operations: scratch, branches: branches, limit: 1)
-    writer.isStep = true
-    fill(&writer)
-    writer.finish()
+    let writer = writeStep(rip)
     if writer.isUnfetchable || writer.instructions != 1 { return UnsafePointer(scratch) }
     memory.markCode(from: rip, to: writer.address)
     return steps.add(rip, UnsafePointer(scratch), writer.count)
