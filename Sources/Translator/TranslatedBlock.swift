@@ -30,7 +30,7 @@ public struct TranslatedBlock: Sendable {
     case systemCall
     /// The guest's stack pointer is outside the window.
     case wildStack
-    /// The budget does not reach over the block.
+    /// The budget may not reach over the block, or what follows a call in it.
     case budget
     /// A register that the block's loop guards in front is no address.
     case wildLoop

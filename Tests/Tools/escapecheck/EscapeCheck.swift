@@ -138,7 +138,11 @@ struct EscapeCheck {
   // MARK: The checker itself
 
   private mutating func mutations() {
-    guard let sandbox = Sandbox(window) else { return failed += 1 }
+    for counting in [false, true] { mutations(counting: counting) }
+  }
+
+  private mutating func mutations(counting: Bool) {
+    guard let sandbox = Sandbox(window, counting: counting) else { return failed += 1 }
     var mutations = Mutations()
     let place = Sandbox.places[0]
     let sources = Mutations.sources() + Mutations.loops()
@@ -151,6 +155,10 @@ struct EscapeCheck {
         failed += 1
         continue
       }
+      if counting {
+        mutations.spoilCharges(EmittedCode(block), sandbox.layout, source.name)
+        continue
+      }
       mutations.spoil(EmittedCode(block), sandbox.layout, source.name)
       if source.name.hasPrefix("loop: ") {
         mutations.spoilLoop(EmittedCode(block), sandbox.layout, source.name)
@@ -158,7 +166,7 @@ struct EscapeCheck {
     }
     for survivor in mutations.survivors.prefix(20) { print("not refused: \(survivor)") }
     print(
-      "mutations: \(mutations.tried) of \(mutations.byKind.count) kinds, \(mutations.survivors.count) not refused, "
+      "mutations\(counting ? ", counting" : ""): \(mutations.tried) of \(mutations.byKind.count) kinds, \(mutations.survivors.count) not refused, "
         + "\(sandbox.refusals) originals refused")
     passed += mutations.tried - mutations.survivors.count
     failed += mutations.survivors.count + sandbox.refusals + (mutations.tried == 0 ? 1 : 0)

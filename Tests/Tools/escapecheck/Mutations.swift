@@ -64,6 +64,22 @@ struct Mutations {
     }
   }
 
+  /// Spoils the charges of code that counts: whatever they do, RBP's low six bits are to stay the shift count.
+  mutating func spoilCharges(_ code: EmittedCode, _ layout: CacheLayout, _ name: String) {
+    // LEA RBP, [RBP + displacement]
+    let charge: [UInt8] = [0x48, 0x8d, 0xad]
+    for offset in code.bytes.indices.dropLast(7) where Array(code.bytes[offset..<offset + 3]) == charge {
+      for (kind, place, byte) in [
+        ("charge of a part", 3, code.bytes[offset + 3] ^ 4), ("charge from RAX", 2, 0xa8 as UInt8),
+        ("charge of 32 bits", 0, 0x40), ("charge into RSP", 2, 0xa5),
+      ] {
+        var spoilt = code
+        spoilt.bytes[offset + place] = byte
+        check(spoilt, layout, kind, "\(name): \(kind) at +0x\(String(offset, radix: 16))")
+      }
+    }
+  }
+
   /// A spoilt copy, which must be refused.
   mutating func check(_ spoilt: EmittedCode, _ layout: CacheLayout, _ kind: String, _ name: String) {
     tried += 1
