@@ -35,7 +35,9 @@ enum TravelCommand {
     return isRecording(reader.operands().first)
   }
 
-  private static func isRecording(_ path: [UInt8]?) -> Bool { path.map { Recording.isRecording($0) } ?? false }
+  private static func isRecording(_ path: [UInt8]?) -> Bool {
+    path.map { Recording.isRecording($0) } ?? false
+  }
 
   static func run(_ words: [[UInt8]], _ process: ProcessArguments) -> Int32 {
     withUsage(HelpText.debugUsage, topic: "debug") { () throws(UsageError) in
