@@ -9,7 +9,7 @@
 // The last five bytes are literals, and the last match begins at least twelve bytes before the end.
 
 enum BlockCompression {
-  private static let shortestMatch = 4
+  fileprivate static let shortestMatch = 4
   private static let lastLiterals = 5
   private static let lastMatch = 12
   private static let furthest = 65_535
@@ -18,19 +18,22 @@ enum BlockCompression {
   static let mostGrowth: UInt64 = 255
 
   static func compress(_ source: [UInt8]) -> [UInt8] {
-    var result: [UInt8] = []
-    result.reserveCapacity(source.count / 2 + 64)
-    source.withUnsafeBytes { bytes in
-      let starts = UnsafeMutablePointer<Int32>.allocate(capacity: 1 << Int(tableBits))
-      defer { starts.deallocate() }
-      starts.initialize(repeating: -1, count: 1 << Int(tableBits))
-      compress(bytes, starts, &result)
+    let starts = UnsafeMutablePointer<Int32>.allocate(capacity: 1 << Int(tableBits))
+    defer { starts.deallocate() }
+    starts.initialize(repeating: -1, count: 1 << Int(tableBits))
+    // Nothing but literals is the worst that can come.
+    let most = source.count + source.count / 255 + 16
+    return [UInt8](unsafeUninitializedCapacity: most) { target, count in
+      source.withUnsafeBytes { bytes in
+        var packed = PackedBlock(UnsafeMutableRawBufferPointer(target))
+        compress(bytes, starts, &packed)
+        count = packed.count
+      }
     }
-    return result
   }
 
   private static func compress(
-    _ bytes: UnsafeRawBufferPointer, _ starts: UnsafeMutablePointer<Int32>, _ result: inout [UInt8]
+    _ bytes: UnsafeRawBufferPointer, _ starts: UnsafeMutablePointer<Int32>, _ packed: inout PackedBlock
   ) {
     var anchor = 0
     var place = 0
@@ -49,11 +52,11 @@ enum BlockCompression {
         continue
       }
       let length = matchLength(bytes, candidate, place, bytes.count - lastLiterals)
-      sequence(bytes, anchor..<place, &result, match: length, back: place &- candidate)
+      packed.sequence(bytes, anchor..<place, match: length, back: place &- candidate)
       place &+= length
       anchor = place
     }
-    sequence(bytes, anchor..<bytes.count, &result, match: 0, back: 0)
+    packed.sequence(bytes, anchor..<bytes.count, match: 0, back: 0)
   }
 
   private static func matchLength(
@@ -69,30 +72,6 @@ enum BlockCompression {
     }
     while second &+ length < end, bytes[first &+ length] == bytes[second &+ length] { length &+= 1 }
     return length
-  }
-
-  private static func sequence(
-    _ bytes: UnsafeRawBufferPointer, _ literals: Range<Int>, _ result: inout [UInt8], match: Int, back: Int
-  ) {
-    let length = max(match &- shortestMatch, 0)
-    result.append(UInt8(min(literals.count, 15) << 4 | min(length, 15)))
-    extend(literals.count, &result)
-    result.append(contentsOf: bytes[literals])
-    if match == 0 { return }
-    result.append(UInt8(truncatingIfNeeded: back))
-    result.append(UInt8(truncatingIfNeeded: back &>> 8))
-    extend(length, &result)
-  }
-
-  /// The bytes that follow a count of 15 or more.
-  private static func extend(_ count: Int, _ result: inout [UInt8]) {
-    if count < 15 { return }
-    var rest = count - 15
-    while rest >= 255 {
-      result.append(255)
-      rest -= 255
-    }
-    result.append(UInt8(rest))
   }
 
   /// The `size` bytes that were compressed; nil when that is not what the block says.
@@ -126,7 +105,7 @@ enum BlockCompression {
       guard let literals = extended(Int(token >> 4)), literals <= packed.count &- next,
         literals <= target.count &- done
       else { return nil }
-      for index in 0..<literals { target[done &+ index] = packed[next &+ index] }
+      copy(target, done, packed, next, literals)
       next &+= literals
       done &+= literals
       if next == packed.count { break }
@@ -136,9 +115,68 @@ enum BlockCompression {
       guard let length = extended(Int(token & 15)), back > 0, back <= done,
         length &+ shortestMatch <= target.count &- done
       else { return nil }
-      for index in 0..<(length &+ shortestMatch) { target[done &+ index] = target[done &+ index &- back] }
+      copy(target, done, UnsafeRawBufferPointer(target), done &- back, length &+ shortestMatch)
       done &+= length &+ shortestMatch
     }
     return done
+  }
+
+  /// Copies `count` bytes from front to back: a match may repeat what it has copied itself. Both ranges lie in their buffers.
+  private static func copy(
+    _ target: UnsafeMutableRawBufferPointer, _ to: Int, _ source: UnsafeRawBufferPointer, _ from: Int,
+    _ count: Int
+  ) {
+    var index = 0
+    // Eight bytes at once do not see what they write themselves.
+    if source.baseAddress != UnsafeRawPointer(target.baseAddress) || to &- from >= 8 {
+      while index &+ 8 <= count {
+        let word = source.loadUnaligned(fromByteOffset: from &+ index, as: UInt64.self)
+        target.storeBytes(of: word, toByteOffset: to &+ index, as: UInt64.self)
+        index &+= 8
+      }
+    }
+    while index < count {
+      target[to &+ index] = source[from &+ index]
+      index &+= 1
+    }
+  }
+}
+
+/// A compressed block being written.
+private struct PackedBlock {
+  // SAFETY: the caller's memory, which has room for the worst case.
+  private let target: UnsafeMutableRawBufferPointer
+  private(set) var count = 0
+
+  init(_ target: UnsafeMutableRawBufferPointer) { self.target = target }
+
+  private mutating func byte(_ value: Int) {
+    target[count] = UInt8(truncatingIfNeeded: value)
+    count &+= 1
+  }
+
+  /// Literals, and a match of `match` bytes that lie `back` bytes before; 0: none.
+  mutating func sequence(_ bytes: UnsafeRawBufferPointer, _ literals: Range<Int>, match: Int, back: Int) {
+    let length = max(match &- BlockCompression.shortestMatch, 0)
+    byte(min(literals.count, 15) << 4 | min(length, 15))
+    extend(literals.count)
+    UnsafeMutableRawBufferPointer(rebasing: target[count...]).copyMemory(
+      from: UnsafeRawBufferPointer(rebasing: bytes[literals]))
+    count &+= literals.count
+    if match == 0 { return }
+    byte(back)
+    byte(back &>> 8)
+    extend(length)
+  }
+
+  /// The bytes that follow a number of 15 or more.
+  private mutating func extend(_ number: Int) {
+    if number < 15 { return }
+    var rest = number - 15
+    while rest >= 255 {
+      byte(255)
+      rest -= 255
+    }
+    byte(rest)
   }
 }
