@@ -15,7 +15,7 @@ public struct CoreFile {
   /// Takes bytes for a place in the file; false when it cannot.
   public typealias Writer = (_ offset: UInt64, _ bytes: [UInt8]) -> Bool
 
-  private let machine: RecordedMachine
+  private let machine: RecordingTarget
   private let memory: AddressSpace
   private let arguments: [[UInt8]]
   private static let page = Page.size
@@ -27,7 +27,7 @@ public struct CoreFile {
 
   /// The process where `travel` is.
   public init(_ travel: TimeTravel) {
-    machine = RecordedMachine(travel)
+    machine = RecordingTarget(travel)
     memory = travel.replay.memory
     arguments = travel.replay.arguments
   }

@@ -135,13 +135,16 @@ public struct RegisterAccess {
   private let thread: ControlledThread?
   private let own: UnsafeMutablePointer<CPUState>
   private let isAtCall: Bool
+  private let isChangeable: Bool
   private var cpu: UnsafeMutablePointer<CPUState> { thread?.visible ?? own }
 
-  public init(_ thread: ControlledThread) { (self.thread, own, isAtCall) = (thread, thread.cpu, false) }
+  public init(_ thread: ControlledThread) {
+    (self.thread, own, isAtCall, isChangeable) = (thread, thread.cpu, false, true)
+  }
 
   /// A thread of a recording. `isAtCall`: it is at a system call that has not returned.
-  public init(recorded cpu: UnsafeMutablePointer<CPUState>, isAtCall: Bool) {
-    (thread, own, self.isAtCall) = (nil, cpu, isAtCall)
+  public init(recorded cpu: UnsafeMutablePointer<CPUState>, isAtCall: Bool, isChangeable: Bool = false) {
+    (thread, own, self.isAtCall, self.isChangeable) = (nil, cpu, isAtCall, isChangeable)
   }
 
   /// The registers are those of a host call that goes on.
@@ -204,13 +207,13 @@ public struct RegisterAccess {
     }
   }
 
-  /// Writes as many bytes as there are; false for registers that user code cannot change, and in recordings.
+  /// Writes as many bytes as there are; false for registers that user code cannot change, and where it says so.
   public func write(_ register: RegisterDescription, _ bytes: [UInt8]) -> Bool {
     guard bytes.count >= register.size else { return false }
     let bytes = Array(bytes.prefix(register.size))
     if read(register) == bytes { return true }
-    guard let thread else { return false }
-    thread.beginChanging()
+    if !isChangeable { return false }
+    thread?.beginChanging()
     switch register.place {
     case .x87(let index):
       var image = legacyImage()

@@ -97,12 +97,14 @@ public enum RecordingError: Error, Equatable, Sendable {
   case diverged(String)
   /// A journey was broken off by whoever watches over it.
   case interrupted
+  /// Here nothing can be changed: why.
+  case unchangeable(String)
 
   public var message: String {
     switch self {
     case .cannotOpen(let text): text
     case .damaged(let text): "the recording is damaged: \(text)"
-    case .unsupported(let text): text
+    case .unsupported(let text), .unchangeable(let text): text
     case .interrupted: "interrupted"
     case .diverged(let text): "the replay differs from the recording: \(text)"
     }

@@ -32,6 +32,24 @@ enum HostFile {
     (path + [0]).withUnsafeBytes { call(257, -100, pointer($0), closeOnExec, 0) }
   }
 
+  /// Opens a regular file for reading, or -errno: others are not opened in earnest, so that nothing waits and nothing happens.
+  static func openRegular(_ path: [UInt8]) -> Int64 {
+    let (nonBlocking, noTerminal): (Int64, Int64) = (0o4000, 0o400)
+    let result = (path + [0]).withUnsafeBytes {
+      call(257, -100, pointer($0), closeOnExec | nonBlocking | noTerminal, 0)
+    }
+    if result < 0 { return result }
+    let isRegular = withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 36) { status -> Bool in
+      status.initialize(repeating: 0)
+      // struct stat: st_mode at 24.
+      let type: UInt32 = 0o170000
+      return call(5, result, pointer(UnsafeRawBufferPointer(status))) == 0 && status[6] & type == 0o100000
+    }
+    if isRegular { return result }
+    close(Int32(truncatingIfNeeded: result))
+    return -Errno.EACCES
+  }
+
   static func close(_ descriptor: Int32) { _ = vt_syscall6(3, Int64(descriptor), 0, 0, 0, 0, 0) }
 
   /// Writes all of `bytes`; false when the host takes no more.

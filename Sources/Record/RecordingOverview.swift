@@ -24,8 +24,15 @@ public struct RecordingOverview: Sendable {
 
   /// Reads all events. Those that are damaged, and what follows them, are missing.
   public init(_ recording: Recording, timeline: UInt64) {
+    if let source = try? EventSource(recording, timeline) { read(source) }
+  }
+
+  /// Of the events that are still to come from `source`.
+  init(_ source: EventSource) { read(source) }
+
+  private mutating func read(_ events: EventSource) {
+    var source = events
     var event: UInt64 = 0
-    guard var source = try? EventSource(recording, timeline) else { return }
     while let record = try? source.next() {
       guard case .event(let next) = record, next.count >= 0 else { continue }
       length &+= next.count

@@ -54,7 +54,7 @@ extension Replay {
   /// A descriptor for reading a file that was mapped, or -errno: the host's file when it still has the recorded bytes, so that all of it
   /// is there, else what was recorded of it. Files that were never mapped are the host's.
   public func openFile(_ path: [UInt8]) -> Int64 {
-    let host = HostFile.open(path)
+    let host = HostFile.openRegular(path)
     let identity = host < 0 ? nil : HostFile.identity(Int32(truncatingIfNeeded: host))
     guard let (descriptor, backing) = files.file(path, identity?.file) else { return host }
     if let identity, files.agrees(descriptor, Int32(truncatingIfNeeded: host), identity.size) { return host }

@@ -22,6 +22,8 @@ public enum ReplayEnd: Equatable, Sendable {
   case killed(signal: Int32)
   /// The recording stops here: the recorder was killed, or the child goes on elsewhere.
   case unfinished
+  /// Something was changed in the past, and the program now wants what the recording cannot tell: why it ends here.
+  case departed(String)
 }
 
 public final class Replay {
@@ -61,8 +63,17 @@ public final class Replay {
   public internal(set) var eventCount: UInt64 = 0
   /// The event that comes next, once it has been read.
   var due: Event?
+  /// Events that have been read, the one that is due included.
+  var readCount: UInt64 = 0
   /// The system call that the last event was.
-  private(set) var lastCall: UInt64?
+  var lastCall: UInt64?
+  /// What is noted of events for timelines in which something is changed, once there is one.
+  var inputs: RecordedInputs?
+  /// Registers or memory have been changed: how it goes on (Departure.swift).
+  var departure: Departure?
+  let callReader = CallReader()
+  let callText = RecordedCallText()
+  private(set) lazy var chance = ChanceReader(memory: memory)
   /// The thread that runs, or has run last.
   public internal(set) var running = 0
   private(set) var start = TimelineStart()
@@ -129,8 +140,8 @@ public final class Replay {
   func proceed(
     to limit: InstructionCount, leavesStop: Bool = false
   ) throws(RecordingError) -> Pause? {
-    if due == nil { due = try nextEvent() }
-    guard let event = due else { return .end(.unfinished) }
+    if departure != nil { return try proceedDeparted(to: limit, leavesStop: leavesStop) }
+    guard let event = try upcoming() else { return .end(.unfinished) }
     let thread = try self.thread(of: event)
     running = event.thread
     if let pause = try advance(thread, to: event, limit, leavesStop) { return pause }
@@ -140,22 +151,33 @@ public final class Replay {
     if let seen {
       visitor?.willHappen(seen, VisitedThread(index: thread.index, cpu: thread.cpu, instant: instant))
     }
+    if let inputs, !inputs.isComplete, event.kind != .threadBegins {
+      inputs.note(event, readCount &- 1, thread.cpu, memory, instant)
+    }
     if let end = try apply(event, thread) { return .end(end) }
     if let seen {
       visitor?.didHappen(
         seen, VisitedThread(index: thread.index, cpu: thread.cpu, instant: instant),
         changesMappings: event.effect.changesMappings, resets: event.effect.resets)
     }
+    passed(event)
+    return nil
+  }
+
+  /// The event that was due has happened.
+  func passed(_ event: Event) {
     due = nil
     eventCount += 1
     lastCall = nil
     if case .systemCall(let number, _) = event.kind { lastCall = number }
-    return nil
   }
 
   /// The event that comes next; nil at the end of what was recorded.
   func upcoming() throws(RecordingError) -> Event? {
-    if due == nil { due = try nextEvent() }
+    while due == nil, let next = try nextEvent() {
+      due = next
+      if let departure, isPassedOver(next, departure) { due = nil }
+    }
     return due
   }
 
@@ -168,6 +190,7 @@ public final class Replay {
       case .data(let file, let offset, let bytes): try files.put(bytes, file, offset)
       case .event(let event):
         guard hasStarted else { throw .damaged("it does not say where it begins") }
+        readCount &+= 1
         return event
       }
     }
@@ -188,7 +211,7 @@ public final class Replay {
     memory.stackLimit = begin.stackLimit
   }
 
-  private func thread(of event: Event) throws(RecordingError) -> Thread {
+  func thread(of event: Event) throws(RecordingError) -> Thread {
     if let known = threads[event.thread] {
       if event.kind == .threadBegins { throw .damaged("a thread begins twice") }
       return known
@@ -200,9 +223,9 @@ public final class Replay {
   }
 
   /// Lets the event happen to its thread, which has come to it. How the timeline ends, if it does.
-  private func apply(_ event: Event, _ thread: Thread) throws(RecordingError) -> ReplayEnd? {
+  func apply(_ event: Event, _ thread: Thread) throws(RecordingError) -> ReplayEnd? {
     if event.kind == .threadBegins { threads[event.thread] = thread }
-    if let digest = event.digest, RegisterWords(thread.cpu).digest != digest {
+    if departure == nil, let digest = event.digest, RegisterWords(thread.cpu).digest != digest {
       throw diverged(event, "registers differ")
     }
     thread.count = 0

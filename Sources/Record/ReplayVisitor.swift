@@ -40,13 +40,12 @@ public protocol ReplayVisitor: AnyObject {
 
 extension Replay {
   /// Reads up to the first event, so that what is wrong with the recording, or the engine, is known.
-  public func begin() throws(RecordingError) {
-    _ = try upcoming()
-  }
+  public func begin() throws(RecordingError) { _ = try upcoming() }
 
-  /// The same; false when this engine cannot execute what the program was recorded with.
+  /// The same; false when this engine cannot execute what the
+  /// program was recorded with.
   public func canBegin() throws(RecordingError) -> Bool {
-    do throws(RecordingError) { try begin() } catch {
+    do throws(RecordingError) { _ = try upcoming() } catch {
       if case .unsupported = error { return false }
       throw error
     }
@@ -62,7 +61,7 @@ extension Replay {
     engine.prepareForSteps()
     while true {
       // Only with its first event a timeline is known to have begun.
-      try begin()
+      _ = try upcoming()
       let isThere = events.timeline == timeline && instant >= from
       self.visitor = isThere ? visitor : nil
       isVisitorAtRest = false
@@ -78,13 +77,7 @@ extension Replay {
   /// Instructions that the recording's timeline, with what leads to it, has in all, as far as it can be read; more by up to one a
   /// thread and event.
   public func recordedInstructions() -> InstructionCount {
-    var source = events
-    var count = instant
-    if let due { count &+= due.count }
-    while let record = (try? source.next()) ?? nil {
-      if case .event(let event) = record { count &+= event.count }
-    }
-    return count
+    instant &+ (due?.count ?? 0) &+ RecordingOverview(events).length
   }
 
   /// The program's words, once the replay has begun.

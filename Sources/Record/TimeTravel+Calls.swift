@@ -9,13 +9,17 @@ extension TimeTravel {
   /// to go on. No instruction is executed.
   public func completeCall() throws(RecordingError) {
     while ending == nil, replay.threads[replay.running]?.isAtCall ?? true {
-      guard let due = try replay.upcoming() else { return }
-      if let next = replay.threads[due.thread], !next.isAtCall || next.count != due.count {
+      let due = try replay.upcoming()
+      let hasDeparted = replay.departure != nil
+      if due == nil, !hasDeparted { return }
+      if let due, let next = replay.threads[due.thread],
+        !next.isAtCall || next.count != due.count && !hasDeparted
+      {
         // This one has instructions to execute first.
         if !next.isAtCall { replay.running = due.thread }
         return
       }
-      if case .end(let end) = try replay.proceed(to: instant &+ 1) { ending = end }
+      if case .end(let end) = try proceed(to: instant &+ 1) { ending = end }
     }
   }
 

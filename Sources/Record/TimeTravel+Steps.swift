@@ -5,25 +5,56 @@ import Engine
 extension TimeTravel {
   /// A step of `thread`, unless one of `stops` or the end comes first. A breakpoint where threads stand now is not met.
   public func step(_ thread: Int, _ stops: TravelStops) throws(RecordingError) -> TravelEnd {
+    // They stay until the next journey: many steps follow each other.
     prepare(stops)
-    defer { prepare(TravelStops()) }
     var leaves = true
     while true {
       if let ending { return .end(ending) }
-      guard let due = try replay.upcoming(), due.thread == thread else {
-        let next = try behindNextEvent()
-        if let end = try forward(to: next, leavesStop: leaves) { return end }
+      guard try nextThread() == thread else {
+        if let end = try passOther(leavesStop: leaves) { return end }
         leaves = false
         continue
       }
       let events = replay.eventCount
-      switch try advance(due) {
+      switch try advance() {
       case .end(let end): return .end(end)
       case .done:
         if let changed = takeChange(since: events) { return changed }
+        try applyEdits()
         return .arrived
       case .underWay: if let changed = takeChange(since: events) { return changed }
       }
+    }
+  }
+
+  /// The thread that goes on; nil at the end of what was recorded.
+  private func nextThread() throws(RecordingError) -> Int? {
+    if let due = try replay.upcoming() { return due.thread }
+    return replay.departure == nil ? nil : replay.running
+  }
+
+  /// Another thread goes on, up to its next event; what it was stopped by. Not beyond `limit`.
+  private func passOther(
+    leavesStop: Bool, before limit: Position = Position(instant: .max)
+  ) throws(RecordingError) -> TravelEnd? {
+    let due = try replay.upcoming()
+    let rest = due.map { $0.count &- (replay.threads[$0.thread]?.count ?? $0.count) } ?? .max &- instant
+    if replay.departure == nil {
+      let place = Position(instant: instant &+ max(rest, 0), event: replay.eventCount &+ 1)
+      return try forward(to: min(place, limit), leavesStop: leavesStop)
+    }
+    // A thread that has departed may come to its call sooner, and then it may be the other one's turn.
+    let events = replay.eventCount
+    let target = min(instant &+ max(rest, 1), limit.instant)
+    let pause = try proceed(to: max(target, instant &+ 1), leavesStop: leavesStop)
+    if let changed = takeChange(since: events) { return changed }
+    if isInterrupted?() ?? false { throw .interrupted }
+    switch pause {
+    case .stop: return .breakpoint(replay.instructionPointer ?? 0)
+    case .end(let end):
+      ending = end
+      return .end(end)
+    case .instant, .attention, nil: return nil
     }
   }
 
@@ -50,36 +81,36 @@ extension TimeTravel {
   /// Between the replay's place and `present` there is one instruction of `thread`, and nothing else.
   private func isOneStep(_ thread: Int, to present: Position) throws(RecordingError) -> Bool {
     guard position == Position(instant: present.instant &- 1, event: present.event),
-      let due = try replay.upcoming(), due.thread == thread, let state = replay.threads[thread]
+      try nextThread() == thread, let state = replay.threads[thread]
     else { return false }
     // Otherwise what is due at this instant is not an instruction.
-    return !state.isAtCall && state.count < due.count
+    let isInFront = replay.departure != nil || state.count < replay.due?.count ?? 0
+    return !state.isAtCall && isInFront
   }
 
   /// Where the last step of `thread` in front of `present` began, looking from here on.
   private func lastStep(of thread: Int, before present: Position) throws(RecordingError) -> Position? {
     var last: Position?
     while position < present {
-      guard let due = try replay.upcoming(), due.thread == thread else {
-        if try forward(to: min(try behindNextEvent(), present)) != nil { break }
+      try applyEdits()
+      if position >= present { break }
+      guard try nextThread() == thread else {
+        if try passOther(leavesStop: false, before: present) != nil { break }
         continue
       }
       let place = position
       let isAtCall = replay.threads[thread]?.isAtCall ?? false
       let events = replay.eventCount
-      let progress = try advance(due)
+      let isStep = replay.due?.kind.isStep ?? false
+      let progress = try advance()
       if case .end = progress { break }
       // A call that is under way has begun in front of the instruction.
-      let changes = place.instant != position.instant || replay.eventCount != events && due.kind.isStep
+      let changes =
+        place.instant != position.instant
+        || replay.eventCount != events && (isStep || replay.lastCall != nil)
       if changes, !isAtCall { last = place }
     }
     return last
-  }
-
-  private func behindNextEvent() throws(RecordingError) -> Position {
-    guard let due = try replay.upcoming() else { return Position(instant: .max) }
-    let rest = due.count &- (replay.threads[due.thread]?.count ?? due.count)
-    return Position(instant: instant &+ max(rest, 0), event: replay.eventCount &+ 1)
   }
 
   private enum Progress {
@@ -87,15 +118,16 @@ extension TimeTravel {
     case end(ReplayEnd)
   }
 
-  /// One instruction, or one event, of the thread whose event is `due`.
-  private func advance(_ due: Event) throws(RecordingError) -> Progress {
+  /// One instruction, or one event, of the thread that is next.
+  private func advance() throws(RecordingError) -> Progress {
     let (before, events) = (instant, replay.eventCount)
-    if case .end(let end) = try replay.proceed(to: instant &+ 1, leavesStop: true) {
+    let isStep = try replay.upcoming()?.kind.isStep ?? false
+    if case .end(let end) = try proceed(to: instant &+ 1, leavesStop: true) {
       ending = end
       return .end(end)
     }
-    if replay.eventCount != events { return due.kind.isStep ? .done : .underWay }
-    let isAtCall = replay.threads[due.thread]?.isAtCall ?? false
+    if replay.eventCount != events { return isStep || replay.lastCall != nil ? .done : .underWay }
+    let isAtCall = replay.threads[replay.running]?.isAtCall ?? false
     return instant != before && !isAtCall ? .done : .underWay
   }
 }

@@ -42,25 +42,34 @@ extension TravelEnd {
 }
 
 public final class TimeTravel {
-  private struct Checkpoint {
+  struct Checkpoint {
     var position: Position
     var snapshot: Snapshot
-    var state: ReplayState
+    fileprivate var state: ReplayState
     /// Only for the time being.
     var isNear: Bool
   }
 
   public let replay: Replay
-  private let store: SnapshotStore
-  private var checkpoints: [Checkpoint] = []
+  let store: SnapshotStore
+  /// Those of the timeline where the present is.
+  var checkpoints: [Checkpoint] = []
   /// Instructions between two checkpoints that stay; doubled when there are too many.
-  private var spacing: InstructionCount = 4_000_000
+  var spacing = TimeTravel.firstSpacing
+  static let firstSpacing: InstructionCount = 4_000_000
   private static let mostCheckpoints = 64
   /// How far in front of the present the near ones are, and how many there are.
   private static let nearDistances: [InstructionCount] = [2_000_000, 100_000]
   private static let mostNear = 8
   /// Bytes of memory that checkpoints may hold.
   public var memoryLimit: UInt64
+  /// Timelines by number; 0 is what was recorded (Timelines.swift).
+  var timelines = [Timeline()]
+  /// The one where the present is, and what was changed on the way there, in order.
+  public internal(set) var timeline = 0
+  var edits: [PlacedEdit] = []
+  /// The replay is not where the timeline leads.
+  var isElsewhere = false
   private var watch: Watch?
   private var calls: Set<UInt64>?
   /// In front of what made the last change that was noticed.
@@ -112,12 +121,15 @@ public final class TimeTravel {
   }
 
   func seek(_ target: Position) throws(RecordingError) -> TravelEnd {
+    prepare(TravelStops())
     restore(before: target)
     for distance in TimeTravel.nearDistances where target.instant &- distance > instant &+ distance {
       if let end = try forward(to: Position(instant: target.instant &- distance)) { return end }
       addNear()
     }
     if let end = try forward(to: target) { return end }
+    // What is changed at an instant is changed when somebody comes there.
+    if position != target { try applyEdits() }
     return target.instant == 0 ? .beginning : .arrived
   }
 
@@ -198,12 +210,16 @@ public final class TimeTravel {
       let stretch = isInterrupted == nil ? next : min(next, instant &+ TimeTravel.longestStretch)
       let limit = leaves ? instant &+ 1 : min(stretch, max(nextCheckpoint, instant &+ 1))
       let begin = instant
-      let pause = try replay.proceed(to: limit, leavesStop: leaves)
+      let pause = try proceed(to: limit, leavesStop: leaves)
       if instant != begin { leaves = false }
       if let found = takeChange(since: events) ?? takeCall(since: events) { return found }
       switch pause {
       case .instant: if instant >= nextCheckpoint { addCheckpoint() }
-      case .stop: return .breakpoint(replay.instructionPointer ?? 0)
+      case .stop:
+        // What is changed here comes first, and may be where to go on.
+        try applyEdits()
+        if let found = takeChange(since: events) { return found }
+        if isAtStopAddress { return .breakpoint(replay.instructionPointer ?? 0) }
       case .end(let end):
         ending = end
         return .end(end)
@@ -243,22 +259,27 @@ public final class TimeTravel {
       replay.engine.stops = stops.addresses.isEmpty ? nil : addresses
       for address in old.symmetricDifference(stops.addresses) { replay.memory.forgetCode(at: address) }
     }
-    watch = stops.watched.isEmpty ? nil : Watch(replay, stops.watched)
+    if let watch, watch.watched == stops.watched {
+      watch.begin()
+    } else {
+      watch = stops.watched.isEmpty ? nil : Watch(replay, stops.watched)
+    }
     calls = stops.calls
   }
 
   // MARK: Checkpoints
 
   private var nextCheckpoint: InstructionCount {
-    (checkpoints.last { !$0.isNear }?.position.instant ?? 0) &+ spacing
+    (checkpoints.last { !$0.isNear }?.position ?? timelines[timeline].branch).instant &+ spacing
   }
 
-  private func checkpoint(isNear: Bool) -> Checkpoint {
+  func checkpoint(isNear: Bool) -> Checkpoint {
     Checkpoint(position: position, snapshot: store.take(), state: ReplayState(replay), isNear: isNear)
   }
 
   private func addCheckpoint() {
     insert(checkpoint(isNear: false))
+    if store.bytes > memoryLimit { forgetOtherTimelines() }
     while checkpoints.count { !$0.isNear } > TimeTravel.mostCheckpoints || store.bytes > memoryLimit {
       if checkpoints.count < 3 { return }
       thinOut()
@@ -282,7 +303,7 @@ public final class TimeTravel {
   }
 
   /// A checkpoint at the present, for steps backwards from a little later on.
-  private func addNear() {
+  func addNear() {
     if checkpoints.contains(where: { $0.position == position }) || store.bytes > memoryLimit { return }
     insert(checkpoint(isNear: true))
     guard checkpoints.count(where: { $0.isNear }) > TimeTravel.mostNear else { return }
@@ -292,7 +313,7 @@ public final class TimeTravel {
     if let farthest { store.drop(checkpoints.remove(at: farthest).snapshot) }
   }
 
-  private func insert(_ checkpoint: Checkpoint) {
+  func insert(_ checkpoint: Checkpoint) {
     // There was no memory for it.
     if !checkpoint.snapshot.isComplete { return store.drop(checkpoint.snapshot) }
     let index = checkpoints.firstIndex { $0.position > checkpoint.position } ?? checkpoints.count
@@ -316,17 +337,21 @@ public final class TimeTravel {
 
   /// Goes back to the last checkpoint that is not behind `target`, unless the present is nearer.
   private func restore(before target: Position) {
-    guard let best = checkpoints.last(where: { $0.position <= target }) ?? checkpoints.first else { return }
-    if position <= target, position >= best.position { return }
-    store.restore(best.snapshot)
-    best.state.put(into: replay)
-    ending = nil
+    guard let best = checkpoint(before: target) else { return }
+    if !isElsewhere, position <= target, position >= best.position { return }
+    restore(best)
+  }
+
+  func restore(_ checkpoint: Checkpoint) {
+    store.restore(checkpoint.snapshot)
+    checkpoint.state.put(into: replay)
+    (ending, isElsewhere) = (nil, false)
     watch?.begin()
   }
 }
 
 /// A replay's state besides memory.
-private struct ReplayState {
+fileprivate struct ReplayState {
   private struct ThreadState {
     var cpu: [UInt8]
     var count: InstructionCount
@@ -342,11 +367,13 @@ private struct ReplayState {
   private let eventCount: UInt64
   private let initialStack: UInt64
   private let threadNumbers: [UInt64: UInt64]
+  private let readCount: UInt64
+  private let departure: Departure?
 
   init(_ replay: Replay) {
     (events, due, running) = (replay.events, replay.due, replay.running)
     (instant, eventCount, initialStack) = (replay.instant, replay.eventCount, replay.initialStack)
-    threadNumbers = replay.threadNumbers
+    (threadNumbers, readCount, departure) = (replay.threadNumbers, replay.readCount, replay.departure)
     for (index, thread) in replay.threads {
       let bytes = UnsafeRawBufferPointer(start: thread.cpu, count: CPUState.allocationSize)
       threads[index] = ThreadState(
@@ -357,7 +384,7 @@ private struct ReplayState {
   func put(into replay: Replay) {
     (replay.events, replay.due, replay.running) = (events, due, running)
     (replay.instant, replay.eventCount, replay.initialStack) = (instant, eventCount, initialStack)
-    replay.threadNumbers = threadNumbers
+    (replay.threadNumbers, replay.readCount, replay.departure) = (threadNumbers, readCount, departure)
     replay.threads = replay.threads.filter { threads[$0.key] != nil }
     for (index, state) in threads {
       let thread = replay.threads[index] ?? Replay.Thread(index)
@@ -374,7 +401,7 @@ private struct ReplayState {
 /// Notices changes of bytes: their pages are closed to stores, and behind each store they are compared.
 private final class Watch {
   private let replay: Replay
-  private let watched: [Range<UInt64>]
+  let watched: [Range<UInt64>]
   private var contents: [[UInt8]] = []
   private var observer: CodeObserver?
   private var isTouched = false

@@ -33,7 +33,7 @@ extension HelpText {
                           is then empty, and its output goes to standard error
     On a recording (vitrine record) gdb goes backwards, too: reverse-step,
     reverse-next, reverse-finish, reverse-continue to breakpoints and watchpoints.
-    Nothing can be changed there.
+    What is changed there makes a timeline of its own (monitor timelines).
     Such a debugger needs neither the program nor its libraries: it reads them
     through Vitrine. One that detaches leaves the program running; another one can
     connect later. monitor help, typed in gdb, shows what else there is.

@@ -66,6 +66,9 @@ extension HelpText {
     The commands are those for a program, and the same backwards: reverse-step,
     reverse-next, reverse-finish, reverse-until, reverse-continue; seek, last-change,
     where. The command help lists them; the exit code is 1 when one fails.
+    A register or memory that is changed (set, poke) makes a timeline of its own, on
+    which the program goes on from there; what was recorded stays what it was.
+    timelines lists them, timeline N goes over to one.
 
     examples:
       vitrine debug crash.rec
@@ -73,6 +76,8 @@ extension HelpText {
       vitrine debug --command 'seek end' --command 'last-change rsp 8' crash.rec
       vitrine debug --command 'break main' --command continue \\
                     --command reverse-step --command where crash.rec
+      vitrine debug --command 'break main' --command continue --command 'set rdi = 1' \\
+                    --command 'seek end' --command timelines crash.rec
 
     """
 

@@ -87,7 +87,7 @@ enum ReplayCommand {
       switch end {
       case .exited(let code): return code & 0xff
       case .killed(let signal): return 128 + signal
-      case .unfinished:
+      case .unfinished, .departed:
         Terminal.complain("the recording ends here, before the program did")
         return 0
       }

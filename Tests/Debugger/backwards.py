@@ -200,7 +200,7 @@ def check_threads(vitrine, out, folder):
 
 
 def check_ends(vitrine, out, folder):
-    """Both ends say so, as often as one asks, and nothing of a recording can be changed."""
+    """Both ends say so, as often as one asks, and nothing can be changed behind the end."""
     debugger = Debugger(vitrine, out, "debug-basics-static", folder, "translator")
     answers = debugger.recorded(["p $pc", "reverse-stepi", "reverse-continue", "p $pc", "continue", "p $pc", "continue", "stepi", "p $pc",
                                  "set var total = 77", "p total", "set $rax = 1", "print add(1, 2)", "reverse-stepi", "stepi", "p $pc"])
@@ -210,7 +210,37 @@ def check_ends(vitrine, out, folder):
     for place in (8, 15):
         same("end", answers[5], answers[place])
     assert "Cannot access memory" in answers[9] and words(answers[10])[1] == "35", answers[9:11]
-    assert "cannot be changed" in answers[11], answers[11]
+    assert "has ended" in answers[11], answers[11]
+
+
+def check_timelines(vitrine, out, folder):
+    """A variable that is set in the past, a register, and a function that is called there make timelines; each says so."""
+    for form in BASICS:
+        debugger = Debugger(vitrine, out, f"debug-whatif-{form}", folder, "translator")
+        begin = ["break start", "continue", "delete"]
+        answers = debugger.recorded([*begin, "set var other_way = 1", "continue", "monitor timelines", "p other_way", "reverse-continue", "p other_way",
+                                     "monitor timeline 0", "maintenance flush register-cache", "maintenance flush dcache", "continue",
+                                     "monitor timelines"])
+        assert "new timeline 1 branches off at instant" in answers[4], answers[4]
+        assert "the other way 120" in answers[4] and "value 5" in answers[4] and "ends here with code 41" in answers[4], answers[4]
+        assert "* 1  from 0 at instant" in answers[5], answers[5]
+        same("changed", words(answers[6])[1], "1")
+        same("undone", words(answers[8])[1], "0")
+        assert "the other way" not in answers[12] and "* 0" in answers[13], answers[12:]
+        # At a breakpoint in the past, after one has gone back to it.
+        answers = debugger.recorded(["break use", "continue", "break twice", "reverse-continue", "p number", "set var number = 50", "p number",
+                                     "delete", "print twice(4)", "p number", "finish", "continue"])
+        same("argument", words(answers[4])[1], "21")
+        same("argument", words(answers[6])[1], "50")
+        same("call", words(answers[8])[-1], "8")
+        same("argument after the call", words(answers[9])[1], "50")
+        assert "Value returned is" in answers[10] and "100" in answers[10], answers[10]
+        assert "twice: 100" in answers[11] and "value 5" in answers[11], answers[11]
+        answers = debugger.recorded([*begin, "set var asks = 1", "continue"])
+        assert "does not know: openat(AT_FDCWD, \"/no/such/file\", O_RDONLY)" in answers[4], answers[4]
+        answers = debugger.recorded(["break use", "continue", "delete", "set $rip = twice", "set $rdi = 3", "p $rdi", "reverse-stepi", "p $rdi != 3"])
+        same("register", words(answers[5])[1], "3")
+        same("undone", words(answers[7])[1], "1")
 
 
 def check_crash(vitrine, out, folder):
@@ -356,7 +386,7 @@ def check_garbage(vitrine, out, folder):
         assert machine.process.wait(10) == 0
 
 
-CHECKS = [check_forwards, check_breakpoints, check_watchpoints, check_lines, check_finish, check_steps, check_threads, check_ends, check_crash,
+CHECKS = [check_forwards, check_breakpoints, check_watchpoints, check_lines, check_finish, check_steps, check_threads, check_ends, check_timelines, check_crash,
           check_commands, check_core, check_without_files, check_interrupt, check_garbage]
 
 

@@ -8,25 +8,28 @@ import Record
 
 /// Serves one recording.
 public final class RecordingServer: RemoteServer {
-  let machine: RecordedMachine
+  let machine: RecordingTarget
   private var travel: TimeTravel { machine.travel }
   private var isDone = false
   /// The program was killed by a signal at the end of the recording, and the debugger knows.
-  private var hasToldSignal = false
+  private var signalTold: Int?
   /// The thread of the last stop reply.
   private var lastStopped: UInt64 = 0
   /// Cycles of the time-stamp counter between two looks at the connection.
   private static let patience: UInt64 = 10_000_000
   private var lastLook: UInt64 = 0
+  /// The events behind the output that was shown, by timeline.
+  private var told: [Int: UInt64] = [:]
 
   public init(
     address: DebuggerAddress, travel: TimeTravel, say: @escaping @Sendable (String) -> Void
   ) {
-    machine = RecordedMachine(travel)
+    machine = RecordingTarget(travel)
     super.init(address: address, say: say)
     registers =
       machine.currentThread.map { RegisterFile(components: $0.thread.cpu.pointee.xcr0) } ?? registers
     travel.isInterrupted = { [unowned self] in isAskedToStop() }
+    travel.replay.output = { [unowned self] _, _, bytes in tell(bytes) }
     travel.accepts = { [unowned self] _ in
       machine.currentThread.map { stops($0, machine.memory) } ?? true
     }
@@ -151,7 +154,7 @@ public final class RecordingServer: RemoteServer {
 
   /// `bs` and `bc`.
   private func backward(_ data: [UInt8]) -> [UInt8] {
-    hasToldSignal = false
+    signalTold = nil
     if data.elementsEqual("bc".utf8) {
       return move { () throws(RecordingError) in try travel.goBack(machine.stops) }
     }
@@ -173,6 +176,7 @@ public final class RecordingServer: RemoteServer {
   private func move(
     _ journey: () throws(RecordingError) -> TravelEnd, stepped: () -> UInt64? = { nil }
   ) -> [UInt8] {
+    tellNews()
     session.isRunning = true
     session.isInterrupted = false
     lastLook = vt_host_time_stamp()
@@ -189,6 +193,25 @@ public final class RecordingServer: RemoteServer {
     return session.lastStop
   }
 
+  /// What there is to tell goes to the debugger's console, which is possible while the machine is taken for running only.
+  private func tellNews() {
+    for text in machine.news { send([UInt8(ascii: "O")] + Hex.bytes(Array(text.utf8))) }
+    machine.news = []
+  }
+
+  /// A program that has departed from the recording prints other things: they are shown when they come first.
+  private func tell(_ bytes: [UInt8]) {
+    let number = travel.timeline
+    guard number != 0, session.isRunning, travel.replay.eventCount >= told[number] ?? 0 else { return }
+    told[number] = travel.replay.eventCount &+ 1
+    let piece = RemoteServer.packetSize / 4
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      send([UInt8(ascii: "O")] + Hex.bytes(Array(rest.prefix(piece))))
+      rest = rest.dropFirst(piece)
+    }
+  }
+
   private func reply(to end: TravelEnd, _ thread: RecordedThread?) -> [UInt8] {
     switch end {
     case .arrived, .systemCall: return stopped(thread, .step)
@@ -196,10 +219,19 @@ public final class RecordingServer: RemoteServer {
     case .changed(let range):
       return stopped(thread, machine.watchpoint(range).map { .watchpoint($0) } ?? .step)
     case .beginning: return stopped(thread, .step, "replaylog:begin;")
-    case .end(.killed(let signal)) where !hasToldSignal:
-      hasToldSignal = true
+    case .end(.killed(let signal)) where signalTold != travel.timeline:
+      signalTold = travel.timeline
       return stopped(thread, .signal(signal))
-    case .end: return stopped(thread, .step, "replaylog:end;")
+    case .end(let end):
+      if travel.timeline != 0 {
+        switch end {
+        case .exited(let code): machine.news.append("the program ends here with code \(code)\n")
+        case .departed(let text): machine.news.append(text + "\n")
+        case .killed, .unfinished: break
+        }
+        tellNews()
+      }
+      return stopped(thread, .step, "replaylog:end;")
     }
   }
 
@@ -232,7 +264,8 @@ public final class RecordingServer: RemoteServer {
     monitor seek N       go to an instant; also: seek start, seek end
     monitor last-change ADDRESS [SIZE]
                          go back to what changed these bytes last (8 if not said)
-      After these two, gdb has to forget what it knows:
+    monitor timelines    what changes have led to; monitor timeline N: go over to one
+      After all but the first, gdb has to forget what it knows:
       maintenance flush register-cache, maintenance flush dcache
 
     """
@@ -245,6 +278,14 @@ public final class RecordingServer: RemoteServer {
       case "seek":
         guard words.count == 2, let answer = try seek(words[1]) else { return "monitor seek N|start|end\n" }
         return answer
+      case "timelines": return travel.timelineSummaries.map { line($0) }.joined()
+      case "timeline":
+        guard words.count == 2, let number = Int(words[1]), try travel.choose(number) else {
+          return "monitor timeline N: there is none of this number\n"
+        }
+        (signalTold, machine.news) = (nil, [])
+        session.lastStop = stopped(machine.currentThread, .step)
+        return here
       case "last-change":
         let size = words.count > 2 ? RecordingServer.number(words[2]) : 8
         guard words.count > 1, let address = RecordingServer.number(words[1]), let size, size > 0,
@@ -260,7 +301,7 @@ public final class RecordingServer: RemoteServer {
   }
 
   private func seek(_ text: String) throws(RecordingError) -> String? {
-    hasToldSignal = false
+    signalTold = nil
     switch text {
     case "start": _ = try travel.seek(0)
     case "end": _ = try travel.goOn(TravelStops())
@@ -270,6 +311,13 @@ public final class RecordingServer: RemoteServer {
     }
     session.lastStop = stopped(machine.currentThread, .step)
     return here
+  }
+
+  private func line(_ timeline: TimelineSummary) -> String {
+    let mark = timeline.number == travel.timeline ? "*" : " "
+    if timeline.number == 0 { return "\(mark) 0  what was recorded\n" }
+    let edits = timeline.edits.joined(separator: ", ")
+    return "\(mark) \(timeline.number)  from \(timeline.parent) at instant \(timeline.instant): \(edits)\n"
   }
 
   private var here: String {

@@ -18,18 +18,17 @@ extension RemoteServer {
   }
 
   func writeAllRegisters(_ text: ArraySlice<UInt8>, _ target: any RemoteTarget) -> [UInt8] {
-    if let refusal = target.refusal { return refusal }
     guard let thread = generalThread(target), let bytes = Hex.decoded(text) else {
       return RemoteServer.failure
     }
-    let access = thread.access
+    var values: [RegisterValue] = []
     var place = 0
     for register in registers.registers {
       guard place + register.size <= bytes.count else { break }
-      _ = access.write(register, Array(bytes[place..<(place + register.size)]))
+      values.append(RegisterValue(register: register, bytes: Array(bytes[place..<(place + register.size)])))
       place += register.size
     }
-    return RemoteServer.success
+    return target.write(values, to: thread) ?? RemoteServer.success
   }
 
   func readRegister(_ text: ArraySlice<UInt8>, _ target: any RemoteTarget) -> [UInt8] {
@@ -41,13 +40,12 @@ extension RemoteServer {
 
   /// `P` number = value.
   func writeRegister(_ text: ArraySlice<UInt8>, _ target: any RemoteTarget) -> [UInt8] {
-    if let refusal = target.refusal { return refusal }
     let parts = text.split(separator: UInt8(ascii: "="), maxSplits: 1)
     guard parts.count == 2, let number = Hex.number(parts[0]), number < UInt64(registers.registers.count),
       let value = Hex.decoded(parts[1]), let thread = generalThread(target)
     else { return RemoteServer.failure }
-    let isWritten = thread.access.write(registers.registers[Int(number)], value)
-    return isWritten ? RemoteServer.success : RemoteServer.failure
+    let written = RegisterValue(register: registers.registers[Int(number)], bytes: value)
+    return target.write([written], to: thread) ?? RemoteServer.success
   }
 
   // MARK: Memory
@@ -73,14 +71,12 @@ extension RemoteServer {
   }
 
   func writeMemory(_ text: ArraySlice<UInt8>, _ target: any RemoteTarget, isBinary: Bool) -> [UInt8] {
-    if let refusal = target.refusal { return refusal }
-    guard let (address, count, rest) = range(text), let memory = target.memory,
+    guard let (address, count, rest) = range(text),
       let bytes = isBinary ? Array(rest) : Hex.decoded(rest), bytes.count == count
     else { return RemoteServer.failure }
-    let isWritten = memory.poke(bytes, at: address)
-    // That was not the program.
-    target.memoryChanged()
-    return isWritten ? RemoteServer.success : RemoteServer.badAddress
+    // With no bytes a debugger asks whether it may send them as they are.
+    if count == 0 { return RemoteServer.success }
+    return target.write(bytes, at: address) ?? RemoteServer.success
   }
 
   // MARK: Breakpoints

@@ -1,4 +1,4 @@
-// What the remote protocol's answers are about: a machine that runs (`MachineControl`), or one that is replayed (`RecordedMachine`).
+// What the remote protocol's answers are about: a machine that runs (`MachineControl`), or one that is replayed (`RecordingTarget`).
 // Both have threads with registers, memory, and files to read; who moves them is a matter of their servers.
 
 import Engine
@@ -18,6 +18,12 @@ protocol RemoteThread: AnyObject {
   var originalRAX: UInt64 { get }
 }
 
+/// What is to be in a register.
+struct RegisterValue {
+  var register: RegisterDescription
+  var bytes: [UInt8]
+}
+
 /// A machine as the protocol shows it.
 protocol RemoteTarget: AnyObject {
   var memory: AddressSpace? { get }
@@ -32,10 +38,10 @@ protocol RemoteTarget: AnyObject {
   func mapsText() -> [UInt8]
   /// A thread's name as prctl(2) set it.
   func title(of thread: any RemoteThread) -> [UInt8]
-  /// Why nothing can be changed here, as an error for the debugger; nil: it can.
-  var refusal: [UInt8]? { get }
-  /// Memory was written for the debugger.
-  func memoryChanged()
+  /// Writes registers of a thread; a failure's reply, or nil.
+  func write(_ values: [RegisterValue], to thread: any RemoteThread) -> [UInt8]?
+  /// Writes memory; a failure's reply, or nil.
+  func write(_ bytes: [UInt8], at address: UInt64) -> [UInt8]?
   func setBreakpoint(_ address: UInt64, _ isSet: Bool)
   /// False when such accesses cannot be noticed.
   func setRemoteWatchpoint(_ watchpoint: Watchpoint, _ isSet: Bool) -> Bool
@@ -73,8 +79,21 @@ extension MachineControl: RemoteTarget {
     return Array(text.prefix { $0 != 10 })
   }
 
-  var refusal: [UInt8]? { nil }
-  func memoryChanged() { beginWatching() }
+  func write(_ values: [RegisterValue], to thread: any RemoteThread) -> [UInt8]? {
+    let access = thread.access
+    var isWritten = true
+    for value in values where !access.write(value.register, value.bytes) { isWritten = false }
+    // Of many, those that can be changed are.
+    return isWritten || values.count > 1 ? nil : RemoteServer.failure
+  }
+
+  func write(_ bytes: [UInt8], at address: UInt64) -> [UInt8]? {
+    guard let memory else { return RemoteServer.failure }
+    let isWritten = memory.poke(bytes, at: address)
+    // That was not the program.
+    beginWatching()
+    return isWritten ? nil : RemoteServer.badAddress
+  }
 
   func setRemoteWatchpoint(_ watchpoint: Watchpoint, _ isSet: Bool) -> Bool {
     setWatchpoint(watchpoint, isSet)

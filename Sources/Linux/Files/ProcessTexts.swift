@@ -53,6 +53,13 @@ extension LinuxProcess {
   }
 
   private func mapsLine(_ region: Region) -> [UInt8] {
+    LinuxProcess.mapsLine(region, memory) { root?.shownPath($0) ?? $0 }
+  }
+
+  /// A line of /proc/PID/maps; `shown` is what the guest takes a file's path for.
+  public static func mapsLine(
+    _ region: Region, _ memory: AddressSpace, _ shown: ([UInt8]) -> [UInt8] = { $0 }
+  ) -> [UInt8] {
     var line = LinuxProcess.hex(region.start, width: 8) + "-" + LinuxProcess.hex(region.end, width: 8) + " "
     line += region.letters + " " + LinuxProcess.hex(region.offset, width: 8) + " "
     let file = memory.backing(region.backing)
@@ -61,8 +68,7 @@ extension LinuxProcess {
     let minor = device & 0xff | (device >> 12) & ~0xff & 0xffff_ffff
     line +=
       LinuxProcess.hex(major, width: 2) + ":" + LinuxProcess.hex(minor, width: 2) + " \(file?.inode ?? 0)"
-    var name = file?.path ?? []
-    if let root { name = root.shownPath(name) }
+    var name = shown(file?.path ?? [])
     if let kernelName = region.kernelName { name = Array(kernelName.utf8) }
     var text = Array(line.utf8)
     // The kernel ends the fields in front of a name with a blank, as far as column 73.

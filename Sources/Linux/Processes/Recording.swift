@@ -51,7 +51,7 @@ extension LinuxProcess {
     }
   }
 
-  private static func buffers(_ vector: UInt64, count: UInt64, _ memory: AddressSpace) -> [GuestBytes] {
+  static func buffers(_ vector: UInt64, count: UInt64, _ memory: AddressSpace) -> [GuestBytes] {
     let most: UInt64 = 1024
     var result: [GuestBytes] = []
     for index in 0..<min(count, most) {

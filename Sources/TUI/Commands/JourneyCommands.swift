@@ -82,6 +82,22 @@ extension Console {
         answer.add("checkpoints", number: timeLine.checkpoints.count)
         return answer
       },
+      Command(
+        names: ["timelines"], usage: "timelines",
+        summary:
+          "show what changes in a recording have led to: where each timeline branches off, and its end",
+        words: .none
+      ) { (console, _) throws(CommandError) in try console.showTimelines() },
+      Command(
+        names: ["timeline"], usage: "timeline N",
+        summary: "go over to timeline N, at the same instant; 0 is what was recorded", words: .none
+      ) { (console, text) throws(CommandError) in
+        try console.requireStopped()
+        guard let number = Int(text) else { throw CommandError("the number of a timeline is wanted") }
+        if let problem = console.subject.choose(timeline: number) { throw CommandError(problem) }
+        console.workspace.programMoved()
+        return try console.showInstant()
+      },
       Command(names: ["hash"], usage: "hash", summary: "a number for all of memory", words: .none) {
         (console, _) throws(CommandError) in
         guard let hash = console.subject.memoryHash else { throw CommandError("this is no recording") }
@@ -98,15 +114,43 @@ extension Console {
     var text = "thread \(subject.currentThread), \(subject.place(rip))"
     if let timeLine = subject.timeLine {
       text = "instant \(timeLine.present) of \(timeLine.length), event \(timeLine.eventCount), " + text
+      if timeLine.timeline != 0 { text = "timeline \(timeLine.timeline), " + text }
     }
     var answer = Answer(text)
     if let line = sourceText(subject.presentLine) { answer.lines.append(line) }
     if let line = CodeReading(subject, syntax: workspace.syntax).instruction(at: rip) {
       answer.lines.append("=> \(Format.hex(rip, digits: 8)) \(line.text)")
     }
-    if let timeLine = subject.timeLine { answer.add("instant", number: Int(timeLine.present)) }
+    if let timeLine = subject.timeLine {
+      answer.add("timeline", number: timeLine.timeline)
+      answer.add("instant", number: Int(timeLine.present))
+    }
     answer.add("rip", rip)
     add(subject.presentLine, to: &answer)
+    return answer
+  }
+
+  private func showTimelines() throws(CommandError) -> Answer {
+    let all = subject.timelines
+    guard let present = subject.timeLine?.timeline else { throw CommandError("this is no recording") }
+    var answer = Answer()
+    var objects: [String] = []
+    for line in all {
+      let mark = line.number == present ? "*" : " "
+      let origin =
+        line.number == 0
+        ? "what was recorded"
+        : "from \(line.parent) at instant \(line.instant): " + line.edits.joined(separator: ", ")
+      let end = line.end.map { RecordedMachine.text($0) }
+      let reached = end.map { "; at instant \(line.reached): \($0)" } ?? ""
+      answer.lines.append("\(mark) \(line.number)  \(origin)\(reached)")
+      var object = "{\"number\":\(line.number),\"parent\":\(line.parent),\"instant\":\(line.instant)"
+      object += ",\"edits\":[" + line.edits.map { Format.json($0) }.joined(separator: ",") + "]"
+      object += ",\"end\":" + (end.map { Format.json($0) } ?? "null")
+      objects.append(object + ",\"reached\":\(line.reached)}")
+    }
+    answer.fields.append(("timelines", "[" + objects.joined(separator: ",") + "]"))
+    answer.add("timeline", number: present)
     return answer
   }
 }

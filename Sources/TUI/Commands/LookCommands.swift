@@ -204,22 +204,22 @@ extension Console {
         summary: "change memory: hexadecimal bytes, or text",
         words: .place
       ) { (console, text) throws(CommandError) in
-        try console.requireChangeable()
+        try console.requireStopped()
         let (place, rest) = Console.split(text)
         guard let bytes = Bytes.parse(rest), !bytes.isEmpty else {
           throw CommandError("bytes are wanted: 90 90, or \"text\"")
         }
         let address = try console.address(place)
         guard console.subject.setBytes(bytes, at: address) else {
-          throw CommandError("no memory at 0x\(Format.hex(address))")
+          throw CommandError(console.subject.changeProblem ?? "no memory at 0x\(Format.hex(address))")
         }
-        return Answer()
+        return console.changeAnswer()
       },
     ]
   }
 
   private func setRegister(_ text: Substring) throws(CommandError) -> Answer {
-    try requireChangeable()
+    try requireStopped()
     guard let equals = text.firstIndex(of: "=") else { throw CommandError("set REGISTER = EXPRESSION") }
     let name = text[..<equals].filter { $0 != " " && $0 != "$" && $0 != "%" }
     let value = try address(text[text.index(after: equals)...])
@@ -229,8 +229,20 @@ extension Console {
     let isHalf = known.mask == 0xffff_ffff
     let whole =
       isHalf ? value & known.mask : old & ~(known.mask &<< known.shift) | (value & known.mask) &<< known.shift
-    guard subject.setRegister(known.name, whole) else { throw CommandError("\(name) cannot be changed") }
-    return Answer()
+    guard subject.setRegister(known.name, whole) else {
+      throw CommandError(subject.changeProblem ?? "\(name) cannot be changed")
+    }
+    return changeAnswer()
+  }
+
+  /// What a change has led to, in a recording.
+  private func changeAnswer() -> Answer {
+    guard let timeLine = subject.timeLine else { return Answer() }
+    var answer = Answer(subject.changeText)
+    answer.add("timeline", number: timeLine.timeline)
+    answer.add("instant", number: Int(timeLine.present))
+    workspace.programMoved()
+    return answer
   }
 }
 

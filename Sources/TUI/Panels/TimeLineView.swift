@@ -14,7 +14,8 @@ final class TimeLineView {
   private static let levels: [UInt32] = [0x2581, 0x2582, 0x2583, 0x2584, 0x2585, 0x2586]
 
   func draw(_ window: Window, _ timeLine: TimeLine) {
-    let label = " \(Format.grouped(timeLine.present)) of \(Format.grouped(timeLine.length)) "
+    let number = timeLine.timeline == 0 ? "" : "timeline \(timeLine.timeline): "
+    let label = " \(number)\(Format.grouped(timeLine.present)) of \(Format.grouped(timeLine.length)) "
     let room = window.width - label.count
     window.fill(row: 0, Theme.title)
     guard room >= 8 else {
@@ -34,6 +35,8 @@ final class TimeLineView {
       if calls[x] == 0 { put(0xb7, x, window, Theme.faint) }
     }
     for x in signals { put(0x25c6, x, window, Theme.breakpoint) }
+    // Where this timeline departs from what was recorded.
+    if let branch = timeLine.branch { put(0x251c, column(branch), window, Theme.breakpoint) }
     put(0x2503, column(timeLine.present), window, Theme.current)
   }
 

@@ -68,6 +68,10 @@ struct TimeLine {
   /// Recorded events in front of the present.
   var eventCount: UInt64
   var overview: RecordingOverview
+  /// The timeline that is shown; 0: what was recorded.
+  var timeline = 0
+  /// Where it departs from what was recorded, by a change.
+  var branch: Int64?
 }
 
 /// Registers of one thread at one instant.
@@ -204,8 +208,15 @@ protocol Subject: AnyObject {
 
   /// Nil for a program that lives.
   var timeLine: TimeLine? { get }
-  /// Why registers, memory, and what the program is told cannot be changed; nil: they can.
+  /// Why what the program is told cannot be changed; nil: it can.
   var refusal: String? { get }
+  /// What the last change has led to, or why there was none; empty: it is just made.
+  var changeText: String { get }
+  var changeProblem: String? { get }
+  /// The courses of events that there are; empty for a program that lives.
+  var timelines: [TimelineSummary] { get }
+  /// Goes over to another one; what is in the way, or nil.
+  func choose(timeline number: Int) -> String?
   /// Why such a breakpoint is not possible; nil: it is.
   func problem(with breakpoint: Breakpoint) -> String?
   /// Why the last movement has failed; nil: it has not.
@@ -223,6 +234,10 @@ extension Subject {
   }
   var timeLine: TimeLine? { nil }
   var refusal: String? { nil }
+  var changeText: String { "" }
+  var changeProblem: String? { nil }
+  var timelines: [TimelineSummary] { [] }
+  func choose(timeline number: Int) -> String? { "this is no recording" }
   func problem(with breakpoint: Breakpoint) -> String? { nil }
   var failure: String? { nil }
   var memoryHash: UInt64? { nil }

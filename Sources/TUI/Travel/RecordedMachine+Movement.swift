@@ -44,7 +44,7 @@ extension RecordedMachine {
     do throws(RecordingError) {
       // Where somebody looks at another thread, it is that one's stack that counts for its functions; time is everybody's.
       reached = try go(movement)
-      if let end = travel.end { reached = .ended(RecordedMachine.termination(end)) }
+      if let end = RecordedMachine.condition(at: travel.end) { reached = end }
     } catch {
       var text = error.message
       if error == .interrupted {
@@ -88,13 +88,20 @@ extension RecordedMachine {
 
   private func goToEnd() throws(RecordingError) -> Stop {
     // The checkpoints close by make the first steps back short.
-    _ = try travel.seek(timeLine?.length ?? 0)
+    _ = try travel.seek(travel.timeline == 0 ? timeLine?.length ?? 0 : travel.instant)
     while travel.end == nil { _ = try travel.goOn(TravelStops()) }
     return Stop(kind: .step, text: told("the end,", "at"))
   }
 
+  /// Nil where the timeline goes on.
+  static func condition(at end: ReplayEnd?) -> Condition? { end.map { .ended(termination($0)) } }
+
+  /// How a timeline ends, for people.
+  static func text(_ end: ReplayEnd) -> String { Workspace.text(termination(end)) }
+
   private static func termination(_ end: ReplayEnd) -> Termination {
     switch end {
+    case .departed(let text): .failed(text)
     case .exited(let code): .exited(code)
     case .killed(let signal): .killed(signal: signal)
     case .unfinished: .failed("the recording ends here; the program did not")

@@ -1,6 +1,6 @@
 // A recorded program at one instant, as panels and commands see it: a Subject on top of TimeTravel. Keeps what the present looks like,
 // numbered breakpoints, and what has been seen on the way: output and system calls. Where it goes is in RecordedMachine+Movement.
-// Nothing of the past can be changed.
+// Registers and memory that are changed make another timeline.
 
 import Debugger
 import Engine
@@ -52,14 +52,22 @@ final class RecordedMachine: Subject {
 
   var program: String { LoadError.name(replay.executablePath) }
   var objects: LoadedObjects? { replay.objects }
-  var refusal: String? { "a recording is of the past, where nothing can be changed" }
+  var refusal: String? { "a recording is of the past, where nobody can tell the program anything" }
+  private(set) var changeText = ""
+  private(set) var changeProblem: String?
   var memoryHash: UInt64? { replay.memory.contentHash() }
 
   var timeLine: TimeLine? {
-    TimeLine(
+    var line = TimeLine(
       present: travel.instant, length: max(overview.length, travel.instant),
       checkpoints: travel.checkpointInstants, checkpointBytes: travel.checkpointBytes,
       eventCount: replay.eventCount, overview: overview)
+    if travel.timeline != 0 {
+      let summary = travel.timelineSummaries[travel.timeline]
+      (line.timeline, line.branch) = (travel.timeline, travel.firstBranch)
+      line.length = max(summary.end == nil ? line.length : summary.reached, travel.instant)
+    }
+    return line
   }
 
   // MARK: Threads and registers
@@ -113,8 +121,70 @@ final class RecordedMachine: Subject {
     return whole.littleEndianNumber &>> known.shift & known.mask
   }
 
-  func setRegister(_ name: String, _ value: UInt64) -> Bool { false }
-  func setBytes(_ bytes: [UInt8], at address: UInt64) -> Bool { false }
+  func setRegister(_ name: String, _ value: UInt64) -> Bool {
+    let known = name == "rflags" ? "eflags" : name
+    guard let number = file.number(of: known), file.registers[number].size <= 8 else { return false }
+    let bytes = (0..<8).map { UInt8(truncatingIfNeeded: value >> UInt64($0 * 8)) }
+    let register = file.registers[number]
+    let thread = Int(truncatingIfNeeded: currentThread)
+    return change { [unowned self] () throws(RecordingError) in
+      try travel.change("\(name) = 0x\(Format.hex(value))", thread: thread) {
+        RegisterAccess(recorded: $0, isAtCall: false, isChangeable: true).write(register, bytes)
+      }
+    }
+  }
+
+  func setBytes(_ bytes: [UInt8], at address: UInt64) -> Bool {
+    let shown = bytes.prefix(16).map { Format.hex(UInt64($0), digits: 2) }.joined(separator: " ")
+    let text = "0x\(Format.hex(address)): \(shown)\(bytes.count > 16 ? " …" : "")"
+    return change { [unowned self] () throws(RecordingError) in try travel.change(text, bytes, at: address) }
+  }
+
+  /// Makes a change of the past; false when it cannot be made.
+  private func change(_ body: () throws(RecordingError) -> EditResult) -> Bool {
+    (changeText, changeProblem) = ("", nil)
+    let (thread, event) = (currentThread, replay.eventCount)
+    defer {
+      refresh()
+      _ = chooseThread(thread)
+    }
+    do throws(RecordingError) {
+      switch try body() {
+      case .refused: return false
+      case .unchanged:
+        changeText = "it is so already"
+        return true
+      case .added(let number): changeText = "timeline \(number), instant \(travel.instant)"
+      case .branched(let number):
+        let parent = travel.timelineSummaries[number].parent
+        past.branch(from: parent, before: event)
+        past.choose(number, terminal)
+        changeText = "new timeline \(number) branches off at instant \(travel.instant)"
+      }
+      condition = .stopped(Stop(kind: .step, text: changeText))
+      return true
+    } catch {
+      changeProblem = error == .interrupted ? "stopped: nothing was changed" : error.message
+      return false
+    }
+  }
+
+  var timelines: [TimelineSummary] { travel.timelineSummaries }
+
+  func choose(timeline number: Int) -> String? {
+    do throws(RecordingError) {
+      // On the way things are told: they belong to the other timeline.
+      past.choose(number, terminal)
+      guard try travel.choose(number) else { return "there is no timeline \(number)" }
+      try travel.completeCall()
+    } catch { return error.message }
+    condition =
+      RecordedMachine.condition(at: travel.end) ?? .stopped(Stop(kind: .step, text: "timeline \(number)"))
+    refresh()
+    remember()
+    return nil
+  }
+
   func setSignal(_ signal: Int32) {}
 
   /// Remembers what the next instruction writes.
@@ -141,6 +211,11 @@ final class RecordedMachine: Subject {
   /// The last calls up to the present, and the one that comes next.
   var calls: [String] {
     let all = overview.calls
+    if travel.timeline != 0, let branch = travel.firstBranchEvent, replay.eventCount > branch {
+      let own = past.calls(from: branch, before: replay.eventCount, most: 500)
+      let recorded = all.prefix { $0.event < branch }
+      return recorded.suffix(500 - own.count).map { past.text($0) } + own
+    }
     var (low, high) = (0, all.count)
     while low < high {
       let middle = (low + high) / 2

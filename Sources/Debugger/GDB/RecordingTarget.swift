@@ -1,9 +1,10 @@
-// A recording as the remote protocol shows it: threads, memory and files of the instant where its replay stands. Nothing of it can be
-// changed. Breakpoints and watchpoints are kept for the next journey.
+// A recording as the remote protocol shows it: threads, memory and files of the instant where its replay stands. What is
+// changed makes another timeline. Breakpoints and watchpoints are kept for the next journey.
 
 import CHost
 import Engine
 import GuestMemory
+import Linux
 import Record
 
 /// A thread of a recording.
@@ -19,9 +20,11 @@ final class RecordedThread: RemoteThread {
   var originalRAX: UInt64 { thread.isAtCall ? thread.cpu.pointee.general.0 : .max }
 }
 
-final class RecordedMachine: RemoteTarget {
+final class RecordingTarget: RemoteTarget {
   let travel: TimeTravel
   private(set) var stops = TravelStops()
+  /// What the debugger's user is to be told when there is an opportunity.
+  var news: [String] = []
   private(set) var watchpoints: [Watchpoint] = []
   private var replay: Replay { travel.replay }
 
@@ -50,14 +53,7 @@ final class RecordedMachine: RemoteTarget {
   var executablePath: [UInt8] { replay.executablePath }
 
   func mapsText() -> [UInt8] {
-    var text = ""
-    for region in replay.memory.regions() {
-      func hex(_ number: UInt64) -> String { String(number, radix: 16) }
-      let name = replay.memory.backing(region.backing)?.path ?? []
-      text += "\(hex(region.start))-\(hex(region.end)) \(region.letters) \(hex(region.offset)) "
-      text += String(decoding: name, as: UTF8.self) + "\n"
-    }
-    return Array(text.utf8)
+    replay.memory.regions().reduce(into: []) { $0 += LinuxProcess.mapsLine($1, replay.memory) }
   }
 
   func title(of thread: any RemoteThread) -> [UInt8] {
@@ -65,8 +61,46 @@ final class RecordedMachine: RemoteTarget {
     return Array((executablePath.split(separator: 47).last ?? []).prefix(mostBytes))
   }
 
-  var refusal: [UInt8]? { Array("E.a recording cannot be changed".utf8) }
-  func memoryChanged() {}
+  // MARK: Changes
+
+  func write(_ values: [RegisterValue], to thread: any RemoteThread) -> [UInt8]? {
+    guard let recorded = thread as? RecordedThread else { return RemoteServer.failure }
+    // Of many, those that can be changed are.
+    let values = values.filter { thread.access.read($0.register) != $0.bytes }
+    let text =
+      values.count == 1 ? "\(values[0].register.name) = \(hexadecimal(values[0].bytes))" : "registers"
+    return change { () throws(RecordingError) in
+      try travel.change(text, thread: recorded.thread.index) { cpu in
+        let access = RegisterAccess(recorded: cpu, isAtCall: false, isChangeable: true)
+        var isWritten = true
+        for value in values where !access.write(value.register, value.bytes) { isWritten = false }
+        return isWritten || values.count > 1
+      }
+    }
+  }
+
+  func write(_ bytes: [UInt8], at address: UInt64) -> [UInt8]? {
+    let text = "\(bytes.count) bytes at \(address.hexadecimal)"
+    return change { () throws(RecordingError) in try travel.change(text, bytes, at: address) }
+  }
+
+  private func hexadecimal(_ bytes: [UInt8]) -> String {
+    bytes.count <= 8 ? RegisterAccess.value(bytes).hexadecimal : "\(bytes.count) bytes"
+  }
+
+  /// Makes a change of the past; a failure's reply, or nil.
+  private func change(_ body: () throws(RecordingError) -> EditResult) -> [UInt8]? {
+    do throws(RecordingError) {
+      switch try body() {
+      case .refused: return RemoteServer.badAddress
+      case .branched(let number):
+        news.append("new timeline \(number) branches off at instant \(travel.instant)\n")
+      case .added, .unchanged: break
+      }
+      return nil
+    } catch { return Array("E.\(error.message)".utf8) }
+  }
+
   func holds(child: UInt64) -> Bool { false }
 
   // MARK: Stops
