@@ -2,6 +2,7 @@
 // -errno.
 import CHost
 import GuestMemory
+import LinuxABI
 
 enum HostFile {
   private static let closeOnExec: Int64 = 0x80000
