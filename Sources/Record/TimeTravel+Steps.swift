@@ -5,8 +5,8 @@ import Engine
 extension TimeTravel {
   /// A step of `thread`, unless one of `stops` or the end comes first. A breakpoint where threads stand now is not met.
   public func step(_ thread: Int, _ stops: TravelStops) throws(RecordingError) -> TravelEnd {
-    // They stay until the next journey: many steps follow each other.
     prepare(stops)
+    defer { if !keepsStops { prepare(TravelStops()) } }
     var leaves = true
     while true {
       if let ending { return .end(ending) }

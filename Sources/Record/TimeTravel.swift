@@ -75,6 +75,10 @@ public final class TimeTravel {
   /// In front of what made the last change that was noticed.
   private var beforeChange = Position(instant: 0)
   var ending: ReplayEnd?
+  /// Many steps follow each other: their stops stay between them.
+  public var keepsStops = false {
+    didSet { if !keepsStops { prepare(TravelStops()) } }
+  }
   /// Asked on long journeys; true ends them with an error, wherever they are.
   public var isInterrupted: (() -> Bool)?
   /// Decides about breakpoints that are met; nil: all stop.

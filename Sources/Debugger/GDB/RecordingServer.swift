@@ -142,6 +142,8 @@ public final class RecordingServer: RemoteServer {
   private func forward(_ thread: RecordedThread?, while range: Range<UInt64>? = nil) -> [UInt8] {
     move { () throws(RecordingError) in
       guard let thread else { return try travel.goOn(machine.stops) }
+      travel.keepsStops = range != nil
+      defer { travel.keepsStops = false }
       while true {
         let end = try travel.step(thread.thread.index, machine.stops)
         guard end == .arrived, let range else { return end }

@@ -118,6 +118,8 @@ extension RecordedMachine {
   // MARK: Forwards
 
   private func steps(_ count: Int, over: Bool) throws(RecordingError) -> Stop {
+    travel.keepsStops = count > 1
+    defer { travel.keepsStops = false }
     for left in (0..<count).reversed() {
       noteWrite()
       let stop = over ? try callStep() : try singleStep()
