@@ -109,9 +109,19 @@ extension Replay {
   private static func isFault(_ signal: Int32) -> Bool { [4, 5, 7, 8, 11].contains(signal) }
 
   private func happen(_ event: Event, _ thread: Thread) throws(RecordingError) -> Pause? {
+    let seen = visitor.map { _ in visited(event) }
+    if let seen { visitor?.willHappen(seen, place(of: thread)) }
     if let end = try apply(event, thread) { return .end(end) }
+    if let seen {
+      visitor?.didHappen(
+        seen, place(of: thread), changesMappings: event.effect.changesMappings, resets: event.effect.resets)
+    }
     passed(event)
     return nil
+  }
+
+  private func place(of thread: Thread) -> VisitedThread {
+    VisitedThread(index: thread.index, cpu: thread.cpu, instant: instant)
   }
 
   // MARK: Execution
@@ -127,7 +137,10 @@ extension Replay {
     if let departure { room = min(room, departure.last &- instant) }
     if let event, event.thread == thread.index, waits(event) { room = min(room, event.count &- thread.count) }
     let before = engine.instructionCount
-    let exit = leaves ? engine.step(thread.cpu) : engine.run(thread.cpu, budget: max(room, 1))
+    let exit: Exit =
+      if let visitor { step(thread, visitor, budget: max(room, 1)) } else {
+        leaves ? engine.step(thread.cpu) : engine.run(thread.cpu, budget: max(room, 1))
+      }
     let done = engine.instructionCount &- before
     thread.count &+= done
     instant &+= done
@@ -135,7 +148,7 @@ extension Replay {
     case .systemCall:
       thread.isAtCall = true
       return nil
-    case .budget: return nil
+    case .budget: return isVisitorAtRest ? Outcome(pause: .instant) : nil
     case .attention:
       CPUState.attention(thread.cpu).pointee = 0
       return Outcome(pause: .attention)
@@ -344,6 +357,7 @@ extension Replay {
   /// The call has been answered without an event.
   private func finish(_ answer: OwnAnswer, _ call: CallInputs, _ thread: Thread) -> Pause? {
     observer?(thread.cpu, false)
+    visitor?.willHappen(.systemCall(call.number), place(of: thread))
     if case .ends(let end) = answer {
       observer?(thread.cpu, true)
       return .end(end)
@@ -351,6 +365,9 @@ extension Replay {
     if case .result(let result) = answer { thread.cpu.pointee.general.0 = UInt64(bitPattern: result) }
     thread.isAtCall = false
     observer?(thread.cpu, true)
+    visitor?.didHappen(
+      .systemCall(call.number), place(of: thread), changesMappings: CallNumber.isOfMemory(call.number),
+      resets: false)
     eventCount += 1
     lastCall = call.number
     return nil

@@ -37,7 +37,7 @@ extension TimeTravel {
     }
     while instant < to {
       if isInterrupted?() ?? false { throw .interrupted }
-      let pause = try replay.proceed(to: min(to, instant &+ TimeTravel.turn))
+      let pause = try proceed(to: min(to, instant &+ TimeTravel.turn))
       if replay.isVisitorAtRest { throw .interrupted }
       if case .end = pause { return }
     }

@@ -96,7 +96,9 @@ extension Console {
         guard let number = Int(text) else { throw CommandError("the number of a timeline is wanted") }
         if let problem = console.subject.choose(timeline: number) { throw CommandError(problem) }
         console.workspace.programMoved()
-        return try console.showInstant()
+        var answer = try console.showInstant()
+        answer.lines.removeLast(max(0, answer.lines.count - 1))
+        return answer
       },
       Command(names: ["hash"], usage: "hash", summary: "a number for all of memory", words: .none) {
         (console, _) throws(CommandError) in

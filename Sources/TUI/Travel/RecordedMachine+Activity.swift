@@ -35,9 +35,12 @@ extension RecordedMachine {
     get { watching.stretch }
     set {
       watching.stretch = max(1, min(newValue ?? 1, RecordedMachine.longestStretch))
-      (watching.record, watching.failedAt) = (nil, nil)
+      forgetActivity()
     }
   }
+
+  /// On another timeline other things have happened.
+  func forgetActivity() { (watching.record, watching.failedAt) = (nil, nil) }
 
   /// The present's stretch is still to be looked at.
   var isActivityStale: Bool { activity == nil && watching.failedAt != travel.instant }

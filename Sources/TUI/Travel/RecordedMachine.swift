@@ -162,6 +162,7 @@ final class RecordedMachine: Subject {
         changeText = "new timeline \(number) branches off at instant \(travel.instant)"
       }
       condition = .stopped(Stop(kind: .step, text: changeText))
+      forgetActivity()
       return true
     } catch {
       changeProblem = error == .interrupted ? "stopped: nothing was changed" : error.message
@@ -180,6 +181,7 @@ final class RecordedMachine: Subject {
     } catch { return error.message }
     condition =
       RecordedMachine.condition(at: travel.end) ?? .stopped(Stop(kind: .step, text: "timeline \(number)"))
+    forgetActivity()
     refresh()
     remember()
     return nil
