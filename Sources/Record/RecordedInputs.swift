@@ -83,7 +83,8 @@ final class RecordedInputs {
     _ event: Event, _ index: UInt64, _ inputs: CallInputs, _ memory: AddressSpace, _ instant: InstructionCount
   ) {
     let result =
-      event.effect.mask & 1 != 0 ? Int64(bitPattern: event.effect.registers[0]) : Int64(inputs.number)
+      event.effect.mask & 1 != 0
+      ? Int64(bitPattern: event.effect.registers[0]) : Int64(bitPattern: inputs.number)
     let arguments = inputs.arguments
     switch inputs.number {
     case CallNumber.brk: breaks.append((index, UInt64(bitPattern: result)))

@@ -114,6 +114,8 @@ extension TimeTravel {
     let old = replay.memory.peek(address, count: bytes.count)
     if old.count != bytes.count { return .refused }
     if old == bytes { return .unchanged }
+    // It can be written at all, if only with what it has.
+    if !replay.memory.poke(old, at: address) { return .refused }
     try prepareEdits()
     return try place(.memory(address: address, bytes: bytes), text)
   }

@@ -53,8 +53,30 @@ public final class CallReader {
     } else {
       for index in 0..<6 { digest.add(arguments[index]) }
     }
+    addNested(number, arguments, memory, &digest)
     inputs.digest = digest.value
     return inputs
+  }
+
+  /// What lies behind pointers that the declarations say nothing of.
+  private func addNested(
+    _ number: UInt64, _ arguments: Arguments, _ memory: AddressSpace, _ digest: inout CallDigest
+  ) {
+    let (sendMessage, receiveMessage, clone3): (UInt64, UInt64, UInt64) = (46, 47, 435)
+    let (cloneSize, headerSize): (UInt64, Int) = (88, 56)
+    switch number {
+    case clone3: digest.add(memory.peek(arguments.a, count: Int(min(arguments.b, cloneSize))))
+    case sendMessage, receiveMessage:
+      digest.add(memory.peek(arguments.b, count: headerSize))
+      let vector = memory.load(UInt64.self, at: arguments.b &+ UInt64(MessageHeader.vector)) ?? 0
+      let count = memory.load(UInt64.self, at: arguments.b &+ UInt64(MessageHeader.vectorCount)) ?? 0
+      for buffer in LinuxProcess.buffers(vector, count: count, memory) {
+        digest.add(buffer.address)
+        if number == receiveMessage { continue }
+        digest.add(memory.peek(buffer.address, count: Int(min(buffer.size, CallReader.mostBytes))))
+      }
+    default: return
+    }
   }
 
   private static func size(_ type: ArgumentType, _ arguments: Arguments) -> UInt64 {

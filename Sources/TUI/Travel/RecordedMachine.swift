@@ -157,7 +157,7 @@ final class RecordedMachine: Subject {
       case .added(let number): changeText = "timeline \(number), instant \(travel.instant)"
       case .branched(let number):
         let parent = travel.timelineSummaries[number].parent
-        past.branch(from: parent, before: event)
+        past.branch(number, from: parent, before: event)
         past.choose(number, terminal)
         changeText = "new timeline \(number) branches off at instant \(travel.instant)"
       }

@@ -41,14 +41,16 @@ final class RecordedPast {
     replay.observer = { [unowned self] cpu, isAnswered in note(cpu, isAnswered) }
   }
 
-  /// A new timeline branches off in front of `event`. It is to be chosen next.
-  func branch(from parent: Int, before event: UInt64) {
+  /// A new timeline of this number branches off in front of `event`. It is to be chosen next.
+  func branch(_ number: Int, from parent: Int, before event: UInt64) {
+    guard kept.indices.contains(parent) else { return }
     var new = Kept()
     new.outputs = kept[parent].outputs.filter { $0.event < event }
     new.outputBytes = new.outputs.reduce(0) { $0 + $1.bytes.count }
     new.texts = kept[parent].texts.filter { $0.key < event }
     new.calls = kept[parent].calls.filter { $0 < event }
-    kept.append(new)
+    while kept.count <= number { kept.append(Kept()) }
+    kept[number] = new
   }
 
   /// What is told from now on belongs to this timeline.
