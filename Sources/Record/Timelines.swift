@@ -153,7 +153,7 @@ extension TimeTravel {
     let isInterrupted = self.isInterrupted
     self.isInterrupted = nil
     defer { self.isInterrupted = isInterrupted }
-    if problem == nil || problem == .interrupted { _ = try seek(place) }
+    _ = try seek(place)
     ending = end
     if let problem { throw problem }
   }

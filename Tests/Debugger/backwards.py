@@ -1,8 +1,10 @@
 """Sessions of Debian's gdb about recordings. Forwards a recording answers as the machine itself does under `vitrine debug --gdb`;
 backwards it answers the same in the opposite order. Each check returns nothing or raises."""
 
+import os
 import random
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -243,6 +245,17 @@ def check_timelines(vitrine, out, folder):
         same("undone", words(answers[7])[1], "1")
 
 
+def check_pipe(vitrine, out, folder):
+    """Where the recorded program's file was there is a pipe now: nobody waits for it, and the names are those of the recording."""
+    program = Path(folder) / "replaced"
+    shutil.copy(Path(out) / "debug-basics-static", program)
+    debugger = Debugger(vitrine, folder, "replaced", folder, "translator")
+    program.unlink()
+    os.mkfifo(program)
+    answers = debugger.recorded(["break add", "continue"], program=False)
+    assert "Breakpoint 1 at" in answers[0] and "add" in answers[1], answers
+
+
 def check_crash(vitrine, out, folder):
     """A program that a signal has killed stops there, and what spoilt its memory is one command away."""
     debugger = Debugger(vitrine, out, "debug-corruption", folder, "translator")
@@ -386,7 +399,7 @@ def check_garbage(vitrine, out, folder):
         assert machine.process.wait(10) == 0
 
 
-CHECKS = [check_forwards, check_breakpoints, check_watchpoints, check_lines, check_finish, check_steps, check_threads, check_ends, check_timelines, check_crash,
+CHECKS = [check_forwards, check_breakpoints, check_watchpoints, check_lines, check_finish, check_steps, check_threads, check_ends, check_timelines, check_pipe, check_crash,
           check_commands, check_core, check_without_files, check_interrupt, check_garbage]
 
 

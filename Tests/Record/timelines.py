@@ -175,6 +175,14 @@ def programs(machine, checks, count):
     checks.check("python prints another text", lines[-6] == ["retouched 0", "retouched 1", "retouched 2"] or
                  lines[-6][0].startswith("retouched"), lines[-7:])
     checks.check("python as recorded", lines[1] == lines[-3] and lines[-1] == ["untouched 0", "untouched 1", "untouched 2"], lines[-4:])
+    # Nothing can be changed in a recording whose end cannot be read, and one stays where one is.
+    damaged = machine.folder / "damaged-whatif.rec"
+    content = bytearray(python.read_bytes())
+    content[len(content) * 9 // 10] ^= 0x55
+    damaged.write_bytes(content)
+    lines, failed, _ = session(machine, damaged, ["seek 2000", "hash", "where", "set rax = 1234567", "where", "hash", "timelines", "seek 2001"])
+    checks.check("damaged", failed == [False] * 3 + [True] + [False] * 4 and "damaged" in lines[3][0] and lines[1:3] == [lines[5], lines[4]]
+                 and len(lines[6]) == 1, lines)
     # Threads: what is changed here is printed there.
     text = ("import threading\nl = []\nword = 'untouched'\ndef f(i):\n  for j in range(300): l.append(i)\n"
             "t = [threading.Thread(target=f, args=(i,)) for i in range(3)]\n[x.start() for x in t]\n[x.join() for x in t]\nprint(word, len(l))")

@@ -140,7 +140,10 @@ final class Console {
       default: break
       }
     }
-    if let timeLine = subject.timeLine { answer.add("instant", number: Int(timeLine.present)) }
+    if let timeLine = subject.timeLine {
+      if timeLine.timeline != 0 { answer.add("timeline", number: timeLine.timeline) }
+      answer.add("instant", number: Int(timeLine.present))
+    }
     return answer
   }
 
