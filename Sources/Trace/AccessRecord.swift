@@ -70,6 +70,7 @@ public final class AccessRecord {
   var functions: [ProfiledFunction] = []
   /// The number of the next step.
   var next: UInt32 = 0
+  private var byAddress: (version: UInt32, numbers: [UInt64: Int])?
   private var pages: (version: UInt32, cells: [(page: UInt64, cell: TouchedCell)])?
 
   /// Changes with each step.
@@ -119,6 +120,16 @@ public final class AccessRecord {
     var cell = TouchedCell()
     (cell.executions, cell.executionAge) = (UInt32(clamping: execution.count), age(execution.last))
     return cell
+  }
+
+  /// What has happened to the instruction at `address`; nil: it was not executed.
+  public func execution(at address: UInt64) -> TouchedCell? {
+    if byAddress?.version != next {
+      var numbers: [UInt64: Int] = [:]
+      for (number, execution) in executions.enumerated() { numbers[execution.address] = number }
+      byAddress = (next, numbers)
+    }
+    return byAddress?.numbers[address].map { cell(executions[$0]) }
   }
 
   /// A single access covers at most so many pages here; longer ones count at their beginning.

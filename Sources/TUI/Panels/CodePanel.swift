@@ -53,6 +53,9 @@ final class CodePanel: Panel {
         draw(
           line, window, y, isCurrent: line.address == rip, isMarked: marks.contains(line.address),
           isCursor: isFocused && line.address == cursor)
+        let digits = line.address >> 32 == 0 ? 8 : 12
+        workspace.tint(
+          line.address, window, columns: CodePanel.gutter + 2..<CodePanel.gutter + 2 + digits, y: y)
       }
     }
     if rows.isEmpty { window.put("no memory at 0x\(Format.hex(top))", x: 1, y: 0, Theme.faint) }

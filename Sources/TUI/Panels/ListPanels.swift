@@ -11,20 +11,23 @@ final class StackPanel: ListPanel {
     let subject = workspace.subject
     let start = subject.registers.rsp
     let bytes = subject.bytes(at: start, count: 256 * 8)
+    let touched = workspace.words(from: start, count: bytes.count / 8)
     let returns = Set(subject.frames.dropFirst().map { $0.stackPointer &- 8 })
     return stride(from: 0, to: bytes.count - 7, by: 8).map { offset in
       let value = bytes[offset..<(offset + 8)].reversed().reduce(UInt64(0)) { $0 &<< 8 | UInt64($1) }
       let place = start &+ UInt64(offset)
       let isReturn = returns.contains(place)
+      var style = isReturn ? Theme.jump : value == 0 ? Theme.zero : Theme.plain
+      if offset / 8 < touched.count {
+        style = workspace.heat.style(style, touched[offset / 8], depth: workspace.depth)
+      }
       let note = PointerText.note(value, subject)
       let label = width >= 34 ? "+" + Format.padded(Format.hex(UInt64(offset)), 4) : ""
       return Line(
         text: note, style: isReturn ? Theme.jump : Theme.symbol, address: value,
         prefix: [
           (label, Theme.faint),
-          (
-            Format.hex(value, digits: 16) + " ", isReturn ? Theme.jump : value == 0 ? Theme.zero : Theme.plain
-          ),
+          (Format.hex(value, digits: 16), style), (" ", Theme.plain),
         ])
     }
   }

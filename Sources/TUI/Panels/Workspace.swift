@@ -121,7 +121,7 @@ final class Workspace {
     placements.contains {
       switch $0.kind {
       case .read, .written, .space, .profile: true
-      case .memory, .maps: heat != .off
+      case .memory, .maps, .code, .stack: heat != .off
       default: false
       }
     }

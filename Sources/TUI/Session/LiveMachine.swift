@@ -24,7 +24,7 @@ final class LiveMachine: Subject {
   /// What steps and samples have shown.
   private(set) var recorder: AccessRecorder?
   /// Accesses that are remembered.
-  private static let mostAccesses = 400_000
+  private static let mostAccesses = 60_000
   var currentThread: UInt64 = 0
   private(set) var registerFile = RegisterFile(components: 7)
   let trace: CallTrace

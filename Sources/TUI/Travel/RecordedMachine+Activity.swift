@@ -7,6 +7,8 @@ import Trace
 /// What is known of the last stretch.
 struct Watching {
   var record: AccessRecord?
+  /// The event that was next.
+  var event: UInt64 = 0
   var tables: AccessTables?
   /// Instructions.
   var stretch: Int64 = 200_000
@@ -23,11 +25,14 @@ extension RecordedMachine {
   private static let patience: Int64 = 3000
   /// As many may pass before a frame is drawn.
   private static let quick: Int64 = 25
+  /// Instructions between two presents that are close to each other.
+  private static let close: Int64 = 10_000
   /// Longest stretch whose accesses are remembered.
   static let longestStretch: Int64 = 2_000_000
 
   var activity: AccessRecord? {
-    guard let record = watching.record, record.to == travel.instant else { return nil }
+    guard let record = watching.record, record.to == travel.instant, watching.event == replay.eventCount
+    else { return nil }
     return record
   }
 
@@ -45,8 +50,11 @@ extension RecordedMachine {
   /// The present's stretch is still to be looked at.
   var isActivityStale: Bool { activity == nil && watching.failedAt != travel.instant }
 
-  /// It takes no longer than a person notices.
-  var activityIsQuick: Bool { watching.cost <= RecordedMachine.quick }
+  /// It takes no longer than a person notices: the present is close to where somebody looked before.
+  var activityIsQuick: Bool {
+    guard let record = watching.record else { return false }
+    return watching.cost <= RecordedMachine.quick && abs(record.to - travel.instant) < RecordedMachine.close
+  }
 
   func updateActivity(_ isInterrupted: @escaping () -> Bool) -> Bool {
     if activity != nil { return true }
@@ -67,7 +75,7 @@ extension RecordedMachine {
       if isTooLong || hasFailed { watching.failedAt = to }
       return false
     }
-    watching.record = record
+    (watching.record, watching.event) = (record, replay.eventCount)
     let last = record.lastAccesses
     if let read = last.read { lastRead = read }
     if let write = last.write { lastWrite = write }

@@ -92,7 +92,7 @@ public final class RecordingSession {
     face.begin()
     while !console.quits {
       // A quick look at what the last instructions did comes in front of the frame, a longer one behind it.
-      if machine.activityIsQuick { updateActivity(face) }
+      if machine.activityIsQuick { updateActivity(face, within: RecordingSession.interval * 3) }
       face.draw(machine.terminal)
       if updateActivity(face) { face.draw(machine.terminal) }
       turn(face.patience)
@@ -102,9 +102,10 @@ public final class RecordingSession {
   }
 
   /// Looks at what the last instructions did, if that is shown and is not known, until a key comes. Whether there is something new.
-  @discardableResult private func updateActivity(_ face: ScreenFace) -> Bool {
+  @discardableResult private func updateActivity(_ face: ScreenFace, within time: Int64 = .max / 2) -> Bool {
     guard workspace.wantsActivity, !machine.isRunning, machine.isActivityStale else { return false }
-    let isNew = machine.updateActivity { false }
+    let latest = System.now + time
+    let isNew = machine.updateActivity { System.now > latest }
     if isNew { face.refresh() }
     return isNew
   }
