@@ -53,7 +53,7 @@ struct BlockRecord {
   var siteCount: UInt16
   /// Guest instructions, and which of them begin what is charged together (X64/Counting.swift).
   var instructions: UInt16
-  var segments: UInt64
+  var segments: UInt64 = 0
   var isAlive = true
 }
 
