@@ -16,6 +16,8 @@ struct TracedObject {
   var path: String
   /// What the guest's addresses are less of in the file.
   var bias: UInt64
+  /// With its symbols and source lines; nil: no file.
+  var loaded: LoadedObject?
 }
 
 final class FunctionTable {
@@ -61,7 +63,7 @@ final class FunctionTable {
     let path = String(decoding: object.path, as: UTF8.self)
     let key = Key(address: object.loadBias, name: path)
     if let known = fileNumbers[key] { return known }
-    files.append(TracedObject(path: path, bias: object.loadBias))
+    files.append(TracedObject(path: path, bias: object.loadBias, loaded: object))
     fileNumbers[key] = files.count - 1
     return files.count - 1
   }

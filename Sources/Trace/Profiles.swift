@@ -1,6 +1,7 @@
 // The forms of trace that count: callgrind's profile, stacks for flame graphs, and coverage. They grow with the code that is
 // executed and with the ways in which it is called, not with time.
 import Engine
+import VirtualMachine
 
 /// Instructions by address, and whose they were.
 struct InstructionCounts {
@@ -102,7 +103,7 @@ final class CallgrindProfile: TraceSink {
     let words = context.replay.arguments.map { String(decoding: $0, as: UTF8.self) }
     output.text("# callgrind format\nversion: 1\ncreator: vitrine\npid: \(context.replay.processNumber)\n")
     output.text("cmd: " + words.joined(separator: " ").split(separator: "\n").joined(separator: " ") + "\n")
-    output.text("part: 1\n\ndesc: Trigger: Program termination\n\npositions: instr\nevents: Ir\n")
+    output.text("part: 1\n\ndesc: Trigger: Program termination\n\npositions: instr line\nevents: Ir\n")
     output.text("summary: \(context.counted)\n\n")
     var names = CallgrindNames()
     var outgoing: [Int: [Edge]] = [:]
@@ -115,9 +116,21 @@ final class CallgrindProfile: TraceSink {
     output.finish()
   }
 
-  private func position(_ entry: Int, _ bias: UInt64) {
-    output.hexadecimal(context.code.entries[entry].address &- bias)
+  /// Address and line of an instruction.
+  private func position(_ address: UInt64, _ line: SourceLine?) {
+    output.hexadecimal(address)
     output.byte(32)
+    output.number(line?.line ?? 0)
+    output.byte(32)
+  }
+
+  /// The source line of an address of an object's file.
+  private func line(_ address: UInt64, _ object: TracedObject) -> SourceLine? {
+    object.loaded?.lines.line(at: address)
+  }
+
+  private static func file(_ line: SourceLine?) -> String {
+    line.map { String(decoding: $0.path, as: UTF8.self) } ?? "???"
   }
 
   private func write(
@@ -126,11 +139,23 @@ final class CallgrindProfile: TraceSink {
     let functions = context.functions
     let known = functions.functions[function]
     let bias = functions.files[known.object].bias
-    output.text(names.line("ob", functions.files[known.object].path))
-    output.text(names.line("fl", "???"))
+    let object = functions.files[known.object]
+    output.text(names.line("ob", object.path))
+    let home = CallgrindProfile.file(line(known.address &- bias, object))
+    output.text(names.line("fl", home))
     output.text(names.line("fn", names.unique(function, known.name)))
+    // Code of other sources: inlined functions, and back.
+    var present = home
+    func enter(_ line: SourceLine?) {
+      let file = line == nil ? home : CallgrindProfile.file(line)
+      if file != present { output.text(names.line(file == home ? "fe" : "fi", file)) }
+      present = file
+    }
     for (entry, count) in own.sorted(by: { $0.entry < $1.entry }) {
-      position(entry, bias)
+      let address = context.code.entries[entry].address &- bias
+      let line = line(address, object)
+      enter(line)
+      position(address, line)
       output.number(count)
       output.endLine()
     }
@@ -138,13 +163,16 @@ final class CallgrindProfile: TraceSink {
       guard let number = edges[edge] else { continue }
       let callee = functions.functions[edge.callee]
       let file = functions.files[callee.object]
+      let (target, site) = (callee.address &- file.bias, context.code.entries[edge.site].address &- bias)
+      let (targetLine, siteLine) = (line(target, file), line(site, object))
+      enter(siteLine)
       output.text(names.line("cob", file.path))
-      output.text(names.line("cfi", "???"))
+      output.text(names.line("cfi", CallgrindProfile.file(targetLine)))
       output.text(names.line("cfn", names.unique(edge.callee, callee.name)))
       output.text("calls=\(costs[number].calls) ")
-      output.hexadecimal(callee.address &- file.bias)
-      output.endLine()
-      position(edge.site, bias)
+      output.hexadecimal(target)
+      output.text(" \(targetLine?.line ?? 0)\n")
+      position(site, siteLine)
       output.number(costs[number].inclusive)
       output.endLine()
     }

@@ -4,7 +4,7 @@ import Record
 
 /// A form of trace. Docs/trace.md describes each.
 public enum TraceFormat: String, CaseIterable, Sendable {
-  case instructions, accesses, calls, callgrind, chrome, collapsed, coverage, map
+  case instructions, accesses, calls, callgrind, chrome, collapsed, coverage, lcov, map
 
   /// One line, for help and messages.
   public static var names: String { allCases.map(\.rawValue).joined(separator: ", ") }

@@ -84,6 +84,7 @@ public enum TraceRun {
     case .chrome: ChromeTrace(context, output)
     case .collapsed: CollapsedStacks(context, output)
     case .coverage: Coverage(context, output)
+    case .lcov: LineCoverage(context, output)
     case .map: MemoryMap(context, output, columns: request.columns, rows: request.rows, isPNG: isPNG)
     }
   }

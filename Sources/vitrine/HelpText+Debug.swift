@@ -19,6 +19,8 @@ extension HelpText {
                           remark; - is standard input
       --json              answer in JSON, one object a command
       --syntax intel|att  how instructions are written
+    With debug information (gcc -g) lines of the source are places, and there are
+    steps by lines (step-line, next-line; Docs/lines.md).
     The program gets a terminal of its own. With --command and --script what it
     writes there also goes to standard error.
 
@@ -51,6 +53,8 @@ extension HelpText {
     examples:
       vitrine debug ./program one two
       vitrine debug --command 'break main' --command continue --command frames ./program
+      vitrine debug --command 'break program.c:12' --command continue \\
+                    --command list --command 'next-line 3' ./program
       vitrine debug --script bug.commands --json ./program
       vitrine debug --command 'watch counter' --command continue \\
                     --command 'expect [counter] < 100' ./program

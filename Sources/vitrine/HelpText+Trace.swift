@@ -24,6 +24,8 @@ extension HelpText {
                             chrome        JSON for Perfetto and chrome://tracing
                             collapsed     stacks for flame graphs
                             coverage      objects, functions and blocks executed
+                            lcov          lines of the sources and how often they were
+                                          executed, for genhtml and editors
                             map           a picture of memory over time (SVG; PNG when
                                           FILE ends in .png)
       -o, --output FILE   where to write (default: standard output). --format and -o
@@ -43,6 +45,7 @@ extension HelpText {
 
     examples:
       vitrine trace --format callgrind -o callgrind.out.1 program.rec
+      vitrine trace --format lcov -o program.info ./program
       vitrine trace --only main --format calls --arguments program.rec
       vitrine trace --format map -o map.svg --format collapsed -o stacks ./program
       vitrine trace --format map -o map.png program.rec

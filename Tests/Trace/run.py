@@ -26,7 +26,7 @@ from memory import rows  # noqa: E402
 from recorded import Checks, Machine  # noqa: E402
 
 GUESTS = ROOT / "Tests/Guests/.out"
-FORMATS = ["instructions", "accesses", "calls", "callgrind", "chrome", "collapsed", "coverage", "map"]
+FORMATS = ["instructions", "accesses", "calls", "callgrind", "chrome", "collapsed", "coverage", "lcov", "map"]
 # Functions of trace-basics and how often they are entered; with threads `factorial` more often.
 ENTERED = {"factorial": 10, "tail_caller": 7, "tail_target": 7, "jumps_out": 4, "deep": 24, "handler": 6, "handler_part": 6, "raises": 2,
            "many": 1, "leaf": 100, "multiply": 1, "accesses": 1, "main": 1}
@@ -168,26 +168,31 @@ class Callgrind:
     def __init__(self, text):
         self.own, self.calls, self.inclusive = collections.Counter(), collections.Counter(), collections.Counter()
         self.header = dict(re.findall(r"^(\w+): (.*)$", text, re.M))
+        # Own costs by source and line, too.
+        self.lines, file = collections.Counter(), None
         names, function, target, is_call = {}, None, None, False
         for line in text.splitlines():
-            match = re.match(r"(c?fn|c?ob|fl|cfi)=\((\d+)\)(?: (.*))?$", line)
+            match = re.match(r"(c?fn|c?ob|fl|fi|fe|cfi)=\((\d+)\)(?: (.*))?$", line)
             if match:
-                kind = match[1][-2:]
+                kind = "fl" if match[1] in ("fl", "fi", "fe", "cfi") else match[1][-2:]
                 if match[3]:
                     names[kind, match[2]] = match[3]
+                if match[1] in ("fl", "fi", "fe"):
+                    file = names[kind, match[2]]
                 if match[1] == "fn":
                     function = names[kind, match[2]]
                 elif match[1] == "cfn":
                     target = names[kind, match[2]]
-            elif match := re.match(r"calls=(\d+) 0x[0-9a-f]+$", line):
+            elif match := re.match(r"calls=(\d+) 0x[0-9a-f]+ \d+$", line):
                 self.calls[function, target] += int(match[1])
                 is_call = True
-            elif match := re.match(r"0x[0-9a-f]+ (\d+)$", line):
+            elif match := re.match(r"0x[0-9a-f]+ (\d+) (\d+)$", line):
                 if is_call:
-                    self.inclusive[function, target] += int(match[1])
+                    self.inclusive[function, target] += int(match[2])
                     is_call = False
                 else:
-                    self.own[function] += int(match[1])
+                    self.own[function] += int(match[2])
+                    self.lines[file, int(match[1])] += int(match[2])
 
     def entered(self):
         result = collections.Counter()
@@ -310,6 +315,80 @@ def picture(machine, checks):
                  and 5 <= numbers(only)[2] <= 9, (numbers(only), colours))
 
 
+# Source lines
+
+def lcov(machine, checks):
+    """Lines and functions with how often they were executed, as gcov has them; and callgrind's costs of lines."""
+    source = ROOT / "Tests/Guests/c/source-lines.c"
+    counted = machine.folder / "counted"
+    subprocess.run(["gcc", "--coverage", "-O0", source, "-o", counted], check=True, cwd=machine.folder)
+    subprocess.run([counted], check=True, cwd=machine.folder, capture_output=True)
+    subprocess.run(["gcov", "-t", "-o", machine.folder, "counted-source-lines.gcno"], check=True, cwd=machine.folder, capture_output=True)
+    text = subprocess.run(["gcov", "-t", "counted-source-lines.gcno"], cwd=machine.folder, capture_output=True, text=True).stdout
+    expected = {}
+    for row in text.splitlines():
+        count, line = (part.strip() for part in row.split(":")[:2])
+        if int(line) and count != "-":
+            expected[int(line)] = 0 if "#" in count else int(count.rstrip("*"))
+    for options in (["-g", "-O0"], ["-g", "-O0", "-gdwarf-3", "-static"]):
+        program = machine.folder / ("lines" + "".join(options))
+        subprocess.run(["gcc", *options, source, "-o", program], check=True)
+        path = machine.record(program.name, [program])
+        files = tracefile(machine.trace(path, "lcov"), checks)
+        own = files.get(str(source), {"lines": {}, "functions": {}})
+        shared = expected.keys() & own["lines"].keys()
+        wrong = {line: (own["lines"][line], expected[line]) for line in shared if own["lines"][line] != expected[line]}
+        checks.check(f"lcov {options}: gcov's counts", not wrong and len(shared) > 35, (wrong, len(shared)))
+        # gcov has no lines of closing braces, and the line of a function's name for its opening brace; labels have no code.
+        text = [""] + source.read_text().splitlines()
+        single = {line: text[line].strip() for line in own["lines"].keys() ^ expected.keys()}
+        checks.check(f"lcov {options}: gcov's lines", all(what in ("{", "}", "default:", "int leaf(int x)") for what in single.values()), single)
+        calls = {"leaf": 5, "middle": 1, "recursive": 4, "classify": 2, "never": 0, "main": 1}
+        found = {name: own["functions"].get(name, (None, None))[1] for name in calls}
+        checks.check(f"lcov {options}: functions", found == calls, found)
+        profile = Callgrind(machine.trace(path, "callgrind"))
+        total = sum(cost for (file, _), cost in profile.lines.items() if file == str(source))
+        inside = sum(cost for name, cost in profile.own.items() if name in calls)
+        checks.check(f"callgrind {options}: costs of lines", total == inside > 200, (total, inside))
+        checks.check(f"callgrind {options}: each line", {line for file, line in profile.lines if file == str(source)}
+                     == {line for line, count in own["lines"].items() if count}, sorted(profile.lines)[:5])
+        if shutil.which("callgrind_annotate"):
+            file = machine.folder / "callgrind.out.lines"
+            file.write_text(machine.trace(path, "callgrind"))
+            shown = subprocess.run(["callgrind_annotate", "--auto=yes", "--threshold=100", file, str(source)], capture_output=True, text=True).stdout
+            line = next((row for row in shown.splitlines() if "int y = x * 2;" in row), "")
+            cost = profile.lines[str(source), next(n for n, row in enumerate(source.read_text().splitlines(), 1) if "int y = x * 2;" in row)]
+            checks.check(f"callgrind_annotate {options}: a line of the source", line.split()[:1] == [str(cost)] and cost > 0, (line, cost))
+    # Optimised C++: what is listed are lines of the table, each source once.
+    program = machine.folder / "lines-cpp"
+    subprocess.run(["g++", "-g", "-O2", ROOT / "Tests/Guests/cpp/source-lines.cpp", "-o", program], check=True)
+    path = machine.record("lines-cpp", [program])
+    files = tracefile(machine.trace(path, "lcov"), checks)
+    table = subprocess.run([machine.vitrine, "disassemble", "--lines", program], capture_output=True, text=True).stdout
+    known = {tuple(row.split("\t")[1].rsplit(":", 1)) for row in table.splitlines()}
+    listed = {(name, str(line)) for name, file in files.items() for line in file["lines"]}
+    checks.check("lcov: all lines of the program", known <= listed and len(known) > 300, (len(known - listed), len(known)))
+    bare = rows(machine.trace(machine.basics(), "lcov"))
+    checks.check("lcov: nothing without tables", not [row for row in bare if "trace-basics" in row[0]], bare[:2])
+
+
+def tracefile(text, checks):
+    """Sources of a tracefile, with what its sums have to be."""
+    files = {}
+    for record in text.split("end_of_record\n")[:-1]:
+        fields = [line.split(":", 1) for line in record.splitlines()]
+        name = next(value for key, value in fields if key == "SF")
+        lines = {int(value.split(",")[0]): int(value.split(",")[1]) for key, value in fields if key == "DA"}
+        first = {value.split(",", 1)[1]: int(value.split(",")[0]) for key, value in fields if key == "FN"}
+        calls = {value.split(",", 1)[1]: int(value.split(",")[0]) for key, value in fields if key == "FNDA"}
+        sums = {key: int(value) for key, value in fields if key in ("LF", "LH", "FNF", "FNH")}
+        right = {"LF": len(lines), "LH": sum(map(bool, lines.values())), "FNF": len(first), "FNH": sum(map(bool, calls.values()))}
+        if sums != right or name in files or first.keys() != calls.keys():
+            checks.check(f"tracefile {name}", False, (sums, right))
+        files[name] = {"lines": lines, "functions": {function: (first[function], calls[function]) for function in first}}
+    return files
+
+
 # Everything else
 
 def stripped(machine, checks):
@@ -408,7 +487,7 @@ def problems(machine, checks):
     checks.check("help", run.returncode == 0 and all(form.encode() in run.stdout for form in FORMATS))
 
 
-PARTS = [instructions, selection, calls, system_calls, callgrind, collapsed, chrome, coverage, picture, activity.pixels, memory.changes, memory.kinds,
+PARTS = [instructions, selection, calls, system_calls, callgrind, collapsed, chrome, coverage, lcov, picture, activity.pixels, memory.changes, memory.kinds,
          activity.heat, activity.profile, activity.space, activity.live, stripped, engines, outputs,
          problems]
 

@@ -211,6 +211,8 @@ struct ExpressionParser {
     if token.hasPrefix("'"), token.count == 3, let scalar = token.unicodeScalars.dropFirst().first {
       return .number(UInt64(scalar.value))
     }
+    // A name that would not be one word: 'my-file.c:12'.
+    if token.hasPrefix("'"), token.count > 3 { return .name(String(token.dropFirst().dropLast())) }
     if token.hasPrefix("0x") || token.hasPrefix("0X") {
       guard let value = UInt64(token.dropFirst(2), radix: 16) else {
         throw CommandError("\(token) is no number")

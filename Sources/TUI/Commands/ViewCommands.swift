@@ -158,6 +158,7 @@ extension Console {
     "arrows Enter move in a panel; follow a jump, a pointer, a frame",
     "v            how memory and vector registers are shown    a  Intel or AT&T",
     "h            colours of memory: how long ago, how often, none;  + -  bytes a cell (Ctrl-wheel)",
+    "l            the source; there s n S N are steps by its lines",
     "< >          other thread                      q   quit",
     "w            in a recording's memory: who wrote the byte at the cursor",
     "mouse        click on an address: breakpoint; elsewhere: focus; wheel: scroll",

@@ -1,6 +1,7 @@
 // The disassembly: where the program stands, breakpoints, jumps as arrows, names of functions. Follows the program until somebody
 // looks elsewhere; goes on following when it moves again.
 
+import VirtualMachine
 import X86
 
 final class CodePanel: Panel {
@@ -15,6 +16,8 @@ final class CodePanel: Panel {
   private enum Row {
     case label(String)
     case line(CodeLine)
+    /// In front of the code of a source line, its text.
+    case source(String)
   }
 
   func title(_ workspace: Workspace) -> String {
@@ -48,6 +51,7 @@ final class CodePanel: Panel {
     let marks = Set(subject.breakpoints.filter { $0.isEnabled && $0.kind == .code }.map(\.address))
     for (y, row) in rows.enumerated() {
       switch row {
+      case .source(let text): window.put(text, x: CodePanel.gutter + 2, y: y, Theme.text)
       case .label(let name): window.put(name + ":", x: CodePanel.gutter + 2, y: y, Theme.symbol)
       case .line(let line):
         draw(
@@ -62,6 +66,9 @@ final class CodePanel: Panel {
     drawArrows(window, cursor)
   }
 
+  /// Instructions that are shown.
+  private var lineCount: Int { rows.filter { if case .line = $0 { true } else { false } }.count }
+
   private func isInView(_ address: UInt64, _ height: Int) -> Bool {
     let place = rows.firstIndex { if case .line(let line) = $0 { line.address == address } else { false } }
     guard let place else { return false }
@@ -71,15 +78,26 @@ final class CodePanel: Panel {
 
   private func rows(_ reading: CodeReading, _ height: Int) -> [Row] {
     var result: [Row] = []
+    var last: SourceLine?
     for line in reading.lines(from: top, count: max(1, height)) {
       if let symbol = reading.subject.objects?.symbol(at: line.address), symbol.address == line.address,
         let name = reading.subject.describe(line.address)
       {
         result.append(.label(name))
       }
+      let source = reading.subject.objects?.line(at: line.address)
+      if let source, !(last?.isSameLine(source) ?? false) {
+        result.append(.source(text(source, reading.subject)))
+      }
+      last = source
       result.append(.line(line))
     }
     return Array(result.prefix(height))
+  }
+
+  private func text(_ line: SourceLine, _ subject: any Subject) -> String {
+    let text = subject.objects?.source(line.path)?.line(line.line)?.drop { $0 == " " } ?? ""
+    return "\(line.text)  \(text)"
   }
 
   private func draw(
@@ -169,8 +187,8 @@ final class CodePanel: Panel {
     case .down:
       let lines = reading.lines(from: cursor, count: 2)
       if lines.count == 2 { moveCursor(lines[1].address) }
-    case .pageUp: scroll(-max(1, rows.count - 1), workspace)
-    case .pageDown: scroll(max(1, rows.count - 1), workspace)
+    case .pageUp: scroll(-max(1, lineCount - 1), workspace)
+    case .pageDown: scroll(max(1, lineCount - 1), workspace)
     case .home: look(at: workspace.subject.registers.rip)
     case .enter:
       guard let target = reading.instruction(at: cursor)?.target else { return false }

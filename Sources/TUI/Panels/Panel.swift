@@ -4,7 +4,7 @@
 /// The panels that there are, in the order of the digits that focus them.
 enum PanelKind: String, CaseIterable {
   case code, registers, stack, frames, memory, written, maps, calls, breakpoints, terminal
-  case read, space, profile
+  case read, space, profile, source
 
   /// The digit that focuses it; nil: it has none.
   var digit: Int? {

@@ -41,12 +41,13 @@ final class Workspace {
     let all: [any Panel] = [
       CodePanel(), RegisterPanel(), StackPanel(), FramePanel(), MemoryPanel(.memory), MemoryPanel(.written),
       MapPanel(), CallPanel(), BreakpointPanel(), TerminalPanel(), MemoryPanel(.read),
-      SpacePanel(), ProfilePanel(),
+      SpacePanel(), ProfilePanel(), SourcePanel(),
     ]
     for panel in all { panels[panel.kind] = panel }
   }
 
   func panel(_ kind: PanelKind) -> (any Panel)? { panels[kind] }
+  var source: SourcePanel? { panels[.source] as? SourcePanel }
   var code: CodePanel? { panels[.code] as? CodePanel }
   var memory: MemoryPanel? { panels[.memory] as? MemoryPanel }
 
@@ -63,7 +64,8 @@ final class Workspace {
   func goTo(_ address: UInt64) {
     if subject.region(at: address)?.permissions.contains(.execute) == true {
       code?.look(at: address)
-      focus(on: .code)
+      if let line = subject.objects?.line(at: address) { source?.look(at: line) }
+      focus(on: focus == .source && isVisible(.code) ? .source : .code)
     } else {
       memory?.look(at: address)
       focus(on: .memory)
@@ -243,6 +245,7 @@ final class Workspace {
     if line != nil { return edit(key, alt: alt) }
     message = ""
     if alt { return }
+    if focus == .source, let command = source?.command(for: key) { return perform(command) }
     if let command = Workspace.commands[key] { return perform(command) }
     if takeOwn(key) { return }
     if panels[focus]?.take(key, self) != true, key != .escape {
@@ -288,6 +291,8 @@ final class Workspace {
 
   private func takeOwn(_ key: Key) -> Bool {
     switch key {
+    case .character("b") where focus == .source: source?.toggleBreakpoint(self)
+    case .character("l"): show(.source, true)
     case .character("b"): toggleBreakpoint(code?.cursor ?? subject.registers.rip)
     case .character(":"): line = CommandLine(prompt: ":")
     case .character("/"): line = CommandLine(prompt: "/", command: "find ")

@@ -110,7 +110,7 @@ struct CompilationDirectories {
     var cursor = DwarfCursor(info, base: 0)
     // Units up to the first that makes no sense.
     do throws(DwarfError) {
-      for _ in 0..<CompilationDirectories.mostUnits where !cursor.isAtEnd { try readUnit(&cursor) }
+      while !cursor.isAtEnd, directories.count < CompilationDirectories.mostUnits { try readUnit(&cursor) }
     } catch {}
   }
 

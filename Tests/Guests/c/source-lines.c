@@ -56,7 +56,7 @@ int main(int argc, char **argv) {
     c--;
   } while (c > 2);
   strcpy(text, classify(a));
-  strcat(text, classify(1000));
+  strcat(text, classify(1001));
   printf("%s %d %d %d\n", text, a, b, c);
   return 0;
 }
