@@ -27,14 +27,18 @@ struct DwarfCursor {
 
   mutating func read<T: FixedWidthInteger & UnsignedInteger>(_ type: T.Type) throws(DwarfError) -> T {
     let size = T.bitWidth / 8
-    guard position >= 0, position <= end &- size, let value = bytes.littleEndian(T.self, at: position) else {
-      throw DwarfError()
-    }
+    guard position >= 0, position <= end &- size else { throw DwarfError() }
+    var value: UInt64 = 0
+    for offset in 0..<size { value |= UInt64(bytes[position &+ offset]) &<< UInt64(offset &* 8) }
     position &+= size
-    return value
+    return T(truncatingIfNeeded: value)
   }
 
-  mutating func byte() throws(DwarfError) -> UInt8 { try read(UInt8.self) }
+  mutating func byte() throws(DwarfError) -> UInt8 {
+    guard position >= 0, position < end else { throw DwarfError() }
+    defer { position &+= 1 }
+    return bytes[position]
+  }
 
   /// Unsigned LEB128; bits beyond 64 are dropped, as a reader of addresses needs.
   mutating func unsigned() throws(DwarfError) -> UInt64 {
@@ -69,12 +73,11 @@ struct DwarfCursor {
   }
 
   mutating func cString() throws(DwarfError) -> [UInt8] {
-    var result: [UInt8] = []
-    while true {
-      let next = try byte()
-      if next == 0 { return result }
-      result.append(next)
+    guard position >= 0, position < end, let zero = bytes[position..<end].firstIndex(of: 0) else {
+      throw DwarfError()
     }
+    defer { position = zero &+ 1 }
+    return Array(bytes[position..<zero])
   }
 
   /// A cursor over the next `count` bytes, which are skipped here.

@@ -238,12 +238,14 @@ public final class LineTable {
   private func files(named name: [UInt8]) -> [(unit: Int, files: Set<Int>)] {
     if let known = filesByName[name] { return known }
     let wanted = name.first == 47 ? name : [47] + name
+    // Most names differ in their last part.
+    let last = name.split(separator: 47).last ?? []
     var result: [(unit: Int, files: Set<Int>)] = []
     for (number, header) in headers.enumerated() {
       let files = LineFiles(header, sections)
       var found: Set<Int> = []
       let directory = directories[UInt64(header.start)] ?? []
-      for index in files.files.indices {
+      for index in files.files.indices where files.files[index].name.suffix(last.count).elementsEqual(last) {
         let path = files.path(index, compilation: directory)
         if path == name || path.count >= wanted.count && path.suffix(wanted.count).elementsEqual(wanted) {
           found.insert(index)
