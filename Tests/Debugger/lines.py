@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -195,6 +196,15 @@ class Lines:
         subprocess.run(["strip", "-g", "-o", bare, program], check=True)
         _, run = self.ask(["break main", "continue", "next-line"], bare)
         self.check("no lines, no steps by lines", run.returncode == 1 and "no source line is known" in run.stdout, run.stdout)
+        # A recording takes lines from the program's file as long as that is the one that was recorded.
+        copy, recording = self.folder / "copy", self.folder / "copy.rec"
+        shutil.copy(program, copy)
+        subprocess.run([self.terminal.VITRINE, "record", "-o", recording, "--", copy], capture_output=True, timeout=60)
+        there, _ = self.ask(["until main", "where"], None, recording)
+        self.check("a recording has lines", there[-1].get("line") == number("int main("), there)
+        shutil.copy(self.build("other", C, "-O0", "-DOTHER", "-Wl,--build-id=0x1234567812345678"), copy)
+        gone, _ = self.ask(["until main", "where"], None, recording)
+        self.check("another file's lines are not a recording's", gone[-1]["rip"] == there[-1]["rip"] and "line" not in gone[-1], gone)
         crash = self.folder / "crash.c"
         crash.write_text("static void fault(int *p)\n{\n  *p = 42;\n}\nint main(void) {\n  fault(0);\n  return 0;\n}\n")
         subprocess.run(["gcc", "-g", crash, "-o", self.folder / "crash"], check=True)

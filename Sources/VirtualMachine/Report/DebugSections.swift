@@ -148,7 +148,7 @@ struct CompilationDirectories {
       case (0x10, 0x17): lines = try offset(&value)
       case (0x1b, 0x08): directory = try value.cString()  // DW_AT_comp_dir
       case (0x1b, 0x0e):
-        directory = sections.strings.cString(at: Int(truncatingIfNeeded: try offset(&value) & .max >> 1))
+        directory = LineSections.path(sections.strings, try offset(&value))
       default: break
       }
     }

@@ -25,6 +25,14 @@ struct LineSections {
   var lineStrings: [UInt8] = []
   /// `.debug_str`
   var strings: [UInt8] = []
+  private static let longestPath = 4096
+
+  /// The string at an offset of a section of strings; empty where it is too long for a path.
+  static func path(_ strings: [UInt8], _ offset: UInt64) -> [UInt8] {
+    guard offset < UInt64(strings.count) else { return [] }
+    let path = strings[Int(offset)...].prefix(longestPath).prefix { $0 != 0 }
+    return path.count == longestPath ? [] : Array(path)
+  }
 }
 
 /// What the header of a unit's table says.
@@ -92,7 +100,7 @@ struct LineFiles {
   private(set) var directories: [[UInt8]] = []
   private(set) var files: [(name: [UInt8], directory: Int)] = []
   private let version: UInt16
-  private static let most = 1 << 20
+  private static let most = 1 << 16
 
   init(_ header: LineHeader, _ sections: LineSections) {
     version = header.version
@@ -172,9 +180,8 @@ struct LineFiles {
     switch value {
     case .text(let text): return text
     case .lineString(let offset):
-      return sections.lineStrings.cString(at: Int(truncatingIfNeeded: offset & .max >> 1))
-    case .string(let offset):
-      return sections.strings.cString(at: Int(truncatingIfNeeded: offset & .max >> 1))
+      return LineSections.path(sections.lineStrings, offset)
+    case .string(let offset): return LineSections.path(sections.strings, offset)
     case .number, .other: return []
     }
   }

@@ -37,13 +37,20 @@ public final class LineTable {
   private final class Unit {
     var rows: [LineRow] = []
     var sequences: [Range<Int>] = []
-    var paths: [[UInt8]] = []
+    /// Paths by the number of the file, once they have been asked for.
+    private var paths: [Int: [UInt8]] = [:]
     let files: LineFiles
     let compilation: [UInt8]
 
     init(_ files: LineFiles, _ compilation: [UInt8]) {
       (self.files, self.compilation) = (files, compilation)
-      paths = files.files.indices.map { files.path($0, compilation: compilation) }
+    }
+
+    func path(_ number: Int) -> [UInt8] {
+      if let known = paths[number] { return known }
+      let path = files.path(number, compilation: compilation)
+      paths[number] = path
+      return path
     }
   }
 
@@ -228,7 +235,7 @@ public final class LineTable {
       row = unit.rows[place]
     }
     return SourceLine(
-      path: unit.paths.indices.contains(row.file) ? unit.paths[row.file] : [], line: Int(row.line),
+      path: unit.path(row.file), line: Int(row.line),
       range: row.address..<unit.rows[end].address, isStatement: row.isStatement)
   }
 
@@ -266,7 +273,7 @@ public final class LineTable {
         guard let first = range.first, isCode(unit.rows[first].address) else { continue }
         for index in range.dropLast() {
           let row = unit.rows[index]
-          if !row.isEnd, row.line != 0, files.contains(row.file) { body(unit.paths[row.file], row) }
+          if !row.isEnd, row.line != 0, files.contains(row.file) { body(unit.path(row.file), row) }
         }
       }
     }
@@ -304,9 +311,11 @@ public final class LineTable {
         guard let first = range.first, isCode(unit.rows[first].address) else { continue }
         for index in range.dropLast() {
           let row = unit.rows[index]
-          guard row.line != 0, unit.paths.indices.contains(row.file) else { continue }
+          guard row.line != 0 else { continue }
+          let path = unit.path(row.file)
+          if path.isEmpty { continue }
           body(
-            unit.paths[row.file], Int(row.line), row.address..<unit.rows[index &+ 1].address, row.isStatement)
+            path, Int(row.line), row.address..<unit.rows[index &+ 1].address, row.isStatement)
         }
       }
     }
