@@ -202,9 +202,13 @@ class Lines:
         subprocess.run([self.terminal.VITRINE, "record", "-o", recording, "--", copy], capture_output=True, timeout=60)
         there, _ = self.ask(["until main", "where"], None, recording)
         self.check("a recording has lines", there[-1].get("line") == number("int main("), there)
-        shutil.copy(self.build("other", C, "-O0", "-DOTHER", "-Wl,--build-id=0x1234567812345678"), copy)
+        moved = self.folder / "source-lines.c"
+        moved.write_text("\n" * 7 + C.read_text())
+        shutil.copy(self.build("other", moved, "-O0"), copy)
         gone, _ = self.ask(["until main", "where"], None, recording)
-        self.check("another file's lines are not a recording's", gone[-1]["rip"] == there[-1]["rip"] and "line" not in gone[-1], gone)
+        # What was recorded of a small file may be all of it.
+        self.check("another file's lines are not a recording's", gone[-1]["rip"] == there[-1]["rip"]
+                   and gone[-1].get("line") in (None, there[-1]["line"]), gone)
         crash = self.folder / "crash.c"
         crash.write_text("static void fault(int *p)\n{\n  *p = 42;\n}\nint main(void) {\n  fault(0);\n  return 0;\n}\n")
         subprocess.run(["gcc", "-g", crash, "-o", self.folder / "crash"], check=True)
