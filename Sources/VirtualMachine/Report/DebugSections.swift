@@ -99,6 +99,8 @@ struct CompilationDirectories {
   private let abbreviations: [UInt8]
   private let sections: LineSections
   private static let mostUnits = 1 << 20
+  /// Abbreviations that are looked through in all.
+  private var abbreviationsLeft = 1 << 26
 
   init(_ file: ELFSections, _ sections: LineSections) {
     self.init(
@@ -156,8 +158,9 @@ struct CompilationDirectories {
   }
 
   /// Goes behind the head of the abbreviation `code`, to its columns.
-  private func find(_ code: UInt64, _ cursor: inout DwarfCursor) throws(DwarfError) -> Bool {
-    while true {
+  private mutating func find(_ code: UInt64, _ cursor: inout DwarfCursor) throws(DwarfError) -> Bool {
+    while abbreviationsLeft > 0 {
+      abbreviationsLeft -= 1
       let found = try cursor.unsigned()
       if found == 0 { return false }
       // Tag, and whether there are children.
@@ -170,5 +173,6 @@ struct CompilationDirectories {
         if name == 0, form == 0 { break }
       }
     }
+    throw DwarfError()
   }
 }

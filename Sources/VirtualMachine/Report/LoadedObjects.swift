@@ -75,10 +75,9 @@ public final class LoadedObjects {
   }
 
   public convenience init(_ process: LinuxProcess) {
-    let readOnlyCloseOnExec: UInt64 = 0x80000
-    func open(_ path: [UInt8]) -> Int64 {
-      process.openForObserver(path, flags: readOnlyCloseOnExec, mode: 0)
-    }
+    // O_CLOEXEC, O_NONBLOCK, O_NOCTTY: damaged files name pipes and terminals, too.
+    let flags: UInt64 = 0x80900
+    func open(_ path: [UInt8]) -> Int64 { process.openForObserver(path, flags: flags, mode: 0) }
     self.init(process.memory, open: { open($0.path) }, openPath: open)
   }
 
@@ -185,10 +184,11 @@ public final class LoadedObjects {
   /// The line of the code at `address`; its range is the guest's.
   public func line(at address: UInt64) -> SourceLine? {
     guard let object = object(at: address) else { return nil }
-    var line = object.lines.line(at: address &- object.loadBias)
-    if let range = line?.range {
-      line?.range = range.lowerBound &+ object.loadBias..<range.upperBound &+ object.loadBias
-    }
+    guard var line = object.lines.line(at: address &- object.loadBias) else { return nil }
+    let start = line.range.lowerBound &+ object.loadBias
+    // Damaged tables say anything: a range that would not fit ends behind its beginning.
+    let (end, overflow) = start.addingReportingOverflow(line.range.upperBound &- line.range.lowerBound)
+    line.range = start..<(overflow ? max(start, address &+ 1) : end)
     return line
   }
 
