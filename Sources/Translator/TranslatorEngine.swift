@@ -32,6 +32,8 @@ public final class TranslatorEngine: GuestEngine {
   /// Bits of RFLAGS that the host must not have while translated code runs.
   private var keptFlags: UInt64 = 0
   private var isWide = false
+  /// The budget is about to end.
+  private var isSteppingOut = false
   /// False in a forked child for which there was no memory.
   private var canTranslate = true
   private let hasAVX: Bool
@@ -317,7 +319,7 @@ public final class TranslatorEngine: GuestEngine {
         cache.statistics.systemCalls &+= 1
         finishSystemCall(cpu)
         return .systemCall
-      case .budget: return stepOut(cpu)
+      case .budget: return isSteppingOut ? nil : stepOut(cpu)
       case .wildLoop:
         exceptions.insert(loop: site.target)
         cache.discard(Int(site.block))
@@ -443,13 +445,34 @@ public final class TranslatorEngine: GuestEngine {
     return code.decode(address, single).first
   }
 
-  /// The budget may end within the next block: one instruction at a time to its end.
+  /// The budget may end soon: block by block as long as it reaches over the whole next one, then one instruction at a time.
   private func stepOut(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
+    isSteppingOut = true
+    defer { isSteppingOut = false }
     while cpu.pointee.translated.remaining > 0 {
       if isStop(cpu) { return .stop }
-      if let exit = executeOne(cpu) { return exit }
+      let exit = if let block = affordableBlock(cpu) { executeBlock(block, cpu) } else { executeOne(cpu) }
+      if let exit { return exit }
     }
     return .budget
+  }
+
+  /// The block at RIP, if it is known and the budget reaches over all of it.
+  private func affordableBlock(_ cpu: UnsafeMutablePointer<CPUState>) -> Int? {
+    guard let block = cache.lookup(cpu.pointee.rip),
+      cpu.pointee.translated.remaining >= Int64(cache.records[block].instructions)
+    else { return nil }
+    return block
+  }
+
+  /// Enters `block`, with what its own question for the budget wants and the next one does not get.
+  private func executeBlock(_ block: Int, _ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
+    let wanted = InstructionBudget.reserve &+ Int64(cache.records[block].unused(behind: 0))
+    let lent = max(0, wanted &- cpu.pointee.translated.remaining)
+    cpu.pointee.translated.remaining &+= lent
+    defer { cpu.pointee.translated.remaining &-= lent }
+    var origin: Int?
+    return turn(cpu, &origin)
   }
 
   // MARK: State

@@ -1,6 +1,7 @@
 """Damaged recordings: cut off at many places, with flipped bits, with garbage; and, below the checksums, with other bytes in what the
 chunks hold. Each of them ends soon, in bounded memory, by itself, and says what is wrong: exit code 125, or the program's
-output so far and a line that the recording ends early. A recording whose contents were changed with care may also replay to the end."""
+output so far and a line that the recording ends early. A recording whose contents were changed with care may also replay to the end, or
+let the program compute without one, waiting for a signal that was taken away."""
 
 import random
 import re
@@ -18,6 +19,8 @@ PROCESSOR_SECONDS = 10
 # In KiB, of the replaying process; the guest's own memory is a few hundred.
 MEMORY_LIMIT = 192 * 1024
 EARLY = b"the recording ends here, before the program did"
+# Many times as far as any of the programs gets.
+FAR = 300_000_000
 
 
 def limits():
@@ -46,6 +49,13 @@ class Damage:
             for stream in (out, errors):
                 stream.seek(0)
             return process.returncode, out.read(1 << 20), errors.read(1 << 20), usage
+
+    def computes(self):
+        """The program itself goes on and on in what was replayed last: a replay takes as long as the recording says."""
+        answer = self.harness.run(
+            [self.harness.vitrine, "debug", "--command", f"seek {FAR}", "--command", f"expect instant == {FAR}",
+             self.folder / "broken.rec"], self.folder, {}, SECONDS)
+        return answer[0] == 0
 
     @staticmethod
     def wait(process, begin):
@@ -102,6 +112,10 @@ class Damage:
             for what, data in variants():
                 result = self.replay(data, "--engine", self.random.choice(["translator", "interpreter"]))
                 problem = self.problem_with(result, may_be_whole)
+                is_late = result[0] in (None, -9) and result[3] <= MEMORY_LIMIT
+                if is_late and may_be_whole and self.computes():
+                    outcomes["computing"] = outcomes.get("computing", 0) + 1
+                    continue
                 if problem:
                     kept = self.harness.scratch.parent / f"vitrine-broken-{self.name}.rec"
                     kept.write_bytes(data)
