@@ -181,12 +181,16 @@ public final class DebugSession {
 
   private func pass(_ time: Int64, until isDone: () -> Bool) {
     let end = System.now + time
+    let interval: Int64 = 20
+    var nextSample = System.now + interval
     while !isDone() {
       let left = end - System.now
       if left <= 0 { return }
-      turn(milliseconds: min(left, 20))
-      // As often as frames would be drawn: what runs is to be seen in the profile.
-      if options.isBatch { _ = live?.sample {} }
+      turn(milliseconds: min(left, interval))
+      // What runs is to be seen in the profile. A sample ends the next turn at once, so turns do not say how much time has passed.
+      guard options.isBatch, System.now >= nextSample else { continue }
+      _ = live?.sample {}
+      nextSample = System.now + interval
     }
   }
 
