@@ -29,6 +29,9 @@ public struct GuestFault: Equatable, Sendable {
     self.fetch = fetch
     self.code = code
   }
+
+  /// The signal's number, wherever the address lies.
+  public var signal: Int32 { FaultSignal(self, mapped: false, present: false, rip: 0).signal }
 }
 
 /// The signal that a fault becomes, and what its frame says.

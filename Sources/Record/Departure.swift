@@ -7,6 +7,7 @@ import CHost
 import Engine
 import GuestMemory
 import Linux
+import VirtualMachine
 
 /// What a replay keeps besides its state once it has departed from the recording.
 struct Departure {
@@ -105,23 +106,9 @@ extension Replay {
     }
   }
 
-  /// SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV: execution finds them out by itself.
-  private static func isFault(_ signal: Int32) -> Bool { [4, 5, 7, 8, 11].contains(signal) }
-
-  private func happen(_ event: Event, _ thread: Thread) throws(RecordingError) -> Pause? {
-    let seen = visitor.map { _ in visited(event) }
-    if let seen { visitor?.willHappen(seen, place(of: thread)) }
-    if let end = try apply(event, thread) { return .end(end) }
-    if let seen {
-      visitor?.didHappen(
-        seen, place(of: thread), changesMappings: event.effect.changesMappings, resets: event.effect.resets)
-    }
-    passed(event)
-    return nil
-  }
-
-  private func place(of thread: Thread) -> VisitedThread {
-    VisitedThread(index: thread.index, cpu: thread.cpu, instant: instant)
+  /// Execution finds these signals out by itself.
+  private static func isFault(_ signal: Int32) -> Bool {
+    signal > 0 && LinuxProcess.synchronousSignals >> UInt64(signal - 1) & 1 != 0
   }
 
   // MARK: Execution
@@ -136,15 +123,7 @@ extension Replay {
     var room = limit &- instant
     if let departure { room = min(room, departure.last &- instant) }
     if let event, event.thread == thread.index, waits(event) { room = min(room, event.count &- thread.count) }
-    let before = engine.instructionCount
-    let exit: Exit =
-      if let visitor { step(thread, visitor, budget: max(room, 1)) } else {
-        leaves ? engine.step(thread.cpu) : engine.run(thread.cpu, budget: max(room, 1))
-      }
-    let done = engine.instructionCount &- before
-    thread.count &+= done
-    instant &+= done
-    switch exit {
+    switch execute(thread, max(room, 1), leavesStop: leaves) {
     case .systemCall:
       thread.isAtCall = true
       return nil
@@ -157,16 +136,13 @@ extension Replay {
       let signal: Int32 = vector == 3 || vector == 1 ? 5 : 11
       return Outcome(pause: try raise(signal, "interrupt \(vector)", thread, event))
     case .fault(let fault):
-      if fault.trap == .pageFault, fault.errorCode & 16 == 0,
-        memory.handleFault(at: fault.address, write: fault.errorCode & 2 != 0)
-      {
-        return nil
-      }
+      if isHandled(fault) { return nil }
       if fault.trap == .generalProtection, chance.isChance(thread.cpu) {
         return try takeChance(thread, event)
       }
       let place = fault.trap == .pageFault ? "an access to \(fault.address.hexadecimal)" : "\(fault.trap)"
-      return Outcome(pause: try raise(Replay.signal(of: fault), place, thread, event))
+      let signal = GuestFault(fault, thread.cpu).signal
+      return Outcome(pause: try raise(signal, place, thread, event))
     }
   }
 
@@ -176,17 +152,6 @@ extension Replay {
     case .pause, .interruption, .threadEnds: return true
     case .end(_, let signal, _): return signal != 0 && !Replay.isFault(signal)
     case .systemCall, .fault, .chance, .threadBegins: return false
-    }
-  }
-
-  private static func signal(of fault: Fault) -> Int32 {
-    switch fault.trap {
-    case .pageFault: fault.isBusError ? 7 : 11
-    case .divideError, .x87FloatingPoint, .simdFloatingPoint: 8
-    case .invalidOpcode, .deviceNotAvailable: 4
-    case .debug, .breakpoint: 5
-    case .stackFault, .alignmentCheck: 7
-    case .overflow, .boundRange, .generalProtection: 11
     }
   }
 

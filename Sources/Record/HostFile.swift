@@ -40,15 +40,21 @@ enum HostFile {
       call(257, -100, pointer($0), closeOnExec | nonBlocking | noTerminal, 0)
     }
     if result < 0 { return result }
-    let isRegular = withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 36) { status -> Bool in
-      status.initialize(repeating: 0)
-      // struct stat: st_mode at 24.
-      let type: UInt32 = 0o170000
-      return call(5, result, pointer(UnsafeRawBufferPointer(status))) == 0 && status[6] & type == 0o100000
-    }
-    if isRegular { return result }
-    close(Int32(truncatingIfNeeded: result))
+    let descriptor = Int32(truncatingIfNeeded: result)
+    // struct stat: st_mode at 24.
+    let (type, regular): (UInt64, UInt64) = (0o170000, 0o100000)
+    if let status = status(descriptor), status[3] & type == regular { return result }
+    close(descriptor)
     return -Errno.EACCES
+  }
+
+  /// The words of a `struct stat`.
+  private static func status(_ descriptor: Int32) -> InlineArray<18, UInt64>? {
+    var status = InlineArray<18, UInt64>(repeating: 0)
+    let result = withUnsafeMutableBytes(of: &status) {
+      call(5, Int64(descriptor), pointer(UnsafeRawBufferPointer($0)))
+    }
+    return result == 0 ? status : nil
   }
 
   static func close(_ descriptor: Int32) { _ = vt_syscall6(3, Int64(descriptor), 0, 0, 0, 0, 0) }
@@ -103,15 +109,11 @@ enum HostFile {
   }
 
   static func identity(_ descriptor: Int32) -> Identity? {
-    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 18) { status -> Identity? in
-      status.initialize(repeating: 0)
-      guard call(5, Int64(descriptor), pointer(UnsafeRawBufferPointer(status))) == 0 else { return nil }
-      // struct stat: st_dev, st_ino, …, st_size at 48, st_mtim at 88, st_ctim at 104.
-      return Identity(
-        file: Place(device: status[0], inode: status[1]), size: status[6],
-        modified: status[11] &* 1_000_000_000 &+ status[12],
-        changed: status[13] &* 1_000_000_000 &+ status[14])
-    }
+    guard let status = status(descriptor) else { return nil }
+    // struct stat: st_dev, st_ino, …, st_size at 48, st_mtim at 88, st_ctim at 104.
+    return Identity(
+      file: Place(device: status[0], inode: status[1]), size: status[6],
+      modified: status[11] &* 1_000_000_000 &+ status[12], changed: status[13] &* 1_000_000_000 &+ status[14])
   }
 
   /// A file of `size` bytes that lies in memory only.

@@ -5,19 +5,12 @@ import CHost
 import Engine
 import GuestMemory
 import Linux
+import LinuxABI
 
 /// How a call was answered.
 enum OwnAnswer {
   case result(Int64)
   case ends(ReplayEnd)
-}
-
-/// The errors that are answered.
-private enum Failure {
-  static let again: Int64 = -11
-  static let badAddress: Int64 = -14
-  static let notTerminal: Int64 = -25
-  static let cannotSeek: Int64 = -29
 }
 
 extension Replay {
@@ -35,20 +28,20 @@ extension Replay {
       return .result(result)
     case CallNumber.signalAction: return .result(setAction(arguments))
     case CallNumber.signalMask: return .result(setMask(arguments, thread))
-    case CallNumber.clockTime, CallNumber.timeOfDay, 201: return time(call)
-    case 35, 230: return sleep(call)
-    case 202: return futex(arguments)
-    case 62, 200, 234: return kill(call)
+    case CallNumber.clockTime, CallNumber.timeOfDay, CallNumber.time: return time(call)
+    case CallNumber.nanosleep, CallNumber.clockNanosleep: return sleep(call)
+    case CallNumber.futex: return futex(arguments)
+    case CallNumber.kill, CallNumber.threadKill, CallNumber.groupThreadKill: return kill(call)
     default: return plainAnswer(call, thread)
     }
   }
 
   private func plainAnswer(_ call: CallInputs, _ thread: Thread) -> OwnAnswer? {
     switch call.number {
-    case 24, 149, 150, 273: return .result(0)  // sched_yield, mlock, munlock, set_robust_list
-    case 39: return .result(Int64(bitPattern: processNumber))
-    case 186, 218: return threadNumber(thread).map { .result($0) }
-    case 318: return random(call.arguments)
+    case CallNumber.yield, CallNumber.lock, CallNumber.unlock, CallNumber.setRobustList: return .result(0)
+    case CallNumber.processNumber: return .result(Int64(bitPattern: processNumber))
+    case CallNumber.threadNumber, CallNumber.setThreadAddress: return threadNumber(thread).map { .result($0) }
+    case CallNumber.random: return random(call.arguments)
     default: return nil
     }
   }
@@ -58,11 +51,12 @@ extension Replay {
     let standard = call.arguments[0] <= 2
     let emptyPath: UInt64 = 0x1000
     switch call.number {
-    case 3: return .result(0)  // close
-    case 8 where standard: return .result(Failure.cannotSeek)
-    case 16 where standard: return .result(Failure.notTerminal)
-    case 5 where standard: return pipeStatus(call.arguments[1])
-    case 262 where standard && call.arguments[3] & emptyPath != 0: return pipeStatus(call.arguments[2])
+    case CallNumber.close: return .result(0)
+    case CallNumber.seek where standard: return .result(-Errno.ESPIPE)
+    case CallNumber.control where standard: return .result(-Errno.ENOTTY)
+    case CallNumber.status where standard: return pipeStatus(call.arguments[1])
+    case CallNumber.statusAt where standard && call.arguments[3] & emptyPath != 0:
+      return pipeStatus(call.arguments[2])
     default: return nil
     }
   }
@@ -84,9 +78,9 @@ extension Replay {
     var bytes: [UInt8] = []
     let most = 1 << 30
     for buffer in LinuxProcess.writtenBuffers(thread.cpu, memory)?.data ?? [] {
-      guard buffer.size <= UInt64(most &- bytes.count) else { return .result(Failure.badAddress) }
+      guard buffer.size <= UInt64(most &- bytes.count) else { return .result(-Errno.EFAULT) }
       let part = memory.peek(buffer.address, count: Int(buffer.size))
-      if part.count < Int(buffer.size) { return .result(Failure.badAddress) }
+      if part.count < Int(buffer.size) { return .result(-Errno.EFAULT) }
       bytes += part
     }
     if replaces, let next { departure?.passedOver[thread.index] = next.event &+ 1 }
@@ -101,7 +95,7 @@ extension Replay {
     status[16] = 1
     (status[24], status[25]) = (0x80, 0x11)
     status[57] = 0x10
-    return .result(memory.poke(status, at: address) ? 0 : Failure.badAddress)
+    return .result(memory.poke(status, at: address) ? 0 : -Errno.EFAULT)
   }
 
   // MARK: Memory
@@ -171,12 +165,12 @@ extension Replay {
     var new: [UInt8]?
     if arguments[1] != 0 {
       let bytes = memory.peek(arguments[1], count: size)
-      if bytes.count < size { return Failure.badAddress }
+      if bytes.count < size { return -Errno.EFAULT }
       new = bytes
     }
     if arguments[2] != 0 {
       let bytes = old.isEmpty ? [UInt8](repeating: 0, count: size) : old
-      if !memory.poke(bytes, at: arguments[2]) { return Failure.badAddress }
+      if !memory.poke(bytes, at: arguments[2]) { return -Errno.EFAULT }
     }
     if let new { departure?.actions[arguments[0]] = new }
     return 0
@@ -186,25 +180,25 @@ extension Replay {
   private func setMask(_ arguments: [UInt64], _ thread: Thread) -> Int64 {
     let old = departure?.masks[thread.index] ?? 0
     if arguments[2] != 0, !memory.poke(RecordingFile.littleEndian(old), at: arguments[2]) {
-      return Failure.badAddress
+      return -Errno.EFAULT
     }
     if arguments[1] == 0 { return 0 }
-    guard let given = memory.load(UInt64.self, at: arguments[1]) else { return Failure.badAddress }
+    guard let given = memory.load(UInt64.self, at: arguments[1]) else { return -Errno.EFAULT }
     switch arguments[0] & 0xffff_ffff {
     case 0: departure?.masks[thread.index] = old | given
     case 1: departure?.masks[thread.index] = old & ~given
     case 2: departure?.masks[thread.index] = given
-    default: return -22
+    default: return -Errno.EINVAL
     }
     return 0
   }
 
   /// A signal that the program sends to itself and does not handle: it ends, or nothing happens.
   private func kill(_ call: CallInputs) -> OwnAnswer? {
-    let isToThread = call.number == 234
+    let isToThread = call.number == CallNumber.groupThreadKill
     let target = call.arguments[0]
     let isThread = threads.values.contains { threadNumber($0) == Int64(bitPattern: target) }
-    let isOwn = target == processNumber || call.number == 200 && isThread
+    let isOwn = target == processNumber || call.number == CallNumber.threadKill && isThread
     let signal = call.arguments[isToThread ? 2 : 1]
     guard isOwn, signal <= 64 else { return nil }
     if signal == 0 { return .result(0) }
@@ -229,27 +223,27 @@ extension Replay {
     let isClock = call.number == CallNumber.clockTime
     guard let now = now(isClock ? arguments[0] : 0) else { return nil }
     let place = isClock ? arguments[1] : arguments[0]
-    if call.number == 201 {
+    if call.number == CallNumber.time {
       let bytes = RecordingFile.littleEndian(now / billion)
-      if place != 0, !memory.poke(bytes, at: place) { return .result(Failure.badAddress) }
+      if place != 0, !memory.poke(bytes, at: place) { return .result(-Errno.EFAULT) }
       return .result(Int64(now / billion))
     }
-    if place == 0 { return .result(isClock ? Failure.badAddress : 0) }
+    if place == 0 { return .result(isClock ? -Errno.EFAULT : 0) }
     let fraction = isClock ? now % billion : now % billion / 1000
     let bytes = RecordingFile.littleEndian(now / billion) + RecordingFile.littleEndian(fraction)
     let isWritten = memory.poke(bytes, at: place)
-    return .result(isWritten ? 0 : Failure.badAddress)
+    return .result(isWritten ? 0 : -Errno.EFAULT)
   }
 
   /// nanosleep(2), clock_nanosleep(2): at once, and clocks go on by as much.
   private func sleep(_ call: CallInputs) -> OwnAnswer? {
-    let isClock = call.number == 230
+    let isClock = call.number == CallNumber.clockNanosleep
     let untilTime: UInt64 = 1
     if isClock, call.arguments[1] & untilTime != 0 { return nil }
     let place = call.arguments[isClock ? 2 : 0]
     guard let seconds = memory.load(UInt64.self, at: place),
       let fraction = memory.load(UInt64.self, at: place &+ 8)
-    else { return .result(Failure.badAddress) }
+    else { return .result(-Errno.EFAULT) }
     departure?.slept &+= seconds &* 1_000_000_000 &+ fraction
     return .result(0)
   }
@@ -259,8 +253,8 @@ extension Replay {
     switch arguments[1] & 0x7f {
     case 1, 10: return .result(0)
     case 0, 9:
-      guard let value = memory.load(UInt32.self, at: arguments[0]) else { return .result(Failure.badAddress) }
-      return value == UInt32(truncatingIfNeeded: arguments[2]) ? nil : .result(Failure.again)
+      guard let value = memory.load(UInt32.self, at: arguments[0]) else { return .result(-Errno.EFAULT) }
+      return value == UInt32(truncatingIfNeeded: arguments[2]) ? nil : .result(-Errno.EAGAIN)
     default: return nil
     }
   }
@@ -274,6 +268,6 @@ extension Replay {
       digest.add(1)
       return UInt8(truncatingIfNeeded: digest.value &>> 24)
     }
-    return .result(memory.poke(bytes, at: arguments[0]) ? Int64(bytes.count) : Failure.badAddress)
+    return .result(memory.poke(bytes, at: arguments[0]) ? Int64(bytes.count) : -Errno.EFAULT)
   }
 }

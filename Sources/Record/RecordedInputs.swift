@@ -96,7 +96,7 @@ final class RecordedInputs {
     case CallNumber.timeOfDay where result == 0:
       guard let time = RecordedInputs.time(event.effect, at: arguments[0], unit: 1000) else { return }
       clocks.append(ClockReading(event: index, clock: 0, nanoseconds: time, instant: instant))
-    case CallNumber.execute where result == 0, 322 where result == 0:
+    case CallNumber.execute where result == 0, CallNumber.executeAt where result == 0:
       actions.append(Action(event: index, signal: 0, bytes: []))
     default: return
     }
@@ -116,14 +116,7 @@ final class RecordedInputs {
   // MARK: Looking up
 
   /// Where the notes from `event` on begin.
-  private func place(of event: UInt64) -> Int {
-    var (low, high) = (0, notes.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if notes[middle].event < event { low = middle + 1 } else { high = middle }
-    }
-    return low
-  }
+  private func place(of event: UInt64) -> Int { notes.partitionPoint { $0.event < event } }
 
   func note(of event: UInt64) -> Note? {
     let place = place(of: event)
@@ -166,6 +159,10 @@ final class RecordedInputs {
 /// Calls that are looked at by number.
 enum CallNumber {
   static let write: UInt64 = 1
+  static let close: UInt64 = 3
+  static let status: UInt64 = 5
+  static let seek: UInt64 = 8
+  static let control: UInt64 = 16
   static let writeVector: UInt64 = 20
   static let brk: UInt64 = 12
   static let map: UInt64 = 9
@@ -180,11 +177,28 @@ enum CallNumber {
   static let exit: UInt64 = 60
   static let exitGroup: UInt64 = 231
   static let execute: UInt64 = 59
+  static let executeAt: UInt64 = 322
+  static let yield: UInt64 = 24
+  static let nanosleep: UInt64 = 35
+  static let processNumber: UInt64 = 39
+  static let kill: UInt64 = 62
+  static let lock: UInt64 = 149
+  static let unlock: UInt64 = 150
+  static let threadNumber: UInt64 = 186
+  static let threadKill: UInt64 = 200
+  static let time: UInt64 = 201
+  static let futex: UInt64 = 202
+  static let setThreadAddress: UInt64 = 218
+  static let clockNanosleep: UInt64 = 230
+  static let groupThreadKill: UInt64 = 234
+  static let statusAt: UInt64 = 262
+  static let setRobustList: UInt64 = 273
+  static let random: UInt64 = 318
 
   /// Calls after which another thread, process or program is there, or this one is not: none is passed over.
   static func isLasting(_ number: UInt64) -> Bool {
     switch number {
-    case 56, 57, 58, 435, execute, 322, exit, exitGroup: true
+    case 56, 57, 58, 435, execute, executeAt, exit, exitGroup: true
     default: false
     }
   }

@@ -147,29 +147,31 @@ public final class Replay {
     if let pause = try advance(thread, to: event, limit, leavesStop) { return pause }
     if instant >= limit, event.kind != .threadBegins { return .instant }
     if isVisitorAtRest { return .instant }
-    let seen = visitor.map { _ in visited(event) }
-    if let seen {
-      visitor?.willHappen(seen, VisitedThread(index: thread.index, cpu: thread.cpu, instant: instant))
-    }
     if let inputs, !inputs.isComplete, event.kind != .threadBegins {
       inputs.note(event, readCount &- 1, thread.cpu, memory, instant)
     }
+    return try happen(event, thread)
+  }
+
+  /// The event that was due happens to its thread; how the timeline ends, if it does.
+  func happen(_ event: Event, _ thread: Thread) throws(RecordingError) -> Pause? {
+    let seen = visitor.map { _ in visited(event) }
+    if let seen { visitor?.willHappen(seen, place(of: thread)) }
     if let end = try apply(event, thread) { return .end(end) }
     if let seen {
       visitor?.didHappen(
-        seen, VisitedThread(index: thread.index, cpu: thread.cpu, instant: instant),
-        changesMappings: event.effect.changesMappings, resets: event.effect.resets)
+        seen, place(of: thread), changesMappings: event.effect.changesMappings, resets: event.effect.resets)
     }
-    passed(event)
-    return nil
-  }
-
-  /// The event that was due has happened.
-  func passed(_ event: Event) {
     due = nil
     eventCount += 1
     lastCall = nil
     if case .systemCall(let number, _) = event.kind { lastCall = number }
+    return nil
+  }
+
+  /// A thread where it is now, for the visitor.
+  func place(of thread: Thread) -> VisitedThread {
+    VisitedThread(index: thread.index, cpu: thread.cpu, instant: instant)
   }
 
   /// The event that comes next; nil at the end of what was recorded.
@@ -223,7 +225,7 @@ public final class Replay {
   }
 
   /// Lets the event happen to its thread, which has come to it. How the timeline ends, if it does.
-  func apply(_ event: Event, _ thread: Thread) throws(RecordingError) -> ReplayEnd? {
+  private func apply(_ event: Event, _ thread: Thread) throws(RecordingError) -> ReplayEnd? {
     if event.kind == .threadBegins { threads[event.thread] = thread }
     if departure == nil, let digest = event.digest, RegisterWords(thread.cpu).digest != digest {
       throw diverged(event, "registers differ")
@@ -278,18 +280,10 @@ public final class Replay {
       if rest < 0 { throw diverged(event, "too many instructions") }
       // A fault comes in front of an instruction, at the limit as well.
       if instant >= limit, wait != .stop || rest > 0 { return .instant }
-      let before = engine.instructionCount
       // What stops the engine by itself needs no exact budget, whose end costs single steps.
       let budget = wait == .nothing ? rest : rest &+ Replay.slack
-      let room = min(budget, max(limit &- instant, 1))
-      let exit: Exit =
-        if let visitor { step(thread, visitor, budget: room) } else {
-          leaves ? engine.step(thread.cpu) : engine.run(thread.cpu, budget: room)
-        }
+      let exit = execute(thread, min(budget, max(limit &- instant, 1)), leavesStop: leaves)
       leaves = false
-      let done = engine.instructionCount &- before
-      thread.count &+= done
-      instant &+= done
       switch exit {
       case .systemCall: thread.isAtCall = true
       case .budget:
@@ -298,11 +292,7 @@ public final class Replay {
           throw diverged(event, "it goes on where there was \(wait == .call ? "a system call" : "a fault")")
         }
       case .fault(let fault):
-        if fault.trap == .pageFault, fault.errorCode & 16 == 0,
-          memory.handleFault(at: fault.address, write: fault.errorCode & 2 != 0)
-        {
-          continue
-        }
+        if isHandled(fault) { continue }
         if wait == .stop, thread.count == target { return nil }
         throw diverged(event, "a fault (\(fault.trap)) at \(fault.address.hexadecimal)")
       case .interrupt:
@@ -314,6 +304,25 @@ public final class Replay {
       case .stop: return .stop
       }
     }
+  }
+
+  /// Executes at most `budget` instructions, at least one, and counts them. `leavesStop`: one, even at a stop address.
+  func execute(_ thread: Thread, _ budget: InstructionCount, leavesStop: Bool) -> Exit {
+    let before = engine.instructionCount
+    let exit: Exit =
+      if let visitor { step(thread, visitor, budget: budget) } else {
+        leavesStop ? engine.step(thread.cpu) : engine.run(thread.cpu, budget: budget)
+      }
+    let done = engine.instructionCount &- before
+    thread.count &+= done
+    instant &+= done
+    return exit
+  }
+
+  /// The fault is the address space's matter: the instruction is to be executed again.
+  func isHandled(_ fault: Fault) -> Bool {
+    fault.trap == .pageFault && fault.errorCode & 16 == 0
+      && memory.handleFault(at: fault.address, write: fault.errorCode & 2 != 0)
   }
 
   /// What the engine has to stop for when an event is due.

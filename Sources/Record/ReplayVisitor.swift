@@ -42,10 +42,9 @@ extension Replay {
   /// Reads up to the first event, so that what is wrong with the recording, or the engine, is known.
   public func begin() throws(RecordingError) { _ = try upcoming() }
 
-  /// The same; false when this engine cannot execute what the
-  /// program was recorded with.
+  /// The same; false when this engine cannot execute what the program was recorded with.
   public func canBegin() throws(RecordingError) -> Bool {
-    do throws(RecordingError) { _ = try upcoming() } catch {
+    do throws(RecordingError) { try begin() } catch {
       if case .unsupported = error { return false }
       throw error
     }

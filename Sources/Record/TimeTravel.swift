@@ -284,7 +284,7 @@ public final class TimeTravel {
   private func addCheckpoint() {
     insert(checkpoint(isNear: false))
     if store.bytes > memoryLimit { forgetOtherTimelines() }
-    while checkpoints.count { !$0.isNear } > TimeTravel.mostCheckpoints || store.bytes > memoryLimit {
+    while checkpoints.count(where: { !$0.isNear }) > TimeTravel.mostCheckpoints || store.bytes > memoryLimit {
       if checkpoints.count < 3 { return }
       thinOut()
     }

@@ -51,6 +51,12 @@ public struct TimelineSummary: Sendable {
   public var end: ReplayEnd?
   /// When it ends, or how far it has been followed.
   public var reached: InstructionCount
+
+  /// Where it comes from, in words.
+  public var origin: String {
+    number == 0
+      ? "what was recorded" : "from \(parent) at instant \(instant): " + edits.joined(separator: ", ")
+  }
 }
 
 /// What a change has led to.

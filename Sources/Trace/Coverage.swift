@@ -2,23 +2,17 @@
 // file, so that runs with other load addresses compare.
 import Engine
 
-final class Coverage: TraceSink {
-  private struct Place {
+/// Counts how often each instruction was executed.
+class ExecutionCounts: TraceSink {
+  struct Place {
     var object: Int
     /// -1: no symbol.
     var function: Int
   }
 
-  private struct Row {
-    var address: UInt64
-    var end: UInt64
-    var count: UInt64
-    var function: Int
-    var goesOn: Bool
-  }
-
-  private var counts: [UInt64] = []
-  private var places: [Place] = []
+  /// By entry.
+  private(set) var counts: [UInt64] = []
+  private(set) var places: [Place] = []
 
   override func executed(_ entry: Int, _ moment: TraceMoment, _ stack: ShadowStack?) {
     if entry >= counts.count { grow(entry) }
@@ -32,6 +26,16 @@ final class Coverage: TraceSink {
       places.append(Place(object: found.object, function: found.function ?? -1))
       counts.append(0)
     }
+  }
+}
+
+final class Coverage: ExecutionCounts {
+  private struct Row {
+    var address: UInt64
+    var end: UInt64
+    var count: UInt64
+    var function: Int
+    var goesOn: Bool
   }
 
   /// The executed instructions of an object, by address; code that has changed counts at its address.

@@ -5,12 +5,10 @@
 // (templates, inlined code) is added. What was never executed is listed with 0: of the program all of its sources, of libraries those that
 // were executed somewhere.
 import Engine
+import GuestMemory
 import VirtualMachine
 
-final class LineCoverage: TraceSink {
-  private var counts: [UInt64] = []
-  private var objects: [Int32] = []
-
+final class LineCoverage: ExecutionCounts {
   /// One source.
   private struct Source {
     var lines: [Int: UInt64] = [:]
@@ -24,25 +22,11 @@ final class LineCoverage: TraceSink {
     var function: Int
   }
 
-  override func executed(_ entry: Int, _ moment: TraceMoment, _ stack: ShadowStack?) {
-    if entry >= counts.count { grow(entry) }
-    counts[entry] &+= 1
-  }
-
-  /// Entries are seen in the order of their numbers, while what they belong to is mapped.
-  private func grow(_ entry: Int) {
-    while counts.count <= entry {
-      let found = context.functions.symbol(context.code.entries[counts.count].address)
-      objects.append(Int32(truncatingIfNeeded: found.object))
-      counts.append(0)
-    }
-  }
-
   /// Executions by address of the file.
   private func executions(of object: Int) -> [UInt64: UInt64] {
     let bias = context.functions.files[object].bias
     var result: [UInt64: UInt64] = [:]
-    for entry in counts.indices where Int(objects[entry]) == object && counts[entry] > 0 {
+    for entry in counts.indices where places[entry].object == object && counts[entry] > 0 {
       result[context.code.entries[entry].address &- bias, default: 0] &+= counts[entry]
     }
     return result
@@ -72,14 +56,7 @@ final class LineCoverage: TraceSink {
     }
     let functions = object.symbols.all.filter(\.isFunction).sorted { $0.address < $1.address }
     let starts = functions.map { $0.address &- object.loadBias }
-    func function(_ address: UInt64) -> Int {
-      var (low, high) = (0, starts.count)
-      while low < high {
-        let middle = (low + high) / 2
-        if starts[middle] <= address { low = middle + 1 } else { high = middle }
-      }
-      return low - 1
-    }
+    func function(_ address: UInt64) -> Int { starts.partitionPoint { $0 <= address } - 1 }
     var parts: [Part: UInt64] = [:]
     object.lines.forEachRow { path, line, range, _ in
       guard isProgram || reached.contains(path) else { return }

@@ -1,6 +1,7 @@
 // A picture in the PNG format (ISO/IEC 15948): up to 256 colours, one byte a pixel. Rows are stored as what is different from the row above, and runs
 // of equal bytes once (RFC 1951, fixed codes): little for pictures that are made of rectangles, and nothing that a reader would
 // not know.
+import VirtualMachine
 
 struct PNGImage {
   let width: Int
@@ -48,15 +49,9 @@ struct PNGImage {
 
   private static func add(_ kind: String, _ data: [UInt8], _ result: inout [UInt8]) {
     let body = Array(kind.utf8) + data
-    result += word(UInt32(truncatingIfNeeded: data.count)) + body + word(checksum(body))
-  }
-
-  /// CRC-32 as PNG has it.
-  private static func checksum(_ bytes: [UInt8]) -> UInt32 {
-    let table: [UInt32] = (0..<256).map { number in
-      (0..<8).reduce(UInt32(number)) { value, _ in value & 1 != 0 ? value >> 1 ^ 0xedb8_8320 : value >> 1 }
-    }
-    return ~bytes.reduce(UInt32.max) { $0 >> 8 ^ table[Int(($0 ^ UInt32($1)) & 0xff)] }
+    var checksum = CRC32()
+    checksum.add(body)
+    result += word(UInt32(truncatingIfNeeded: data.count)) + body + word(checksum.value)
   }
 
   /// Each row with its filter in front: the difference from the row above.

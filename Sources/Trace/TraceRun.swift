@@ -21,8 +21,7 @@ public enum TraceRun {
     if request.selections.isEmpty { context.duration = min(context.duration, request.limit) }
     var sinks: [TraceSink] = []
     for output in request.outputs {
-      let isPNG = output.path?.suffix(4).elementsEqual(".png".utf8) ?? false
-      sinks.append(sink(output.format, context, try TextOutput(output.path), request, isPNG: isPNG))
+      sinks.append(sink(output, context, try TextOutput(output.path), request))
     }
     let visitor = TraceVisitor(context, sinks, request)
     var end: ReplayEnd?
@@ -74,9 +73,9 @@ public enum TraceRun {
   }
 
   private static func sink(
-    _ format: TraceFormat, _ context: TraceContext, _ output: TextOutput, _ request: TraceRequest, isPNG: Bool
+    _ wanted: TraceRequest.Output, _ context: TraceContext, _ output: TextOutput, _ request: TraceRequest
   ) -> TraceSink {
-    switch format {
+    switch wanted.format {
     case .instructions: InstructionListing(context, output)
     case .accesses: AccessListing(context, output, showsValues: request.showsValues)
     case .calls: CallListing(context, output, showsArguments: request.showsArguments)
@@ -85,7 +84,10 @@ public enum TraceRun {
     case .collapsed: CollapsedStacks(context, output)
     case .coverage: Coverage(context, output)
     case .lcov: LineCoverage(context, output)
-    case .map: MemoryMap(context, output, columns: request.columns, rows: request.rows, isPNG: isPNG)
+    case .map:
+      MemoryMap(
+        context, output, columns: request.columns, rows: request.rows,
+        isPNG: wanted.path?.suffix(4).elementsEqual(".png".utf8) ?? false)
     }
   }
 }

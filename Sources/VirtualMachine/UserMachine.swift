@@ -290,7 +290,7 @@ public final class UserMachine {
 
 extension GuestFault {
   /// The personality's view of an engine's fault.
-  init(_ fault: Fault, _ cpu: UnsafeMutablePointer<CPUState>) {
+  public init(_ fault: Fault, _ cpu: UnsafeMutablePointer<CPUState>) {
     let isWrite = fault.errorCode & 2 != 0
     let isFetch = fault.errorCode & 16 != 0
     let kind: Kind

@@ -316,10 +316,7 @@ public final class RecordingServer: RemoteServer {
   }
 
   private func line(_ timeline: TimelineSummary) -> String {
-    let mark = timeline.number == travel.timeline ? "*" : " "
-    if timeline.number == 0 { return "\(mark) 0  what was recorded\n" }
-    let edits = timeline.edits.joined(separator: ", ")
-    return "\(mark) \(timeline.number)  from \(timeline.parent) at instant \(timeline.instant): \(edits)\n"
+    "\(timeline.number == travel.timeline ? "*" : " ") \(timeline.number)  \(timeline.origin)\n"
   }
 
   private var here: String {

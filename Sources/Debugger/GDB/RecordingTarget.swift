@@ -65,16 +65,12 @@ final class RecordingTarget: RemoteTarget {
 
   func write(_ values: [RegisterValue], to thread: any RemoteThread) -> [UInt8]? {
     guard let recorded = thread as? RecordedThread else { return RemoteServer.failure }
-    // Of many, those that can be changed are.
     let values = values.filter { thread.access.read($0.register) != $0.bytes }
     let text =
       values.count == 1 ? "\(values[0].register.name) = \(hexadecimal(values[0].bytes))" : "registers"
     return change { () throws(RecordingError) in
       try travel.change(text, thread: recorded.thread.index) { cpu in
-        let access = RegisterAccess(recorded: cpu, isAtCall: false, isChangeable: true)
-        var isWritten = true
-        for value in values where !access.write(value.register, value.bytes) { isWritten = false }
-        return isWritten || values.count > 1
+        RegisterAccess(recorded: cpu, isAtCall: false, isChangeable: true).write(values)
       }
     }
   }

@@ -24,6 +24,15 @@ struct RegisterValue {
   var bytes: [UInt8]
 }
 
+extension RegisterAccess {
+  /// Of many registers those that can be changed are; false when a single one cannot.
+  func write(_ values: [RegisterValue]) -> Bool {
+    var isWritten = true
+    for value in values where !write(value.register, value.bytes) { isWritten = false }
+    return isWritten || values.count > 1
+  }
+}
+
 /// A machine as the protocol shows it.
 protocol RemoteTarget: AnyObject {
   var memory: AddressSpace? { get }
@@ -80,11 +89,7 @@ extension MachineControl: RemoteTarget {
   }
 
   func write(_ values: [RegisterValue], to thread: any RemoteThread) -> [UInt8]? {
-    let access = thread.access
-    var isWritten = true
-    for value in values where !access.write(value.register, value.bytes) { isWritten = false }
-    // Of many, those that can be changed are.
-    return isWritten || values.count > 1 ? nil : RemoteServer.failure
+    thread.access.write(values) ? nil : RemoteServer.failure
   }
 
   func write(_ bytes: [UInt8], at address: UInt64) -> [UInt8]? {

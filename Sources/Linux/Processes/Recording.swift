@@ -93,6 +93,9 @@ extension LinuxProcess {
     descriptors.contains(int(descriptor)) ? nil : fileBehind(descriptor)
   }
 
+  /// The signals that instructions raise, as bits n-1.
+  public static var synchronousSignals: UInt64 { SignalState.synchronous }
+
   /// The signals that end a process by default, as bits n-1, but for SIGKILL.
   public static var endingSignals: UInt64 {
     var result: UInt64 = 0

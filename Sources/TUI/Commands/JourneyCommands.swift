@@ -139,13 +139,9 @@ extension Console {
     var objects: [String] = []
     for line in all {
       let mark = line.number == present ? "*" : " "
-      let origin =
-        line.number == 0
-        ? "what was recorded"
-        : "from \(line.parent) at instant \(line.instant): " + line.edits.joined(separator: ", ")
       let end = line.end.map { RecordedMachine.text($0) }
       let reached = end.map { "; at instant \(line.reached): \($0)" } ?? ""
-      answer.lines.append("\(mark) \(line.number)  \(origin)\(reached)")
+      answer.lines.append("\(mark) \(line.number)  \(line.origin)\(reached)")
       var object = "{\"number\":\(line.number),\"parent\":\(line.parent),\"instant\":\(line.instant)"
       object += ",\"edits\":[" + line.edits.map { Format.json($0) }.joined(separator: ",") + "]"
       object += ",\"end\":" + (end.map { Format.json($0) } ?? "null")

@@ -112,7 +112,9 @@ extension Console {
     }
     var answer = Answer()
     var place = symbol.address
-    let end = symbol.address &+ symbol.size
+    // A symbol of a damaged file may have any size.
+    let most: UInt64 = 1 << 24
+    let end = symbol.address &+ min(symbol.size, most)
     while place < end {
       guard let line = objects.line(at: place), line.range.upperBound > place else {
         // A byte without a line.

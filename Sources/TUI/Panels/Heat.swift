@@ -60,7 +60,7 @@ enum Heat: String, CaseIterable {
   /// How a glyph in `style` looks where this has happened.
   func style(_ style: Style, _ cell: TouchedCell, depth: ColourDepth) -> Style {
     if self == .off || !cell.isTouched { return style }
-    let isFew = depth == .none || depth == .basic
+    let isFew = depth.isPoor
     if min(cell.readAge, cell.writeAge) == 0 {
       let isRead = cell.readAge == 0
       let isWritten = cell.writeAge == 0

@@ -104,14 +104,8 @@ final class MapPanel: ListPanel {
     guard let pages = subject.activity?.touchedPages else { return cells }
     for (number, region) in regions.enumerated() {
       let (first, end) = (region.start >> Page.shift, region.end >> Page.shift)
-      var (low, high) = (0, pages.count)
-      while low < high {
-        let middle = (low + high) / 2
-        if pages[middle].page < first { low = middle + 1 } else { high = middle }
-      }
-      while low < pages.count, pages[low].page < end {
-        cells[number].add(pages[low].cell)
-        low += 1
+      for touched in pages[pages.partitionPoint { $0.page < first }...].prefix(while: { $0.page < end }) {
+        cells[number].add(touched.cell)
       }
     }
     return cells

@@ -261,12 +261,8 @@ struct MappedRegions {
 
   /// The first mapping that has bytes in `[start, end)`.
   func first(from start: UInt64, to end: UInt64) -> Region? {
-    var (low, high) = (0, all.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if all[middle].end <= start { low = middle + 1 } else { high = middle }
-    }
-    return low < all.count && all[low].start < end ? all[low] : nil
+    let place = all.partitionPoint { $0.end <= start }
+    return place < all.count && all[place].start < end ? all[place] : nil
   }
 
   func region(at address: UInt64) -> Region? { first(from: address, to: address &+ 1) }

@@ -81,12 +81,8 @@ struct SpaceLayout {
 
   /// The band of a cell.
   func band(of cell: Int) -> Band? {
-    var (low, high) = (0, bands.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if bands[middle].first + bands[middle].count <= cell { low = middle + 1 } else { high = middle }
-    }
-    return low < bands.count && bands[low].first <= cell ? bands[low] : nil
+    let number = bands.partitionPoint { $0.first + $0.count <= cell }
+    return number < bands.count && bands[number].first <= cell ? bands[number] : nil
   }
 
   /// The first address of a cell.
@@ -97,12 +93,8 @@ struct SpaceLayout {
 
   /// The number of the band that an address lies in.
   func number(of address: UInt64) -> Int? {
-    var (low, high) = (0, bands.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if bands[middle].region.end <= address { low = middle + 1 } else { high = middle }
-    }
-    return low < bands.count && bands[low].region.start <= address ? low : nil
+    let number = bands.partitionPoint { $0.region.end <= address }
+    return number < bands.count && bands[number].region.start <= address ? number : nil
   }
 
   /// The cells that a range of one band lies in.

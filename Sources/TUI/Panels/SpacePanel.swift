@@ -90,7 +90,7 @@ final class SpacePanel: Panel {
   // MARK: Drawing
 
   func draw(_ window: Window, _ workspace: Workspace, isFocused: Bool) {
-    let hasLetters = workspace.depth == .none || workspace.depth == .basic
+    let hasLetters = workspace.depth.isPoor
     stacked = hasLetters ? 1 : 2
     let hasLegend = window.height > 3
     let rows = max(0, window.height - (hasLegend ? 1 : 0))

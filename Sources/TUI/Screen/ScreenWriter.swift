@@ -5,6 +5,9 @@
 public enum ColourDepth: Int, Comparable, Sendable {
   case none, basic, indexed, full
 
+  /// Too few colours to tell grounds apart.
+  var isPoor: Bool { self <= .basic }
+
   public static func < (left: ColourDepth, right: ColourDepth) -> Bool { left.rawValue < right.rawValue }
 
   /// By the variables COLORTERM, TERM and NO_COLOR; nil: not set.

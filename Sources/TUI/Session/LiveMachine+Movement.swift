@@ -157,6 +157,11 @@ extension LiveMachine {
       if !isLanding || isByStep { return finishStep(thread) }
     }
     clearLanding()
+    finish(thread, reason, isLanding)
+  }
+
+  /// The movement ends where `thread` has stopped.
+  private func finish(_ thread: ControlledThread, _ reason: StopReason, _ isLanding: Bool) {
     shownAt[thread.number] = thread.visible.pointee.rip
     currentThread = thread.number
     refresh()
@@ -180,26 +185,12 @@ extension LiveMachine {
       goal?.remaining = left
       if left > 0, !isInterrupted, let line = objects?.line(at: rip), goal?.walk != nil {
         goal?.walk?.restart(line)
-        if !stops(thread) { return advance(thread) }
-        shownAt[thread.number] = rip
-        currentThread = thread.number
-        refresh()
-        return finish(stop(thread, .breakpoint, false))
+        return stops(thread) ? finish(thread, .breakpoint, false) : advance(thread)
       }
-      refresh()
-      return finish(
-        Stop(kind: isInterrupted ? .interrupt : .step, text: "stepped to \(place(registers.rip))"))
+      return finish(Stop(kind: isInterrupted ? .interrupt : .step, text: "stepped to \(ripText)"))
     }
-    if isInterrupted {
-      refresh()
-      return finish(Stop(kind: .interrupt, text: "stopped at \(place(registers.rip))"))
-    }
-    if stops(thread) {
-      shownAt[thread.number] = rip
-      currentThread = thread.number
-      refresh()
-      return finish(stop(thread, .breakpoint, false))
-    }
+    if isInterrupted { return finish(Stop(kind: .interrupt, text: "stopped at \(ripText)")) }
+    if stops(thread) { return finish(thread, .breakpoint, false) }
     guard case .land(let address, let least) = verdict else { return advance(thread) }
     land(at: address, thread, above: least)
     resume(thread, .run)

@@ -215,18 +215,14 @@ final class RecordedMachine: Subject {
     let all = overview.calls
     if travel.timeline != 0, let branch = travel.firstBranchEvent, replay.eventCount > branch {
       let own = past.calls(from: branch, before: replay.eventCount, most: 500)
-      let recorded = all.prefix { $0.event < branch }
+      let recorded = all[..<all.partitionPoint { $0.event < branch }]
       return recorded.suffix(500 - own.count).map { past.text($0) } + own
     }
-    var (low, high) = (0, all.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if all[middle].event < replay.eventCount { low = middle + 1 } else { high = middle }
-    }
+    let end = all.partitionPoint { $0.event < replay.eventCount }
     let most = 500
-    var lines = all[max(0, low - most)..<low].map { past.text($0) }
-    if low < all.count {
-      let next = all[low]
+    var lines = all[max(0, end - most)..<end].map { past.text($0) }
+    if end < all.count {
+      let next = all[end]
       let name = callName(next.number) ?? String(next.number)
       lines.append("→ \(name), in \(max(0, next.instant &- travel.instant)) instructions")
     }

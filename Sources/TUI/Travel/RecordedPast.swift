@@ -2,6 +2,7 @@
 // goes back comes by the same things again; each is kept once. Both are bounded.
 
 import Engine
+import GuestMemory
 import Linux
 import Record
 
@@ -77,26 +78,22 @@ final class RecordedPast {
   /// What has been written up to the present.
   func show(on terminal: GuestTerminal) {
     let outputs = kept[timeline].outputs
-    var (low, high) = (0, outputs.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if outputs[middle].event < replay.eventCount { low = middle + 1 } else { high = middle }
-    }
-    if low == shown { return }
-    if low < shown {
+    let end = outputs.partitionPoint { $0.event < replay.eventCount }
+    if end == shown { return }
+    if end < shown {
       terminal.clear()
-      shown = low
+      shown = end
       var size = 0
       while shown > 0, size < RecordedPast.mostRepeated {
         shown -= 1
         size += outputs[shown].bytes.count
       }
     }
-    for output in outputs[shown..<low] {
+    for output in outputs[shown..<end] {
       // The line discipline of a terminal puts a carriage return in front of a line feed.
       terminal.show(output.bytes.flatMap { $0 == 10 ? [13, 10] : [$0] })
     }
-    shown = low
+    shown = end
   }
 
   // MARK: System calls

@@ -2,6 +2,7 @@
 // section 6.4). Entries are indexed once by the code that they cover; the search table of `.eh_frame_hdr` is
 // used only to find the section when the section headers are gone, because a wrong table must not send a
 // report astray.
+import GuestMemory
 import Linux
 
 /// A common information entry: what several functions share.
@@ -67,14 +68,9 @@ struct CallFrameTable {
 
   /// The description of the code at `address`.
   func description(for address: UInt64) -> FrameDescription? {
-    var low = 0
-    var high = index.count
-    while low < high {
-      let middle = (low &+ high) / 2
-      if index[middle].start <= address { low = middle &+ 1 } else { high = middle }
-    }
-    guard low > 0, address &- index[low &- 1].start < index[low &- 1].size else { return nil }
-    guard let entry = entry(at: index[low &- 1].entry), let place = entry.common,
+    let next = index.partitionPoint { $0.start <= address }
+    guard next > 0, address &- index[next &- 1].start < index[next &- 1].size else { return nil }
+    guard let entry = entry(at: index[next &- 1].entry), let place = entry.common,
       let common = commonInformation(at: place)
     else { return nil }
     var body = entry.body

@@ -64,7 +64,7 @@ extension ELFSections {
       }
       if let identity = buildIdentity, let theirs = found.buildIdentity {
         if identity == theirs { return found }
-      } else if Checksum.ofFile(found.file) == checksum {
+      } else if CRC32(of: found.file).value == checksum {
         return found
       }
     }
@@ -72,22 +72,18 @@ extension ELFSections {
   }
 }
 
-/// The checksum of `.gnu_debuglink`: CRC-32 as zlib computes it.
-enum Checksum {
-  static func ofFile(_ file: ExecutableFile) -> UInt32 {
-    let table = (0..<256).map { index -> UInt32 in
-      (0..<8).reduce(UInt32(index)) { value, _ in value & 1 != 0 ? 0xedb8_8320 ^ value &>> 1 : value &>> 1 }
-    }
+extension CRC32 {
+  /// Of a whole file.
+  fileprivate init(of file: ExecutableFile) {
+    self.init()
     let pieceSize = 1 << 20
-    var value = UInt32.max
     var offset: UInt64 = 0
     while offset < file.size {
       let piece = file.read(at: offset, count: pieceSize)
       if piece.isEmpty { break }
-      for byte in piece { value = table[Int((value ^ UInt32(byte)) & 0xff)] ^ value &>> 8 }
+      add(piece)
       offset &+= UInt64(piece.count)
     }
-    return ~value
   }
 }
 

@@ -1,6 +1,7 @@
 // Source lines of a file's code: which line an address belongs to, and where the code of a line is. Nothing is read before the first
 // question. Then all programs are run once without keeping rows, to learn which addresses each unit has; the rows of a unit are
 // made when an address of it is asked for, and dropped again when there are too many. Addresses are those of the file.
+import GuestMemory
 import Linux
 
 /// A line of a source.
@@ -196,13 +197,9 @@ public final class LineTable {
   /// The sequence that has `address`, with its unit.
   private func find(_ address: UInt64) -> (unit: Unit, rows: Range<Int>)? {
     load()
-    var (low, high) = (0, sequences.count)
-    while low < high {
-      let middle = (low &+ high) / 2
-      if sequences[middle].low <= address { low = middle &+ 1 } else { high = middle }
-    }
+    let end = sequences.partitionPoint { $0.low <= address }
     // Damaged or merged code: one further down may reach up to here.
-    for place in sequences[..<low].indices.suffix(16).reversed() where address < sequences[place].high {
+    for place in sequences[..<end].indices.suffix(16).reversed() where address < sequences[place].high {
       guard let unit = unit(Int(sequences[place].unit)),
         unit.sequences.indices.contains(Int(sequences[place].number))
       else { continue }
@@ -214,21 +211,17 @@ public final class LineTable {
   /// The line of the code at `address`; nil where the compiler names none.
   public func line(at address: UInt64) -> SourceLine? {
     guard let (unit, rows) = find(address) else { return nil }
-    var (low, high) = (rows.lowerBound, rows.upperBound)
-    while low < high {
-      let middle = (low &+ high) / 2
-      if unit.rows[middle].address <= address { low = middle &+ 1 } else { high = middle }
-    }
-    guard low > rows.lowerBound, low < rows.upperBound else { return nil }
-    var row = unit.rows[low &- 1]
+    let next = unit.rows[rows].partitionPoint { $0.address <= address }
+    guard next > rows.lowerBound, next < rows.upperBound else { return nil }
+    var row = unit.rows[next &- 1]
     // Of several rows at one address the last one counts, one that begins a statement before others.
-    var place = low &- 1
+    var place = next &- 1
     while !row.isStatement, place > rows.lowerBound, unit.rows[place &- 1].address == row.address {
       place &-= 1
       if unit.rows[place].isStatement { row = unit.rows[place] }
     }
     guard row.line != 0, !row.isEnd else { return nil }
-    var end = low
+    var end = next
     while end &+ 1 < rows.upperBound, unit.rows[end].goesOn { end &+= 1 }
     while row.goesOn, place > rows.lowerBound {
       place &-= 1

@@ -142,17 +142,13 @@ public final class LoadedObjects {
 
   /// The file that is mapped at `address`.
   public func object(at address: UInt64) -> LoadedObject? {
-    var (low, high) = (0, ranges.count)
-    while low < high {
-      let middle = (low &+ high) / 2
-      if ranges[middle].range.lowerBound <= address { low = middle &+ 1 } else { high = middle }
-    }
-    if low > 0, ranges[low &- 1].range.contains(address) { return ranges[low &- 1].object }
+    let next = ranges.partitionPoint { $0.range.lowerBound <= address }
+    if next > 0, ranges[next &- 1].range.contains(address) { return ranges[next &- 1].object }
     // Zeroed data behind a file's last mapping.
-    guard low > 0, address &- ranges[low &- 1].range.upperBound < 1 << 20,
+    guard next > 0, address &- ranges[next &- 1].range.upperBound < 1 << 20,
       memory.query(address)?.backing == 0
     else { return nil }
-    return ranges[low &- 1].object
+    return ranges[next &- 1].object
   }
 
   /// The symbol that contains `address`.

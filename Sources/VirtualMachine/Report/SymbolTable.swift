@@ -1,5 +1,6 @@
 // Names for addresses and addresses for names, from .symtab or, in a stripped file, .dynsym. Read when a
 // report or the disassembler needs it, never for running. Every index that the file holds is checked.
+import GuestMemory
 import Linux
 
 /// One named place.
@@ -71,12 +72,7 @@ public struct SymbolTable: Sendable {
   /// The symbol that contains `address`, else the nearest one before it that does not know its size. Nil when
   /// the address belongs to nobody.
   public func nearest(to address: UInt64) -> ELFSymbol? {
-    var low = 0
-    var high = symbols.count
-    while low < high {
-      let middle = (low &+ high) / 2
-      if symbols[middle].address <= address { low = middle &+ 1 } else { high = middle }
-    }
+    var low = symbols.partitionPoint { $0.address <= address }
     // A sized symbol further back may contain the address although smaller ones lie between.
     var steps = 0
     var hasPassedSized = false
