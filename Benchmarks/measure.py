@@ -32,6 +32,7 @@ class Benchmark:
     group: str
     words: list
     input: Path | None
+    clock: str = "processor"  # or "wall": which time is compared
 
 
 @dataclass
@@ -166,7 +167,7 @@ def prepare():
     OUT.mkdir(exist_ok=True)
     sources = sorted((FOLDER / "kernels").glob("*.[ch]"))
     if not KERNELS.exists() or any(path.stat().st_mtime > KERNELS.stat().st_mtime for path in sources):
-        command = ["gcc", "-O2", "-static", "-o", KERNELS] + [path for path in sources if path.suffix == ".c"] + ["-lm"]
+        command = ["gcc", "-O2", "-static", "-o", KERNELS] + [path for path in sources if path.suffix == ".c"] + ["-lm", "-pthread"]
         subprocess.run(command, check=True)
     compile_guests()
     words = ["glass", "case", "window", "pane", "light", "shadow", "mirror", "prism", "quartz", "kiln"]
@@ -214,5 +215,5 @@ def load(path, quick):
                 print(f"{name} is left out: {reason}", file=sys.stderr)
                 continue
             input = Path(located(row["input"][size_kind])) if "input" in row else None
-            found.append(Benchmark(name, row["group"], words, input))
+            found.append(Benchmark(name, row["group"], words, input, row.get("clock", "processor")))
     return found

@@ -38,6 +38,22 @@ def start_up(engines, runs):
     return report
 
 
+def threads(engines, runs, quick):
+    """How much sooner two threads end than one that does the work of both, by wall-clock time: 2 is the most there is."""
+    number = str(30_000_000 if quick else 300_000_000)
+    factors = {name: [] for name in engines}
+    for _ in range(runs):
+        for name, prefix in engines.items():
+            one, two = (measure.run(prefix + [str(measure.KERNELS), kernel, number]) for kernel in ("work-twice", "work-two"))
+            if one.status == two.status == 0 and one.digest == two.digest:
+                factors[name].append(one.wall / two.wall)
+    print(f"\ntwo busy threads against one, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
+    report = {name: statistics.median(found) for name, found in factors.items() if found}
+    for name in engines:
+        print(f"{name:12}{report[name]:6.2f} ×" if name in report else f"{name:12}failed")
+    return report
+
+
 def size(vitrine):
     """The product's size without symbols."""
     stripped = measure.OUT / "stripped"

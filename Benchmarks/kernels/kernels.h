@@ -18,5 +18,6 @@ static inline uint64_t next_number(uint64_t *state) {
 
 kernel k_null, k_calls, k_sieve, k_mixing, k_insertion, k_quicksort, k_bytecode, k_sha256, k_getpid, k_clock;
 kernel k_hash, k_chase, k_memcpy, k_strlen, k_movs, k_malloc;
+kernel k_pipe_threads, k_pipe_processes, k_futex_threads, k_futex_processes, k_work_twice, k_work_two, k_read_byte;
 kernel k_matrix, k_libm, k_x87, k_sse, k_avx2;
 #endif

@@ -13,6 +13,8 @@ static const struct {
     {"hash", k_hash},
     {"chase", k_chase},       {"memcpy", k_memcpy},   {"strlen", k_strlen}, {"movs", k_movs},     {"malloc", k_malloc},
     {"matrix", k_matrix},     {"libm", k_libm},       {"x87", k_x87},       {"sse", k_sse},       {"avx2", k_avx2},
+    {"pipe-threads", k_pipe_threads}, {"pipe-processes", k_pipe_processes}, {"futex-threads", k_futex_threads},
+    {"futex-processes", k_futex_processes}, {"work-twice", k_work_twice}, {"work-two", k_work_two}, {"read-byte", k_read_byte},
 };
 
 int main(int argc, char **argv) {

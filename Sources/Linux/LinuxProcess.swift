@@ -119,6 +119,8 @@ public final class LinuxProcess {
   /// Flags of threads that do not share all, until they begin.
   var unsharedByThread: [ObjectIdentifier: UInt64] = [:]
   var memoryLimits = MemoryLimits()
+  /// The descriptor whose lock says that the program runs (Files/BusyPrograms.swift).
+  var heldProgram: Int32?
   /// The host shows the guest's arguments, environment and auxiliary vector under /proc/PID.
   var toldKernel = false
   /// The parent's memory, while a child of vfork(2) works in it.

@@ -27,6 +27,7 @@ struct ProcessFile {
 extension LinuxProcess {
   /// Called with the result of every call that opens a file by name: exchanges the file if it is one of those.
   func opened(_ result: Int64, flags: UInt64) -> Int64 {
+    let result = unlessBusy(result, flags: flags)
     if result < 0 || flags & PathWalk.pathOnly != 0 || !isProcessFileSystem(result) { return result }
     guard let path = linkTarget(LinuxProcess.link(of: Int32(truncatingIfNeeded: result))),
       let file = ProcessFile(path)

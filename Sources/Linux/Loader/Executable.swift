@@ -3,6 +3,7 @@
 // succeeded; `load(into:)` is the second half. The dynamic loader that a program names (PT_INTERP) is a second
 // image, checked and placed by the same code.
 import GuestMemory
+import LinuxABI
 
 /// One checked file: ELF, a portable executable, or flat code.
 public struct ProgramImage {
@@ -74,9 +75,10 @@ public struct Executable {
       let opened: ExecutableFile
       if let descriptor = given {
         opened = ExecutableFile(adopting: descriptor, path: path)
+        ProgramLock.take(opened.descriptor)
         given = nil
       } else {
-        opened = try Executable.open(path, locate)
+        opened = try Executable.open(path, locate, locks: true)
       }
       let head = opened.read(at: 0, count: ScriptLine.limit)
       if !ScriptLine.hasMagic(head) {
@@ -116,7 +118,10 @@ public struct Executable {
     }
   }
 
-  private static func open(_ path: [UInt8], _ locate: ProgramLocator?) throws(LoadError) -> ExecutableFile {
+  /// `locks`: from now on nobody may write it (Files/BusyPrograms.swift); of a dynamic loader only nobody may at this moment.
+  private static func open(
+    _ path: [UInt8], _ locate: ProgramLocator?, locks: Bool = false
+  ) throws(LoadError) -> ExecutableFile {
     let file: ExecutableFile
     var place = path
     do {
@@ -129,6 +134,8 @@ public struct Executable {
       }
     }
     if !HostCall.mayExecute(place) { throw .notExecutable(path: path) }
+    if locks { ProgramLock.take(file.descriptor) }
+    if HostCall.isBeingWritten(place) { throw .file(path: path, number: Int32(Errno.ETXTBSY)) }
     return file
   }
 

@@ -93,6 +93,8 @@ enum HostCall {
     private static let openatNumber: Int64 = 257
     private static let readlinkatNumber: Int64 = 267
     private static let faccessatNumber: Int64 = 269
+    private static let executeNumber: Int64 = 59
+    private static let controlNumber: Int64 = 72
     private static let statxNumber: Int64 = 332
   #else
     private static let closeNumber: Int64 = 57
@@ -100,6 +102,8 @@ enum HostCall {
     private static let openatNumber: Int64 = 56
     private static let readlinkatNumber: Int64 = 78
     private static let faccessatNumber: Int64 = 48
+    private static let executeNumber: Int64 = 221
+    private static let controlNumber: Int64 = 25
     private static let statxNumber: Int64 = 291
   #endif
 
@@ -150,6 +154,22 @@ enum HostCall {
   static func mayExecute(_ path: [UInt8]) -> Bool {
     (path + [0]).withUnsafeBytes { bytes in
       vt_syscall6(faccessatNumber, -100, Int64(Int(bitPattern: bytes.baseAddress)), 1, 0, 0, 0) == 0
+    }
+  }
+
+  /// fcntl(2) with a pointer.
+  static func control(_ descriptor: Int32, _ command: UInt64, _ pointer: UInt64) -> Int64 {
+    vt_syscall6(
+      controlNumber, Int64(descriptor), Int64(bitPattern: command), Int64(bitPattern: pointer), 0, 0, 0)
+  }
+
+  /// Whether the host will not execute a file because somebody has it open for writing. Kernels since 6.8 open the program
+  /// before they look at the arguments, and these are where nothing can be: so execve(2) fails always. Older ones say nothing.
+  static func isBeingWritten(_ path: [UInt8]) -> Bool {
+    let busy: Int64 = -26
+    let nowhere = Int64.min
+    return (path + [0]).withUnsafeBytes { bytes in
+      vt_syscall6(executeNumber, Int64(Int(bitPattern: bytes.baseAddress)), nowhere, nowhere, 0, 0, 0) == busy
     }
   }
 

@@ -122,6 +122,7 @@ extension LoadError: CustomStringConvertible {
     case 20: return "not a directory"
     case 22: return "invalid argument"
     case 23, 24: return "too many open files"
+    case 26: return "text file busy (somebody has it open for writing)"
     case 36: return "file name too long"
     case 40: return "too many levels of symbolic links"
     case 75: return "value too large"

@@ -163,6 +163,11 @@ final class GuestRoot {
   /// For people and programs: never a path of the host.
   func shownPath(_ path: some Collection<UInt8>) -> [UInt8] {
     guard path.first == 47 else { return Array(path) }
+    // What the kernel makes up for files that lie nowhere: shared memory of all kinds.
+    let isMadeUp = path.starts(with: "/memfd:".utf8) || path.starts(with: "/SYSV".utf8)
+    if isMadeUp, !path.dropFirst().contains(47), path.suffix(10).elementsEqual(" (deleted)".utf8) {
+      return Array(path)
+    }
     return guestPath(path) ?? Array("(unreachable)".utf8)
   }
 

@@ -438,6 +438,7 @@ extension LinuxProcess {
     }
     // name_to_handle_at(2): a header of two ints says how many bytes of handle follow.
     if number == 303 { memory.prepareHostWrite(arguments.c, size: 136) }
+    if number == 76 { return truncate(translated.a, translated.b) }
     return host.call(
       number, translated.a, translated.b, translated.c, translated.d, translated.e, translated.f)
   }

@@ -158,6 +158,7 @@ extension LinuxProcess {
     }
     defer { if let kept { closeKept(kept) } }
     guard let buffer = pathBuffers.fill(0, name) else { return -Errno.ENAMETOOLONG }
+    if wouldTruncateProgram(PathWalk.word(-100), address(of: buffer), flags: flags) { return -Errno.ETXTBSY }
     let result = host.callWaiting(257, PathWalk.word(-100), address(of: buffer), flags, request.mode)
     if place.object == nil, result == -Errno.EEXIST, request.flags & OpenRequest.exclusive == 0 { return nil }
     if result >= 0 { root.listed.remove(Int32(truncatingIfNeeded: result)) }

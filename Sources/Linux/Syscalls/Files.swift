@@ -22,7 +22,7 @@ extension SystemCallTable {
     define(73, "flock", "fd %flock", .slow)
     define(74, "fsync", "fd", .slow)
     define(75, "fdatasync", "fd", .slow)
-    define(76, "truncate", "path long")
+    define(76, "truncate", "path long", [], LinuxProcess.truncatePath)
     define(77, "ftruncate", "fd long", .writesFile)
     define(85, "creat", "path octal", .slow, LinuxProcess.create)
     define(90, "chmod", "path octal")
@@ -86,12 +86,14 @@ extension SystemCallTable {
 extension LinuxProcess {
   static func open(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     let path = process.hostPath(arguments.a, buffer: 0)
+    if process.wouldTruncateProgram(PathWalk.word(-100), path, flags: arguments.b) { return -Errno.ETXTBSY }
     return process.opened(process.host.callWaiting(2, path, arguments.b, arguments.c), flags: arguments.b)
   }
 
   static func openAt(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
     let path = process.hostPath(arguments.b, buffer: 1)
+    if process.wouldTruncateProgram(arguments.a, path, flags: arguments.c) { return -Errno.ETXTBSY }
     let result = process.host.callWaiting(257, arguments.a, path, arguments.c, arguments.d)
     return process.opened(result, flags: arguments.c)
   }
@@ -100,6 +102,9 @@ extension LinuxProcess {
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
     let path = process.hostPath(arguments.b, buffer: 1)
     let how = process.memory.hostArgument(arguments.c)
+    if process.wouldTruncateProgram(arguments.a, path, how: arguments.c, size: arguments.d) {
+      return -Errno.ETXTBSY
+    }
     let result = process.host.callWaiting(437, arguments.a, path, how, arguments.d)
     // The first word of struct open_how.
     return process.opened(result, flags: process.memory.load(UInt64.self, at: arguments.c) ?? 0)
@@ -107,7 +112,13 @@ extension LinuxProcess {
 
   static func create(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     let path = process.hostPath(arguments.a, buffer: 0)
+    let flags: UInt64 = 0o1101
+    if process.wouldTruncateProgram(PathWalk.word(-100), path, flags: flags) { return -Errno.ETXTBSY }
     return process.opened(process.host.callWaiting(85, path, arguments.b), flags: 1)
+  }
+
+  static func truncatePath(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    process.truncate(process.hostPath(arguments.a, buffer: 0), arguments.b)
   }
 
   /// lstat(2) of /proc/self/exe is of the link itself: never rewritten.
