@@ -290,11 +290,11 @@ static int64_t map_executable(size_t size, size_t used, void *writable, void *ex
   return map_code_file(size, used, writable, executable);
 }
 
-int64_t vt_map_code(size_t size, int low, void **writable, void **executable) {
+int64_t vt_map_code(size_t size, void **writable, void **executable) {
   enum { RESERVED = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
   *writable = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (*writable == MAP_FAILED) return -errno;
-  *executable = low ? mmap(NULL, size, PROT_NONE, RESERVED | MAP_32BIT, -1, 0) : MAP_FAILED;
+  *executable = mmap(NULL, size, PROT_NONE, RESERVED | MAP_32BIT, -1, 0);
   if (*executable == MAP_FAILED) *executable = mmap(NULL, size, PROT_NONE, RESERVED, -1, 0);
   if (*executable == MAP_FAILED) return -errno;
   return map_executable(size, 0, *writable, *executable);

@@ -14,14 +14,6 @@ public struct BlocksByPage {
     }
   }
 
-  /// Takes back what `add` added last.
-  public mutating func removeLast(_ number: Int, from start: UInt64, to end: UInt64) {
-    for page in start &>> 12...max(start, end &- 1) &>> 12
-    where blocks[page]?.last == Int32(truncatingIfNeeded: number) {
-      blocks[page]?.removeLast()
-    }
-  }
-
   /// Forgets the blocks of one page that are not to be kept.
   public mutating func filter(_ page: UInt64, _ isKept: (Int) -> Bool) {
     blocks[page]?.removeAll { !isKept(Int($0)) }

@@ -96,7 +96,7 @@ extension AddressSpace {
       if region.permissions.contains(.write) { open(region) }
       if followAliases { dropAliases(of: region) }
     }
-    for observer in observers { tell(observer, run) }
+    tellObservers(run)
   }
 
   /// Makes a part of a region writable again. A host that allows no further mappings refuses to divide one
@@ -110,7 +110,7 @@ extension AddressSpace {
     let others = tracked.intersection(region.start >> Page.shift..<region.end >> Page.shift)
     for run in others {
       tracked.remove(run)
-      for observer in observers { tell(observer, run) }
+      tellObservers(run)
     }
     dropAliases(of: region)
   }

@@ -37,11 +37,15 @@ extension AddressSpace {
   /// The number of observers, for tests.
   public var observerCount: Int { observers.count }
 
-  func tell(_ observer: CodeObserver, _ pages: Range<UInt64>) {
-    if isThreaded, observer.presence.pointee.inside != 0, observer.hasCode(pages) {
-      vt_presence_evict(observer.presence)
+  /// Has all observers forget what was decoded from these pages. First everybody leaves it: engines may share what they know, so
+  /// that the first one's forgetting is the others', too.
+  func tellObservers(_ pages: Range<UInt64>) {
+    if isThreaded {
+      for observer in observers where observer.presence.pointee.inside != 0 && observer.hasCode(pages) {
+        vt_presence_evict(observer.presence)
+      }
     }
-    observer.forget(pages)
+    for observer in observers { observer.forget(pages) }
   }
 
   /// Brings all threads out of guest code; they cannot return before the caller has given up the lock.
@@ -88,6 +92,13 @@ extension AddressSpace {
       attempts &+= 1
     }
     vt_lock_acquire(lock)
+  }
+
+  /// Gives the lock up for a moment, for a thread that waits for what others have to do under it.
+  public func giveWay() {
+    release()
+    HostMemory.yieldProcessor()
+    acquire()
   }
 
   /// Gives the lock up for guest code of `observer`'s engine. True when there was something to give up: `leaveGuest` follows.

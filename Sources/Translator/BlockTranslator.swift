@@ -40,9 +40,8 @@ struct BlockTranslator {
   var isEnded = false
   /// The current instruction's plan.
   private(set) var plan = RowPlan(row: 0)
-  var usesX87 = false
-  var isWide = false
-  let exceptions: TranslationExceptions
+  /// What it needs of the state.
+  var needs = LoadedState()
   /// What the loop of this block, if it is one, has guarded in front (X64/LoopGuards.swift).
   var loop = LoopGuards()
   /// Where the block's own backward branches go.
@@ -53,11 +52,10 @@ struct BlockTranslator {
   /// What is charged together (X64/Counting.swift).
   var segments = Segments()
 
-  init(cache: CodeCache, options: TranslatorOptions, start: UInt64, exceptions: TranslationExceptions) {
+  init(cache: CodeCache, options: TranslatorOptions, start: UInt64) {
     self.cache = cache
     self.options = options
     self.start = start
-    self.exceptions = exceptions
     // What is not shared by cache lines with other blocks' code runs faster; calls did by a fifth.
     cache.used = (cache.used &+ 63) & ~63
     cache.willChange()
@@ -84,7 +82,7 @@ struct BlockTranslator {
     guard !instructions.isEmpty || code.endsInvalid else { return nil }
     if options.linksBlocks {
       loop = LoopGuards(instructions, start: start)
-      if !options.isGuarded || exceptions.loops.contains(start) { loop.giveUp() }
+      if !options.isGuarded || cache.exceptions.loops.contains(start) { loop.giveUp() }
     }
     if options.countsInstructions && loop.registers == 0 { writeBudgetExit() }
     let entry = host
@@ -132,7 +130,7 @@ struct BlockTranslator {
     let record = BlockRecord(
       firstSite: UInt32(truncatingIfNeeded: firstSite),
       siteCount: UInt16(truncatingIfNeeded: cache.siteCount &- firstSite),
-      instructions: UInt16(truncatingIfNeeded: count), segments: segments.begins)
+      instructions: UInt16(truncatingIfNeeded: count), segments: segments.begins, isAlive: !options.isPrivate)
     let number = cache.add(
       vt_translated_block(
         guest: start, host: head, host_end: host, first_entry: UInt32(truncatingIfNeeded: firstEntry),
@@ -164,8 +162,8 @@ struct BlockTranslator {
     _ instruction: Instruction, _ plan: RowPlan, _ bytes: UnsafePointer<UInt8>
   ) {
     self.plan = plan
-    if plan.usesX87 { usesX87 = true }
-    if plan.isWide { isWide = true }
+    if plan.usesX87 { needs.insert(.x87) }
+    if plan.isWide { needs.insert(.wideVectors) }
     // PERF: the first half stands here because a call would copy all of this struct for each instruction.
     if stackDelta != 0, needsSettledStack(instruction, plan) { settleStackPointer() }
     addEntry()

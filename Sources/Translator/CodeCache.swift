@@ -1,6 +1,10 @@
 // Where translated code lives: host code in one bump-allocated mapping that is visible twice, writable and executable, and
 // beside it the tables of blocks, of their instructions' places and of the sites where blocks leave. Owns all that memory.
 // When anything is full, everything is forgotten at once, so nothing has to be compacted and memory stays bounded.
+//
+// The engines of all threads of an address space share it. They look at the tables and change them under the address space's
+// lock only. Others may execute code meanwhile: so new code is reached by one store of at most eight bytes behind all others,
+// dead code stays as it is, and nothing is forgotten before everybody has come out (`requestFlush`).
 
 import CHost
 import Engine
@@ -42,6 +46,14 @@ struct Site {
   var isLinked = false
 }
 
+/// What of the guest's state is in the host's registers while translated code runs, beside what always is.
+struct LoadedState: OptionSet {
+  let rawValue: UInt8
+  static let x87 = LoadedState(rawValue: 1)
+  /// AVX-512.
+  static let wideVectors = LoadedState(rawValue: 2)
+}
+
 /// What the cache knows of a block beside its C part.
 struct BlockRecord {
   /// Sites linked to it; index + 1.
@@ -54,6 +66,7 @@ struct BlockRecord {
   /// Guest instructions, and which of them begin what is charged together (X64/Counting.swift).
   var instructions: UInt16
   var segments: UInt64 = 0
+  /// It can be found, and its code has not changed. False from the beginning for a block that one engine makes for itself.
   var isAlive = true
 }
 
@@ -83,17 +96,19 @@ final class CodeCache {
   private let forkMarker: UnsafeMutablePointer<UInt32>
   /// Number of changes of the code; also in the mapping's last word.
   private var sequence: UInt64 = 0
+  // SAFETY: allocated in init, freed in deinit. Signal handlers read it, and only its `block_count` changes.
+  let translation: UnsafeMutablePointer<vt_translation>
   /// Open addressing: block index + 1 by guest address.
   private var table: UnsafeMutablePointer<UInt32>
   /// Small at first, for lookups touch it everywhere; a power of two.
   private var tableCapacity = 4096
-  /// Where the last entry was put, and what was there: nothing, or another block at its address.
-  private var lastInsertion: (place: Int, replaced: UInt32) = (0, 0)
 
   /// Bytes of code; common code comes first and is never forgotten.
   var used = 0
   private(set) var commonSize = 0
-  private(set) var blockCount = 0
+  private(set) var blockCount = 0 {
+    didSet { vt_publish_blocks(translation, UInt32(truncatingIfNeeded: blockCount)) }
+  }
   var entryCount = 0
   private(set) var siteCount = 0
   /// Made when code is invalidated for the first time: most programs never do.
@@ -106,20 +121,33 @@ final class CodeCache {
   /// Offset of the code that handles a return elsewhere than behind its call: the target in the scratch register, the site of
   /// the RET in the second one.
   var returnStub: UInt32 = 0
+  /// Host address of the code that returns without a call arrive at: the bottom of shadow stacks.
+  private(set) var bottom: UInt64 = 0
   /// Bytes of the jump that follows a JRCXZ: its distance when it only skips that.
   static let jumpSize: UInt8 = 5
   var statistics = TranslatorStatistics()
+  /// Nil unless somebody wants to know what costs time.
+  var measurement: Measurement?
+  var exceptions = TranslationExceptions()
+  /// What some block needs of the state that is loaded when code is entered.
+  private(set) var needs = LoadedState()
+  /// Threads that may be in translated code, or have left it and not yet said where.
+  var runners = 0
+  /// Somebody waits for them to come out.
+  private(set) var isFlushWanted = false
+  /// Number of changes that an engine has to follow before it enters code: of `needs`, `isFlushWanted` and flushes.
+  private(set) var epoch: UInt64 = 0
   /// Told of all code that is written; nil costs nothing.
   var observer: TranslationObserver?
 
   /// Nil when the host refuses memory.
-  init?(capacity wanted: Int, isLow: Bool = true, counts: Bool = false) {
+  init?(capacity wanted: Int, counts: Bool = false) {
     capacity = max(wanted, 2 &* CodeCache.blockRoom)
     var writable: UnsafeMutableRawPointer?
     var executable: UnsafeMutableRawPointer?
     var jumps: UnsafeMutableRawPointer?
     var state: UnsafeMutableRawPointer?
-    guard vt_map_code(capacity, isLow ? 1 : 0, &writable, &executable) == 0, let writable, let executable,
+    guard vt_map_code(capacity, &writable, &executable) == 0, let writable, let executable,
       vt_map_low(CodeCache.jumpCount &* 8, &jumps) == 0, let jumps,
       !counts || vt_map_low(MemoryLayout<CPUState>.size, &state) == 0
     else { return nil }
@@ -140,6 +168,12 @@ final class CodeCache {
     (self.blocks, self.records, self.entries, self.sites, self.table) = (
       blocks, records, entries, sites, table
     )
+    translation = .allocate(capacity: 1)
+    translation.initialize(
+      to: vt_translation(
+        start: self.executable, end: self.executable &+ UInt64(capacity), blocks: blocks, entries: entries,
+        block_count: 0))
+    bottom = CommonCode.write(self)
   }
 
   /// Writes code that begins at `offset`.
@@ -162,12 +196,14 @@ final class CodeCache {
   func separateAfterFork() -> Separation {
     if forkMarker.pointee == 1 { return .notForked }
     forkMarker.pointee = 1
+    (runners, isFlushWanted) = (0, false)
     let result = vt_separate_code(
       capacity, observer == nil ? used : 0, writable, UnsafeMutableRawPointer(bitPattern: UInt(executable)),
       sequence)
     if result < 0 { return .failed }
     if result == 1 && observer == nil { return .copied }
     flush()
+    bottom = CommonCode.write(self)
     return .lost
   }
 
@@ -180,6 +216,7 @@ final class CodeCache {
   }
 
   deinit {
+    translation.deallocate()
     vt_release(forkMarker, 4096)
     vt_release(writable, capacity)
     vt_release(UnsafeMutableRawPointer(bitPattern: UInt(executable)), capacity)
@@ -195,13 +232,6 @@ final class CodeCache {
   /// Zeros that take no memory before they are touched.
   private static func array<T>(_ type: T.Type, _ count: Int) -> UnsafeMutablePointer<T>? {
     vt_allocate_zeroed(count &* MemoryLayout<T>.stride)?.bindMemory(to: T.self, capacity: count)
-  }
-
-  /// What signal handlers look at.
-  var translation: vt_translation {
-    vt_translation(
-      start: executable, end: executable &+ UInt64(used), blocks: blocks, entries: entries,
-      block_count: UInt32(blockCount))
   }
 
   func isInside(_ host: UInt64) -> Bool { host >= executable && host < executable &+ UInt64(used) }
@@ -227,12 +257,13 @@ final class CodeCache {
     return siteCount &- 1
   }
 
-  /// Makes `block` findable. Its entries have been written from `first_entry` on.
+  /// Makes `block` findable if it is alive. Its entries have been written from `first_entry` on.
   func add(_ block: vt_translated_block, _ record: BlockRecord) -> Int {
     let index = blockCount
     blocks[index] = block
     records[index] = record
     blockCount &+= 1
+    if !record.isAlive { return index }
     if blockCount &* 2 > tableCapacity { growTable() }
     insert(block.guest, UInt32(truncatingIfNeeded: index &+ 1))
     if blocksByPage != nil { addToPages(index) }
@@ -272,7 +303,6 @@ final class CodeCache {
     while table[place] != 0, blocks[Int(table[place]) &- 1].guest != guest {
       place = (place &+ 1) & (tableCapacity &- 1)
     }
-    lastInsertion = (place, table[place])
     table[place] = number
   }
 
@@ -297,6 +327,28 @@ final class CodeCache {
     UnsafeMutableRawPointer(writable + Int(place)).storeBytes(of: target &- place &- 4, as: UInt32.self)
   }
 
+  // MARK: Sharing
+
+  /// A block needs more of the state than any before. The caller has brought all others out of translated code.
+  func need(_ more: LoadedState) {
+    needs.formUnion(more)
+    epoch &+= 1
+  }
+
+  /// Keeps everybody from entering code, until it has been forgotten.
+  func requestFlush() {
+    isFlushWanted = true
+    epoch &+= 1
+  }
+
+  /// Forgets everything as requested, unless somebody has not come out yet. True when that is done.
+  func fulfilFlush() -> Bool {
+    if isFlushWanted && runners > 0 { return false }
+    if isFlushWanted { flush() }
+    isFlushWanted = false
+    return true
+  }
+
   // MARK: Removing
 
   /// Whether a block has bytes in these pages.
@@ -316,7 +368,7 @@ final class CodeCache {
   private func listPages() {
     if blocksByPage != nil { return }
     blocksByPage = BlocksByPage()
-    for index in 0..<blockCount { addToPages(index) }
+    for index in 0..<blockCount where records[index].isAlive { addToPages(index) }
   }
 
   private func addToPages(_ index: Int) {
@@ -355,12 +407,9 @@ final class CodeCache {
     if records[block].isAlive { kill(block) }
   }
 
-  /// Takes a block out that was to be executed once. Nothing refers to it, so its room is free again when it is the last one.
+  /// Takes a block out that could not be found by others. Its room is free again when it is the last one.
   func remove(_ block: Int) {
-    discard(block)
     guard block == blockCount &- 1 else { return }
-    blocksByPage?.removeLast(block, from: blocks[block].guest, to: guestEnd(block))
-    table[lastInsertion.place] = lastInsertion.replaced
     (entryCount, siteCount) = (Int(blocks[block].first_entry), Int(records[block].firstSite))
     used = Int(blocks[block].host)
     blockCount = block
@@ -386,6 +435,7 @@ final class CodeCache {
     used = commonSize
     blocksByPage = nil
     statistics.flushes &+= 1
+    epoch &+= 1
   }
 
   /// Empties what blocks are found by. A few blocks are taken out one by one, which spares the page faults afterwards.

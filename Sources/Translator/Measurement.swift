@@ -1,5 +1,5 @@
 // What is measured only when somebody asks: the time that translation takes, and which instructions are left to the
-// interpreter. Owned by the engine; whatever is counted anyway is in `TranslatorStatistics`.
+// interpreter. Owned by the code cache; whatever is counted anyway is in `TranslatorStatistics`.
 
 import CHost
 
@@ -33,12 +33,12 @@ struct Measurement {
 }
 
 extension TranslatorEngine {
-  /// Everything counted so far.
+  /// Everything counted so far, by the engines of all threads.
   public var statistics: TranslatorStatistics {
     var statistics = cache.statistics
     statistics.cacheUsed = cache.used
     statistics.cacheSize = cache.capacity
-    if let measurement {
+    if let measurement = cache.measurement {
       statistics.translationTime = measurement.translationTime
       statistics.interpretedRows = measurement.rows
     }

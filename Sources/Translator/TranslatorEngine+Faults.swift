@@ -23,7 +23,7 @@ extension TranslatorEngine {
 
   /// From now on the whole address of the instruction at `rip` is guarded. False: it was already.
   @discardableResult private func guardExactly(_ rip: UInt64) -> Bool {
-    guard exceptions.insert(address: rip) else { return false }
+    guard cache.exceptions.insert(address: rip) else { return false }
     cache.discardBlocks(containing: rip)
     return true
   }

@@ -25,10 +25,9 @@ extension TranslatorEngine {
   /// Replaces the address of a host instruction, and its opcode, by the guest's. The opcode has eleven bits: the first
   /// byte's low three, and ModRM (SDM volume 1, section 8.1.9).
   private func translatePointer(_ pointer: UInt64) {
-    var translation = cache.translation
     var block: UnsafePointer<vt_translated_block>?
     let host = UInt32(truncatingIfNeeded: pointer &- cache.executable)
-    guard let entry = vt_translated_find(&translation, host, &block), let block else { return }
+    guard let entry = vt_translated_find(cache.translation, host, &block), let block else { return }
     let guest = block.pointee.guest &+ UInt64(entry.pointee.guest)
     x87Area.storeBytes(of: guest, toByteOffset: TranslatorEngine.pointerOffset, as: UInt64.self)
     guard let instruction = decode(guest)?.instruction else { return }

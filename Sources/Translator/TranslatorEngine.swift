@@ -1,13 +1,13 @@
 // The translator as an engine: finds or makes the block at RIP, enters it, and handles whatever made translated code leave.
-// Owns the code cache of its address space, and an interpreter for single instructions: those that have no host form, and
-// those that faulted, whose exact effect the interpreter then has.
+// Shares the code cache of its address space with the engines of other threads, and has an interpreter for single instructions:
+// those that have no host form, and those that faulted, whose exact effect the interpreter then has.
 
 import CHost
 import Engine
 import GuestMemory
 import X86
 
-/// Runs guest code by translating it to the host's instructions. Needs a host with BMI2.
+/// Runs guest code by translating it to the host's instructions, for one thread at a time. Needs a host with BMI2.
 public final class TranslatorEngine: GuestEngine {
   let memory: AddressSpace
   private(set) var options: TranslatorOptions
@@ -21,17 +21,18 @@ public final class TranslatorEngine: GuestEngine {
   let x87Area: UnsafeMutableRawPointer
   /// The x87 instruction pointer that translated code was entered with.
   var x87Pointer: UInt64 = 0
-  var exceptions = TranslationExceptions()
   /// An instruction of AVX-512 to be translated alone, without tracking its code, and executed once: it stores into its own
   /// page, or RSP is no address.
   var untracked: UInt64?
   /// Its opmask names no element of its memory operand.
   var untrackedIsMasked = false
   private var untrackedBlock: Int?
-  private var usesX87 = false
+  /// What is loaded when code is entered, and the cache's last changes that have been followed.
+  private var loaded: LoadedState
+  private var epoch: UInt64
+  private var flushes: Int
   /// Bits of RFLAGS that the host must not have while translated code runs.
   private var keptFlags: UInt64 = 0
-  private var isWide = false
   /// The budget is about to end.
   private var isSteppingOut = false
   /// False in a forked child for which there was no memory.
@@ -41,22 +42,33 @@ public final class TranslatorEngine: GuestEngine {
   public private(set) var instructionCount: InstructionCount = 0
 
   /// Nil when the host lacks BMI2 or memory. The address space must be isolated when the options ask for guarding.
-  public init?(memory: AddressSpace, options: TranslatorOptions = TranslatorOptions()) {
+  public convenience init?(memory: AddressSpace, options: TranslatorOptions = TranslatorOptions()) {
     guard TranslatorEngine.isSupported, memory.isIsolated || !options.isGuarded,
-      let interpreter = InterpreterEngine(memory: memory),
-      let cache = CodeCache(
-        capacity: options.cacheSize, isLow: !options.isFurtherThread, counts: options.countsInstructions),
-      let shadowStack = ShadowStack(bottom: CommonCode.write(cache))
+      let cache = CodeCache(capacity: options.cacheSize, counts: options.countsInstructions)
+    else { return nil }
+    if options.measures { cache.measurement = Measurement() }
+    self.init(memory, options, cache)
+  }
+
+  /// For another thread of the same address space, with the same translations. While threads run at the same time nothing is
+  /// counted. Nil when the host lacks memory.
+  public convenience init?(besides other: TranslatorEngine) {
+    self.init(other.memory, other.options, other.cache)
+  }
+
+  private init?(_ memory: AddressSpace, _ options: TranslatorOptions, _ cache: CodeCache) {
+    guard let interpreter = InterpreterEngine(memory: memory),
+      let shadowStack = ShadowStack(bottom: cache.bottom)
     else { return nil }
     self.memory = memory
     executesVectors512 = CPUID.hostHasVectors512
     self.options = options
     self.options.hasVectors512 = executesVectors512
     self.cache = cache
+    (loaded, epoch, flushes) = (cache.needs, cache.epoch, cache.statistics.flushes)
     self.interpreter = interpreter
     self.shadowStack = shadowStack
     code = BlockDecoder(memory: memory)
-    measurement = options.measures ? Measurement() : nil
     hasAVX = vt_host_float_features() & UInt32(VT_HOST_AVX) != 0
     x87Area = .allocate(byteCount: 512, alignment: 64)
     x87Area.initializeMemory(as: UInt8.self, repeating: 0, count: 512)
@@ -79,17 +91,49 @@ public final class TranslatorEngine: GuestEngine {
 
   public let executesVectors512: Bool
   public var countsInstructions: Bool { options.countsInstructions }
-  /// Nil unless the options ask for it.
-  var measurement: Measurement?
 
   public func flush() {
     interpreter.flush()
     forgetTranslations()
   }
 
+  /// Forgets everything as soon as no other thread is in translated code.
   private func forgetTranslations() {
-    cache.flush()
+    if cache.runners == 0 {
+      cache.flush()
+    } else {
+      cache.requestFlush()
+      memory.evictAll()
+    }
+    waitForFlush()
+    followFlush()
+  }
+
+  /// Somebody has requested a flush: gives all others the lock until they have come out.
+  private func waitForFlush() {
+    while !cache.fulfilFlush() { memory.giveWay() }
+  }
+
+  /// Return addresses into what has been forgotten must not be used.
+  private func followFlush() {
+    if flushes == cache.statistics.flushes { return }
+    flushes = cache.statistics.flushes
     shadowStack.reset()
+  }
+
+  /// Follows what other engines have done to the cache since.
+  private func catchUp(_ cpu: UnsafeMutablePointer<CPUState>) {
+    waitForFlush()
+    followFlush()
+    epoch = cache.epoch
+    if cache.needs.contains(.x87), !loaded.contains(.x87) { enterX87(cpu) }
+    loaded = cache.needs
+    sayLoaded(cpu)
+  }
+
+  private func sayLoaded(_ cpu: UnsafeMutablePointer<CPUState>) {
+    cpu.pointee.translated.uses_x87 = loaded.contains(.x87) ? 1 : 0
+    if loaded.contains(.wideVectors) { cpu.pointee.translated.uses_zmm = 1 }
   }
 
   // MARK: Running
@@ -128,9 +172,7 @@ public final class TranslatorEngine: GuestEngine {
   private func prepareAfterFork() {
     switch cache.separateAfterFork() {
     case .notForked, .copied: break
-    case .lost:
-      _ = CommonCode.write(cache)
-      shadowStack.reset()
+    case .lost: followFlush()
     case .failed: canTranslate = false
     }
   }
@@ -143,6 +185,11 @@ public final class TranslatorEngine: GuestEngine {
     if cpu.pointee.attention != 0 { return .attention }
     if options.countsInstructions && cpu.pointee.translated.remaining <= 0 { return .budget }
     guard let block = find(cpu, &origin) else { return isStop(cpu) ? .stop : interpret(cpu) }
+    if epoch != cache.epoch {
+      removeUntracked()
+      catchUp(cpu)
+      return nil
+    }
     let entry = cache.hostAddress(block)
     if let state = cache.countingState {
       state.pointee.borrow(cpu, entry: entry)
@@ -151,19 +198,25 @@ public final class TranslatorEngine: GuestEngine {
       cpu.pointee.translated.entry = entry
     }
     cpu.pointee.translated.shadow_rsp = shadowStack.pointer
-    var translation = cache.translation
+    cache.runners &+= 1
     let isFree = memory.enterGuest(observer, CPUState.attention(cpu))
-    vt_translated_run(cpu, &translation)
+    vt_translated_run(cpu, cache.translation)
     if isFree { memory.leaveGuest(observer) }
+    cache.runners &-= 1
     cache.countingState?.pointee.giveBack(cpu)
     shadowStack.pointer = cpu.pointee.translated.shadow_rsp
     cache.statistics.exits &+= 1
     let exit = handleExit(cpu, &origin)
-    if let block = untrackedBlock {
-      cache.remove(block)
-      (untrackedBlock, origin) = (nil, nil)
+    if untrackedBlock != nil {
+      removeUntracked()
+      origin = nil
     }
     return exit
+  }
+
+  private func removeUntracked() {
+    if let block = untrackedBlock, flushes == cache.statistics.flushes { cache.remove(block) }
+    untrackedBlock = nil
   }
 
   // MARK: Stopping
@@ -226,7 +279,7 @@ public final class TranslatorEngine: GuestEngine {
     let from = origin
     origin = nil
     let rip = cpu.pointee.rip
-    if untracked == rip { return translate(rip, cpu, indirectly: false) }
+    if untracked == rip { return makeBlock(rip) }
     if options.isGuarded && cpu.pointee.general.4 >= memory.limit { return nil }
     if let block = cache.lookup(rip) {
       if let from, options.linksBlocks { cache.link(from, to: block) }
@@ -234,32 +287,39 @@ public final class TranslatorEngine: GuestEngine {
     }
     if isStop(cpu) { return nil }
     let flushes = cache.statistics.flushes
-    guard let block = translate(rip, cpu, indirectly: indirectly) else { return nil }
+    guard let block = makeBlock(rip, indirectly: indirectly) else { return nil }
     if let from, cache.statistics.flushes == flushes, options.linksBlocks { cache.link(from, to: block) }
     return block
   }
 
-  /// Translates the block at `rip`. What it needs of the state is in `usesX87` and `isWide`.
+  /// Translates the block at `rip`.
   func makeBlock(_ rip: UInt64, indirectly: Bool = false) -> Int? {
-    let isDue = options.flushInterval.map { cache.blockCount >= $0 } ?? false
-    if isDue || !cache.hasRoom { forgetTranslations() }
+    while !cache.hasRoom || cache.blockCount >= options.flushInterval ?? .max {
+      forgetTranslations()
+      // Other threads have had time to make it.
+      if untracked != rip, let block = cache.lookup(rip) { return block }
+    }
     if memory.isThreaded, untracked != rip {
       memory.markCode(aheadOf: rip, instructions: options.longestBlock)
     }
-    measurement?.translationBegins()
-    defer { measurement?.translationEnds() }
+    cache.measurement?.translationBegins()
+    defer { cache.measurement?.translationEnds() }
     var options = options
     if untracked == rip {
       options.longestBlock = 1
       options.linksBlocks = false
+      options.isPrivate = true
       options.treatsStackAsPointer = true
       options.operandIsMasked = untrackedIsMasked
       untrackedIsMasked = false
     }
-    var translator = BlockTranslator(cache: cache, options: options, start: rip, exceptions: exceptions)
+    var translator = BlockTranslator(cache: cache, options: options, start: rip)
     guard let block = translator.translate(code, indirectly: indirectly) else { return nil }
-    if translator.usesX87 { usesX87 = true }
-    if translator.isWide { isWide = true }
+    if !translator.needs.isSubset(of: cache.needs) {
+      // Nobody may come to this block who has not loaded what it needs.
+      memory.evictAll()
+      cache.need(translator.needs)
+    }
     if untracked == rip {
       untracked = nil
       untrackedBlock = block
@@ -267,18 +327,6 @@ public final class TranslatorEngine: GuestEngine {
       // The address space has to tell when the code changes.
       memory.markCode(from: rip, to: translator.next)
     }
-    return block
-  }
-
-  private func translate(_ rip: UInt64, _ cpu: UnsafeMutablePointer<CPUState>, indirectly: Bool) -> Int? {
-    let usedX87 = usesX87
-    guard let block = makeBlock(rip, indirectly: indirectly) else { return nil }
-    if usesX87 && !usedX87 {
-      // From now on the x87 registers are loaded and saved.
-      enterX87(cpu)
-      cpu.pointee.translated.uses_x87 = 1
-    }
-    if isWide { cpu.pointee.translated.uses_zmm = 1 }
     return block
   }
 
@@ -321,7 +369,7 @@ public final class TranslatorEngine: GuestEngine {
         return .systemCall
       case .budget: return isSteppingOut ? nil : stepOut(cpu)
       case .wildLoop:
-        exceptions.insert(loop: site.target)
+        cache.exceptions.insert(loop: site.target)
         cache.discard(Int(site.block))
         return nil
       default: return nil
@@ -374,9 +422,8 @@ public final class TranslatorEngine: GuestEngine {
   /// The guest state of a fault or signal in the middle of a block: RIP, and what a string instruction had moved.
   private func recover(_ cpu: UnsafeMutablePointer<CPUState>) {
     var found: UnsafePointer<vt_translated_block>?
-    var translation = cache.translation
     let host = UInt32(truncatingIfNeeded: cpu.pointee.translated.host_rip &- cache.executable)
-    guard let entry = vt_translated_find(&translation, host, &found), let found else { return }
+    guard let entry = vt_translated_find(cache.translation, host, &found), let found else { return }
     let kind = Int(entry.pointee.kind)
     cpu.pointee.rip = found.pointee.guest &+ UInt64(entry.pointee.guest)
     cpu.pointee.general.4 &+= UInt64(bitPattern: Int64(entry.pointee.stack))
@@ -421,8 +468,8 @@ public final class TranslatorEngine: GuestEngine {
   /// Lets the interpreter execute the instruction at RIP; nil when execution simply goes on.
   func interpret(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
     cache.statistics.interpreted &+= 1
-    if measurement != nil { noteInterpreted(cpu.pointee.rip) }
-    if isWide, let decoded = decode(cpu.pointee.rip), decoded.plan.isWide {
+    if cache.measurement != nil { noteInterpreted(cpu.pointee.rip) }
+    if loaded.contains(.wideVectors), let decoded = decode(cpu.pointee.rip), decoded.plan.isWide {
       return interpretWide(cpu, decoded.instruction)
     }
     leaveState(cpu)
@@ -435,7 +482,7 @@ public final class TranslatorEngine: GuestEngine {
   }
 
   private func noteInterpreted(_ address: UInt64) {
-    if let decoded = decode(address) { measurement?.interprets(row: decoded.instruction.row) }
+    if let decoded = decode(address) { cache.measurement?.interprets(row: decoded.instruction.row) }
   }
 
   /// The one instruction at `address`.
@@ -496,18 +543,17 @@ public final class TranslatorEngine: GuestEngine {
     keptFlags = flags & ~TranslatorEngine.hardwareFlags
     cpu.pointee.translated.rflags = flags & TranslatorEngine.hardwareFlags | 0x202
     cpu.pointee.translated.has_avx = hasAVX ? 1 : 0
-    if isWide { cpu.pointee.translated.uses_zmm = 1 }
     cpu.pointee.translated.x87_area = x87Area
-    cpu.pointee.translated.uses_x87 = usesX87 ? 1 : 0
+    sayLoaded(cpu)
     cpu.pointee.mxcsr &= ExtendedState.mxcsrMask
-    if usesX87 { enterX87(cpu) }
+    if loaded.contains(.x87) { enterX87(cpu) }
     _ = vt_set_gs_base(window)
   }
 
   /// Brings it back into the form that everybody else knows.
   private func leaveState(_ cpu: UnsafeMutablePointer<CPUState>) {
     cpu.pointee.lazyFlags = LazyFlags(rflags: guestFlags(cpu))
-    if usesX87 { leaveX87(cpu) }
+    if loaded.contains(.x87) { leaveX87(cpu) }
   }
 
   /// The guard's function.

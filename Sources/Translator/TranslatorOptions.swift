@@ -10,8 +10,6 @@ public struct TranslatorOptions: Sendable {
   public var linksBlocks = true
   /// Bytes of host code kept.
   public var cacheSize = 64 << 20
-  /// The engine is for one thread of many: its cache lies anywhere, because the room below 2 GiB is for all of them.
-  public var isFurtherThread = false
   /// Forget all code after this many blocks (for tests); nil: only when the cache is full.
   public var flushInterval: Int?
   /// Whether runs are to be repeatable: instructions are counted, and chance is trapped.
@@ -30,6 +28,8 @@ public struct TranslatorOptions: Sendable {
   var hasVectors512 = false
   /// RSP may hold anything when the block is entered: it is guarded like other registers.
   var treatsStackAsPointer = false
+  /// The block is for one execution by the engine that makes it; nobody else finds it.
+  var isPrivate = false
   /// Memory operands are not accessed: no element of theirs is wanted.
   var operandIsMasked = false
   /// What the buffers are made for.
@@ -62,7 +62,7 @@ struct TranslationExceptions {
   }
 }
 
-/// Counters of a `TranslatorEngine`.
+/// Counters of an address space's translator: of all its threads' engines together.
 public struct TranslatorStatistics: Sendable {
   /// Blocks and guest instructions translated, bytes of guest code and of host code, since creation.
   public var blocks = 0
@@ -93,27 +93,4 @@ public struct TranslatorStatistics: Sendable {
   public var interpretedRows: [UInt16: Int] = [:]
 
   public init() {}
-
-  /// Adds what the engine of another thread has counted.
-  public mutating func add(_ other: TranslatorStatistics) {
-    blocks &+= other.blocks
-    instructions &+= other.instructions
-    guestBytes &+= other.guestBytes
-    hostBytes &+= other.hostBytes
-    links &+= other.links
-    unlinks &+= other.unlinks
-    indirectMisses &+= other.indirectMisses
-    branchExits &+= other.branchExits
-    systemCalls &+= other.systemCalls
-    signals &+= other.signals
-    exits &+= other.exits
-    interpreted &+= other.interpreted
-    faults &+= other.faults
-    flushes &+= other.flushes
-    invalidations &+= other.invalidations
-    cacheUsed &+= other.cacheUsed
-    cacheSize &+= other.cacheSize
-    if let time = other.translationTime { translationTime = (translationTime ?? 0) &+ time }
-    for (row, count) in other.interpretedRows { interpretedRows[row, default: 0] &+= count }
-  }
 }

@@ -1,4 +1,4 @@
-// Guest threads on the machine's side: each has a host thread, a CPU and an engine of its own, with its own translations. They
+// Guest threads on the machine's side: each has a host thread, a CPU and an engine of its own; translations are shared. They
 // meet at the address space's lock (Docs/linux.md). The first thread runs on the caller's; any of them can be the one that ends
 // the process.
 
@@ -12,8 +12,6 @@ import Translator
 extension UserMachine {
   /// Bytes of a further thread's stack on the host; touched as far as it is used.
   private static let stackSize = 1 << 20
-  /// Bytes of code that a further thread's cache holds.
-  static let cacheSize = 8 << 20
   /// Engines kept for threads to come.
   static let mostIdleEngines = 16
 
@@ -39,14 +37,11 @@ extension UserMachine {
     _ thread: GuestThread, _ parent: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess,
     _ prepare: (UnsafeMutablePointer<CPUState>) -> Void
   ) -> Int64 {
-    guard let engine = idleEngines.popLast() ?? makeEngine(process.memory, isFurther: true) else {
-      return -Errno.EAGAIN
-    }
+    guard let engine = idleEngines.popLast() ?? makeFurtherEngine(process) else { return -Errno.EAGAIN }
     let cpu = UserMachine.allocateCPU()
     UnsafeMutableRawPointer(cpu).copyMemory(from: parent, byteCount: CPUState.allocationSize)
     prepare(cpu)
     thread.observes = { engine.observes($0) }
-    if let engine = engine as? TranslatorEngine { watch?.observe(engine) }
     let start = ThreadStart(self, process, thread, engine, cpu)
     let context = Unmanaged.passRetained(start)
     let result = vt_thread_start(ThreadStart.enter, context.toOpaque(), UserMachine.stackSize, &start.handle)
@@ -56,6 +51,13 @@ extension UserMachine {
     }
     engines[ObjectIdentifier(thread)] = engine
     return result
+  }
+
+  private func makeFurtherEngine(_ process: LinuxProcess) -> (any GuestEngine)? {
+    if let own = engines[ObjectIdentifier(process.thread)] as? TranslatorEngine {
+      return TranslatorEngine(besides: own)
+    }
+    return makeEngine(process.memory)
   }
 
   /// The thread has ended; its engine waits for another one, or is given up.

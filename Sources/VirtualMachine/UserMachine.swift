@@ -144,13 +144,8 @@ public final class UserMachine {
     }
   }
 
-  /// `isFurther`: for a thread that is not the first one.
-  func makeEngine(_ memory: AddressSpace, isFurther: Bool = false) -> (any GuestEngine)? {
+  func makeEngine(_ memory: AddressSpace) -> (any GuestEngine)? {
     var options = configuration.translator
-    if isFurther {
-      options.isFurtherThread = true
-      options.cacheSize = min(options.cacheSize, UserMachine.cacheSize)
-    }
     if configuration.budget != nil { options.countsInstructions = true }
     if isRepeatable { options.isRepeatable = true }
     options.measures = configuration.wantsStatistics

@@ -145,10 +145,38 @@ class Checks:
                 return f"{words}: code {code}"
         return None
 
+    def size(self, folder):
+        """A recording is at most a tenth larger than what came from outside: the program's files, what it read, what calls
+        answered. (A byte for each thousand instructions more would be allowed.)"""
+        noise = folder / "noise"
+        noise.write_bytes(os.urandom(4_000_000))
+        times = "import time\nfor i in range(200000): time.time()"
+        for words, answers in [
+            (["/usr/bin/cat", noise], noise.stat().st_size),
+            (["/usr/bin/gzip", "-c", noise], noise.stat().st_size),
+            # struct timespec.
+            (["/usr/bin/python3", "-c", times], 200_000 * 16),
+            ([self.out / "kernels-v2", "quicksort", "300000"], 0),
+            ([self.out / "hello"], 0),
+        ]:
+            path, (code, _, errors) = self.record(folder, *words)
+            if code in (None, 125):
+                return f"cannot record {words}: {errors[-300:]}"
+            outside = answers + sum(os.path.getsize(one) for one in loaded_files(words[0]))
+            if path.stat().st_size > outside * 1.1:
+                return f"{words}: {path.stat().st_size} bytes for {outside} from outside"
+        return None
+
+
+def loaded_files(program):
+    """The program, its libraries, and the interpreter of both; a static program alone."""
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+    return {os.path.realpath(path) for path in [str(program), *re.findall(r"(/\S+) \(0x", listed)]}
+
 
 def tasks(harness, out):
     checks = Checks(harness, out)
-    for name in ("outside", "killed", "children", "divergence", "child_divergence", "words"):
+    for name in ("outside", "killed", "children", "divergence", "child_divergence", "words", "size"):
         def task(name=name):
             return getattr(checks, name)(harness.folder("check-" + name))
         yield "check-" + name.replace("_", "-"), task

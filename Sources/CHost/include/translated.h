@@ -49,13 +49,20 @@ enum {
   VT_ENTRY_VECTOR = 16,
 };
 
-/// What signal handlers need to know of a code cache. Blocks are in the order of their host addresses.
+/// What signal handlers need to know of a code cache. Blocks are in the order of their host addresses. Other threads add some
+/// while a handler reads.
 typedef struct {
   uint64_t start, end;
   const vt_translated_block *blocks;
   const vt_translated_entry *entries;
-  uint32_t block_count;
+  volatile uint32_t block_count;
 } vt_translation;
+
+/// Lets handlers see `count` blocks, whose code and tables have been written.
+static inline void vt_publish_blocks(vt_translation *translation, uint32_t count) {
+  __atomic_store_n(&translation->block_count, count, __ATOMIC_RELEASE);
+}
+
 
 /// Runs translated code at `cpu->translated.entry` until it leaves; `cpu->translated.site` says why.
 void vt_translated_run(vt_cpu_state *cpu, const vt_translation *translation);
@@ -75,9 +82,8 @@ int64_t vt_set_gs_base(uint64_t base);
 /// 1 when the host has BMI2 (SHRX, RORX).
 int vt_host_has_bmi2(void);
 
-/// Two mappings of the same `size` bytes: one writable, one executable, below 2 GiB where possible when `low` is not 0. 0 or
-/// -errno.
-int64_t vt_map_code(size_t size, int low, void **writable, void **executable);
+/// Two mappings of the same `size` bytes: one writable, one executable, below 2 GiB where possible. 0 or -errno.
+int64_t vt_map_code(size_t size, void **writable, void **executable);
 /// Puts new memory with the same first `used` bytes in the place of both mappings, which a forked child shares with its parent.
 /// The parent may write at the same time: `sequence` is the child's own copy of the word at offset `size` - 8, which
 /// `vt_code_changes` changes before every change. 1 when the copy is whole, 0 when the parent was faster, or -errno.

@@ -102,7 +102,7 @@ extension BlockTranslator {
 
   private mutating func placeComputed(_ instruction: Instruction, in register: UInt8) -> HostAddress {
     var displacement = Int32(truncatingIfNeeded: instruction.displacement)
-    let isExact = exceptions.addresses.contains(address)
+    let isExact = cache.exceptions.addresses.contains(address)
     let key: GuardedAddress =
       instruction.index == Instruction.none
       ? .base(instruction.base)
@@ -290,7 +290,7 @@ extension BlockTranslator {
     }
     let isFS = instruction.segment == .fs
     let isAbsolute = !hasRegisters && instruction.base == Instruction.none
-    if isAbsolute && (!isNarrow || displacement >= 0) && !exceptions.addresses.contains(address) {
+    if isAbsolute && (!isNarrow || displacement >= 0) && !cache.exceptions.addresses.contains(address) {
       // The guarded copy of the segment's base; elsewhere the sum is guarded.
       assembler.loadState(register, isFS ? StateOffset.guardedFSBase : StateOffset.guardedGSBase)
       return HostAddress(base: register, displacement: displacement)

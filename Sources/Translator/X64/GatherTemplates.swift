@@ -7,7 +7,7 @@ import X86
 
 extension BlockTranslator {
   mutating func gather(_ instruction: Instruction, _ plan: RowPlan, _ bytes: UnsafePointer<UInt8>) {
-    if instruction.prefixes.contains(.evex) { isWide = true }
+    if instruction.prefixes.contains(.evex) { needs.insert(.wideVectors) }
     // With 32-bit addresses the sum of each element wraps.
     if instruction.addressSize == 32 { return interpret() }
     var memory = HostAddress(displacement: Int32(truncatingIfNeeded: instruction.displacement))

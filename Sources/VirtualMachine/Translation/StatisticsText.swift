@@ -25,9 +25,8 @@ enum StatisticsText {
         )
         instructions = (instructions ?? 0) &+ engine.instructionCount
       } else if let engine = engine as? TranslatorEngine {
-        var sum = translator ?? TranslatorStatistics()
-        sum.add(engine.statistics)
-        translator = sum
+        // The same for all threads.
+        translator = engine.statistics
         if engine.countsInstructions { instructions = (instructions ?? 0) &+ engine.instructionCount }
       }
     }

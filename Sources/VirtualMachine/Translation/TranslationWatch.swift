@@ -26,16 +26,9 @@ final class TranslationWatch {
     if let problem = openFiles() { return problem }
     engine.observe(
       TranslationObserver(
-        wrote: { [unowned self] in wrote($0, isListed: true) },
+        wrote: { [unowned self] in wrote($0) },
         willFlush: { [unowned self] in writeListing() }))
     return nil
-  }
-
-  /// Observes the engine of a further thread, too: its code is in the files for perf, not in listings.
-  func observe(_ further: TranslatorEngine) {
-    if perfMap == nil, jitDump == nil { return }
-    further.observe(
-      TranslationObserver(wrote: { [unowned self] in wrote($0, isListed: false) }, willFlush: {}))
   }
 
   /// The program has ended.
@@ -66,14 +59,14 @@ final class TranslationWatch {
     listing?.forget()
   }
 
-  private func wrote(_ code: TranslatedCode, isListed: Bool) {
+  private func wrote(_ code: TranslatedCode) {
     separateAfterFork()
     symbols.update(process.program)
     let name: String
     switch code.kind {
     case .block(let number):
       name = symbols.name(code.guest)
-      if isListed { listing?.note(code, number, symbols, process.memory) }
+      listing?.note(code, number, symbols, process.memory)
     case .indirectEntry: name = symbols.name(code.guest) + " (indirect entry)"
     case .common: name = "vitrine_common_code"
     }
