@@ -11,18 +11,22 @@ import measure
 
 
 def start_up(engines, runs):
-    """A static hello world, started over and over. Wall-clock time from spawn to the end, and peak resident memory."""
-    hello = measure.OUT / "hello"
+    """A hello world, static and dynamic, started over and over. Wall-clock time from spawn to the end, and peak resident memory."""
+    return {kind: start_up_of(kind, options, engines, runs) for kind, options in (("static", ["-static"]), ("dynamic", []))}
+
+
+def start_up_of(kind, options, engines, runs):
+    hello = measure.OUT / f"hello-{kind}"
     if not hello.exists():
         source = '#include <stdio.h>\nint main(void) { puts("hello"); }\n'
-        subprocess.run(["gcc", "-O2", "-static", "-x", "c", "-", "-o", hello], input=source, text=True, check=True)
+        subprocess.run(["gcc", "-O2", *options, "-x", "c", "-", "-o", hello], input=source, text=True, check=True)
     rounds = {name: [] for name in engines}
     for _ in range(10):
         for name, prefix in engines.items():
             launched = measure.launch(prefix + [str(hello)], max(1, runs // 10))
             if launched:
                 rounds[name].append(launched)
-    print(f"\nstart-up of a static hello world, {runs} runs")
+    print(f"\nstart-up of a {kind} hello world, {runs} runs")
     report = {}
     for name, figures in rounds.items():
         if not figures:

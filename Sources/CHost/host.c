@@ -26,6 +26,25 @@ uint32_t vt_host_processor_number(void) {
 #endif
 }
 
+uint64_t vt_host_describe_segment(uint32_t question, uint32_t selector) {
+#if defined(__x86_64__)
+  uint32_t value = 0;
+  uint8_t zero = 0;
+  uint16_t word = (uint16_t)selector;
+  switch (question) {
+    case 0: __asm__ volatile("lar %k2, %0" : "+r"(value), "=@ccz"(zero) : "r"((uint32_t)word)); break;
+    case 1: __asm__ volatile("lsl %k2, %0" : "+r"(value), "=@ccz"(zero) : "r"((uint32_t)word)); break;
+    case 2: __asm__ volatile("verr %1" : "=@ccz"(zero) : "r"(word)); return zero;
+    default: __asm__ volatile("verw %1" : "=@ccz"(zero) : "r"(word)); return zero;
+  }
+  return zero ? 1ull << 32 | value : 0;
+#else
+  (void)question;
+  (void)selector;
+  return 0;
+#endif
+}
+
 uint64_t vt_host_random(void) {
   uint64_t value = 0;
   enum { getrandom = 318 };

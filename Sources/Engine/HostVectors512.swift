@@ -39,7 +39,4 @@ extension CPUID {
   /// Whether the host has AVX-512 as x86-64-v4 asks for it; what an engine that copies instructions answers to
   /// `executesVectors512`.
   public static var hostHasVectors512: Bool { HostVectors512() != nil }
-
-  /// RDPID. The host's vdso uses it for getcpu(2), and LSL, which guests do not have, where it is missing.
-  public static var hostHasRDPID: Bool { host(leaf: 7).ecx & 1 &<< 22 != 0 }
 }

@@ -86,7 +86,9 @@ extension AddressSpace {
   func codeWillChange(from start: UInt64, to end: UInt64) {
     if tracked.isEmpty || start >= end { return }
     var pages = start >> Page.shift..<(Page.up(end) ?? limit) >> Page.shift
-    if let widening, pages.count <= 2, tracked.overlaps(pages) { pages = widening(pages) }
+    // PERF: the common case, at every call that fills a buffer, makes no list of runs.
+    if !tracked.overlaps(pages) { return }
+    if let widening, pages.count <= 2 { pages = widening(pages) }
     for run in tracked.intersection(pages) { drop(whole(run), followAliases: true) }
   }
 

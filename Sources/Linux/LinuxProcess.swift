@@ -290,17 +290,26 @@ public final class LinuxProcess {
   /// Hands a call to the host with pointers translated as its signature says.
   func passThrough(_ call: SystemCall, _ arguments: Arguments) -> Int64 {
     var translated = arguments
-    let signature = calls.signature(call.number)
-    for (index, type) in signature.arguments.enumerated() where index < 6 {
+    let plan = call.handing ?? HandingPlan(calls.signature(call.number))
+    call.handing = plan
+    var (rest, index) = (plan.word, 0)
+    while rest != 0 {
       let value = arguments[index]
-      switch type.kind {
-      case .descriptor, .directory:
+      switch HandingPlan.Step(rawValue: rest & 15) ?? .vector {
+      case .asItIs: break
+      case .descriptor:
         if descriptors.contains(int(value)) { return -Errno.EBADF }
-      case .path:
-        translated[index] = hostPath(value, buffer: index)
+      case .hostAddress: translated[index] = memory.hostArgument(value)
+      case .writtenBuffer:
+        memory.prepareHostWrite(value, size: arguments[Int(rest >> 4 & 7)])
+        translated[index] = memory.hostArgument(value)
+      case .path: translated[index] = hostPath(value, buffer: index)
+      case .structure:
+        translated[index] = hostValue(value, calls.signature(call.number).arguments[index], arguments)
       case .vector: return -Errno.ENOSYS
-      default: translated[index] = hostValue(value, type, arguments)
       }
+      rest >>= 8
+      index &+= 1
     }
     return callHost(call, translated)
   }

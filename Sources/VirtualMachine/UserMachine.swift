@@ -178,7 +178,7 @@ public final class UserMachine {
     options.hardwareCapabilities2 = extended.ebx & 1 != 0 ? 2 : 0
     options.describeProcessor = { ProcessorText.lines(level) }
     options.randomizesAddresses = configuration.randomizeAddresses
-    options.mapsVDSO = configuration.hasVDSO && !isRepeatable && CPUID.hostHasRDPID
+    options.mapsVDSO = configuration.hasVDSO && !isRepeatable
     let process = LinuxProcess(memory: memory, host: host, options: options)
     process.extendedState = FrameState.access
     do { try process.enterRoot(configuration.root) } catch {

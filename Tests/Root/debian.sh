@@ -26,8 +26,8 @@ date -u -d @0; uname -m; sort --version | head -1; seq 5 | tac | paste -sd+; rea
 stat -c '%n %F %a %s %h' /etc/passwd /bin /tmp /; df / > /dev/null; echo "df $?"; mktemp -u /tmp/aXXXX | wc -c
 tar cf - /etc 2> /dev/null | tar tf - | wc -l; find / -xdev -type l 2> /dev/null | grep -Ev '^/(proc|dev)' | sort | md5sum
 # Everything, as long as it is not the machine's.
-ls -goR --time-style=+%s /bin/ /etc /home /lib/ /lib64/ /mnt /opt /root /run /sbin/ /srv /tmp /usr /var 2>&1 | md5sum
-find /etc /usr -xdev -type f -exec md5sum {} + | sort -k 2 | md5sum; du -s /usr | cut -f 1
+ls -goR --time-style=+%s /bin/ /etc /home /lib/ /lib64/ /mnt /opt /root /run /sbin/ /srv /tmp /usr /var 2>&1 | grep -v '^total ' | md5sum
+find /etc /usr -xdev -type f -exec md5sum {} + | sort -k 2 | md5sum; du -s --apparent-size /usr | cut -f 1
 
 echo '## links'
 ln -s /etc/debian_version /tmp/absolute; cat /tmp/absolute > /dev/null && echo absolute; readlink -f /tmp/absolute

@@ -1,6 +1,11 @@
 // Primitives of instructions that are more than arithmetic: string instructions, segments, areas of processor state, and
 // what the processor says about itself and the world.
 
+/// What LAR, LSL, VERR and VERW ask of a descriptor.
+public enum SegmentQuestion: UInt32 {
+  case accessRights, limit, readable, writable
+}
+
 /// String instructions, segments, extended state, identification, time and randomness.
 public protocol SystemBackend: IntegerBackend {
   // String instructions, whole: RSI, RDI, RCX, DF and the flags are theirs. A fault keeps completed iterations.
@@ -32,6 +37,9 @@ public protocol SystemBackend: IntegerBackend {
   mutating func readSegmentBase(_ which: Int) -> Value
   /// #GP when the address is not canonical.
   mutating func writeSegmentBase(_ which: Int, _ address: Value)
+
+  /// LAR, LSL: 32 bits of answer and bit 32 when user code may have it, else 0. VERR, VERW: 1 or 0.
+  mutating func describeSegment(_ question: SegmentQuestion, _ selector: Value) -> Value
 
   /// CPUID of EAX and ECX into EAX, EBX, ECX, EDX.
   mutating func identify()

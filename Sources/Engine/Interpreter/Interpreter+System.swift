@@ -62,6 +62,16 @@ extension Interpreter {
     writeRegister(W32.self, GeneralOffset.rdx, UInt64(result.edx))
   }
 
+  /// The guest's descriptors are the host's: flat segments in tables of the kernel's.
+  public func describeSegment(_ question: SegmentQuestion, _ selector: UInt64) -> UInt64 {
+    // The limit of this one is the processor's number: chance. A recorded program runs on processor 0.
+    let processorSegment: UInt64 = 0x78
+    if question == .limit, cpu.pointee.traps_chance != 0, selector & 0xfffc == processorSegment {
+      return 1 &<< 32
+    }
+    return vt_host_describe_segment(question.rawValue, UInt32(truncatingIfNeeded: selector))
+  }
+
   public func timeStamp() -> UInt64 {
     trap(if: cpu.pointee.traps_chance != 0, .generalProtection)
     return vt_host_time_stamp()

@@ -42,6 +42,48 @@ extension Semantics {
     rdrand(&b, destination)
   }
 
+  /// LAR, LSL, VERR, VERW: what a selector's descriptor says. ZF: whether user code may know it.
+  @inline(__always) public static func lar<B: Backend, W: Width, S: Place>(
+    _ b: inout B, _ destination: Register<W>, _ source: S
+  ) {
+    let selector = source.read(&b)
+    let described = b.describeSegment(.accessRights, selector)
+    describe(&b, destination, described)
+  }
+
+  @inline(__always) public static func lsl<B: Backend, W: Width, S: Place>(
+    _ b: inout B, _ destination: Register<W>, _ source: S
+  ) {
+    let selector = source.read(&b)
+    let described = b.describeSegment(.limit, selector)
+    describe(&b, destination, described)
+  }
+
+  @inline(__always) static func describe<B: Backend, W: Width>(
+    _ b: inout B, _ destination: Register<W>, _ described: B.Value
+  ) {
+    let half = b.constant(32)
+    let isKnown = b.shiftRight(W64.self, described, half)
+    let low = b.constant(0xffff_ffff)
+    let value = b.and(described, low)
+    let zero = b.constant(0)
+    let writes = b.less(zero, isKnown)
+    b.writeRegister(if: writes, W.self, destination.offset, value)
+    b.setFlag(.zero, isKnown)
+  }
+
+  @inline(__always) public static func verr<B: Backend, S: Place>(_ b: inout B, _ source: S) {
+    let selector = source.read(&b)
+    let answer = b.describeSegment(.readable, selector)
+    b.setFlag(.zero, answer)
+  }
+
+  @inline(__always) public static func verw<B: Backend, S: Place>(_ b: inout B, _ source: S) {
+    let selector = source.read(&b)
+    let answer = b.describeSegment(.writable, selector)
+    b.setFlag(.zero, answer)
+  }
+
   @inline(__always) public static func rdfsbase<B: Backend, D: Place>(_ b: inout B, _ destination: D) {
     let base = b.readSegmentBase(0)
     destination.write(&b, base)

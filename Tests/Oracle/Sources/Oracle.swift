@@ -137,7 +137,8 @@ struct Oracle {
 
   /// Semantics whose results are not a function of the state: checked by tests of their own.
   private static let unrepeatable: Set<String> = [
-    "cpuid", "rdtsc", "rdtscp", "rdrand", "rdseed", "rdpid", "syscall", "xgetbv", "int", "int1", "wrfsbase",
+    "cpuid", "rdtsc", "rdtscp", "rdrand", "rdseed", "rdpid", "lsl", "syscall", "xgetbv", "int", "int1",
+    "wrfsbase",
     "rdfsbase",
     "wrgsbase", "rdgsbase", "readFSBase", "readGSBase", "writeFSBase", "writeGSBase",
   ]
