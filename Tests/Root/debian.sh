@@ -11,6 +11,8 @@ echo "$BASH_VERSION"; for i in {1..3}; do echo $i; done | sort -r; cat <(echo pr
 [[ /bin/bash -ef /usr/bin/bash ]] && echo the same; read -r line <<< word; echo "$line"; (exit 3); echo $?
 
 if has apt-get apt; then
+  # Its caches would be new files with other times.
+  printf 'Dir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n' > /tmp/apt.conf; touch -d @0 /tmp/apt.conf; export APT_CONFIG=/tmp/apt.conf
   apt-get --version | head -2; apt-cache policy 2>&1 | head -3; apt-cache show bash 2>&1 | head -3; apt-config dump | wc -l
 fi
 
