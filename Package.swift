@@ -18,10 +18,18 @@ let plainText = SwiftSetting.unsafeFlags([
   "-Xfrontend", "-disable-implicit-string-processing-module-import",
 ])
 
-/// The product is one static executable: it starts as fast as /usr/bin/true and needs no Swift on the target machine.
+/// Settings of the modules that wait for people most of the time.
+let small: [SwiftSetting] = [plainText, .unsafeFlags(["-Osize"], .when(configuration: .release))]
+
+/// The product is one static executable: it starts as fast as /usr/bin/true and needs no Swift on the target machine. Nobody
+/// unwinds its stack, so it goes without a megabyte and a half of tables for that.
 let staticExecutable: [LinkerSetting] = [
   .unsafeFlags(
-    ["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"], .when(configuration: .release)),
+    [
+      "-static-executable", "-use-ld=lld", "-Xlinker", "-s", "-Xlinker", "--gc-sections",
+      "-Xlinker", "--icf=safe", "-Xlinker", "--no-eh-frame-hdr",
+      "-Xlinker", "-T\(Context.packageDirectory)/Tools/no-unwinding.ld",
+    ], .when(configuration: .release)),
   .unsafeFlags(["-static-executable"], .when(configuration: .debug)),
 ]
 
@@ -67,13 +75,13 @@ let package = Package(
         "Trace", "Record", "Debugger", "VirtualMachine", "Engine", "Linux", "LinuxABI", "X86", "GuestMemory",
         "CHost",
       ],
-      swiftSettings: [plainText, .unsafeFlags(["-Osize"], .when(configuration: .release))]),
+      swiftSettings: small),
     .executableTarget(
       name: "vitrine",
       dependencies: [
         "TUI", "Trace", "Record", "Debugger", "VirtualMachine", "Linux", "X86", "GuestMemory", "CHost",
       ],
-      swiftSettings: [plainText, .unsafeFlags(["-static-executable"])], linkerSettings: staticExecutable),
+      swiftSettings: small + [.unsafeFlags(["-static-executable"])], linkerSettings: staticExecutable),
 
     .executableTarget(name: "decodecheck", dependencies: ["X86"], path: "Tests/Tools/decodecheck"),
     // The proof over emitted code (Docs/translator-guard.md).
