@@ -11,6 +11,8 @@ struct DisassembleCommand {
   private var syntax = Disassembler.Syntax.intel
   /// The table of source lines in place of code.
   private var showsLines = false
+  /// The functions of each row, too.
+  private var showsFunctions = false
 
   static func run(_ words: [[UInt8]]) -> Int32 {
     withUsage(HelpText.disassembleUsage, topic: "disassemble") { () throws(UsageError) in
@@ -37,6 +39,9 @@ struct DisassembleCommand {
       case "--lines":
         try reader.requireNoValue(option)
         showsLines = true
+      case "--inlined":
+        try reader.requireNoValue(option)
+        (showsLines, showsFunctions) = (true, true)
       default: throw UsageError("unknown option: \(shown(option.name))")
       }
     }
@@ -98,8 +103,14 @@ struct DisassembleCommand {
     var text = ""
     table.forEachRow { path, line, addresses, isStatement in
       if let wanted, !wanted.overlaps(addresses), !wanted.contains(addresses.lowerBound) { return }
-      let begins = isStatement ? "\tstatement" : ""
-      text += "0x\(String(addresses.lowerBound, radix: 16))\t\(LoadError.name(path)):\(line)\(begins)\n"
+      if showsFunctions {
+        text += "0x\(String(addresses.lowerBound, radix: 16))"
+        for frame in table.frames(at: addresses.lowerBound) { text += "\t" + DisassembleCommand.place(frame) }
+        text += "\n"
+      } else {
+        let begins = isStatement ? "\tstatement" : ""
+        text += "0x\(String(addresses.lowerBound, radix: 16))\t\(LoadError.name(path)):\(line)\(begins)\n"
+      }
       if text.utf8.count > 1 << 16 {
         Terminal.write(text, to: 1)
         text = ""
@@ -107,6 +118,12 @@ struct DisassembleCommand {
     }
     Terminal.write(text, to: 1)
     return nil
+  }
+
+  /// `function at /path/file.c:12`
+  private static func place(_ frame: SourceFrame) -> String {
+    let name = frame.symbol.isEmpty ? "?" : LoadError.name(frame.symbol)
+    return name + (frame.line.map { " at \(LoadError.name($0.path)):\($0.line)" } ?? "")
   }
 
   private func describe(_ error: any Error) -> String {

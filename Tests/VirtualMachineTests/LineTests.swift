@@ -93,7 +93,6 @@ private func lines(_ table: LineTable) -> [String] {
       _ = table.line(at: UInt64(0x1000 + random(16)))
       _ = table.addresses(of: Array("a.c".utf8), line: random(20))
       #expect(lines(table).count <= bytes.count)
-      _ = CompilationDirectories(bytes, bytes, LineSections(strings: bytes))
     }
   }
 

@@ -130,7 +130,7 @@ final class Console {
       answer.add("stop", text: stop.kind.rawValue)
       answer.add("rip", subject.registers.rip)
       answer.add("thread", number: Int(truncatingIfNeeded: subject.currentThread))
-      add(subject.presentLine, to: &answer)
+      addPresent(to: &answer)
     case .ended(let termination):
       answer = Answer(Workspace.text(termination))
       answer.add("stop", text: "end")

@@ -113,7 +113,7 @@ extension Console {
   private func showInstant() throws(CommandError) -> Answer {
     let subject = subject
     let rip = subject.registers.rip
-    var text = "thread \(subject.currentThread), \(subject.place(rip))"
+    var text = "thread \(subject.currentThread), \(subject.presentPlace(rip))"
     if let timeLine = subject.timeLine {
       text = "instant \(timeLine.present) of \(timeLine.length), event \(timeLine.eventCount), " + text
       if timeLine.timeline != 0 { text = "timeline \(timeLine.timeline), " + text }
@@ -128,7 +128,7 @@ extension Console {
       answer.add("instant", number: Int(timeLine.present))
     }
     answer.add("rip", rip)
-    add(subject.presentLine, to: &answer)
+    addPresent(to: &answer)
     return answer
   }
 

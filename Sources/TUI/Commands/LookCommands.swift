@@ -58,6 +58,7 @@ extension Console {
         (console, _) throws(CommandError) in
         var answer = Answer(FramePanel.lines(console.subject).map { $0.prefix.map(\.0).joined() + $0.text })
         answer.add("depth", number: console.subject.frames.count)
+        answer.add("frames", json: console.framesAsJSON)
         return answer
       },
       Command(names: ["maps"], usage: "maps", summary: "show what is mapped", words: .none) {

@@ -50,10 +50,34 @@ extension Console {
     return "\(line.line)  \(text)"
   }
 
-  func add(_ line: SourceLine?, to answer: inout Answer) {
-    guard let line else { return }
+  /// Where the program stands in its source.
+  func addPresent(to answer: inout Answer) {
+    guard let line = subject.presentLine else { return }
     answer.add("file", text: String(decoding: line.path, as: UTF8.self))
     answer.add("line", number: line.line)
+    if let call = subject.presentFrames.first, call.isInlined { answer.add("inlined", text: call.name) }
+  }
+
+  /// The frames as a list of objects.
+  var framesAsJSON: String {
+    var objects: [String] = []
+    func add(_ frame: StackFrame, _ name: String?, _ line: SourceLine?, isInlined: Bool) {
+      var object = "{\"address\":\(Format.json("0x" + Format.hex(frame.address))),\"inlined\":\(isInlined)"
+      if let name { object += ",\"function\":\(Format.json(name))" }
+      if let line {
+        object += ",\"file\":\(Format.json(String(decoding: line.path, as: UTF8.self))),\"line\":\(line.line)"
+      }
+      objects.append(object + "}")
+    }
+    for (number, frame) in subject.frames.enumerated() {
+      let isPresent = number == 0 && frame.lookup == subject.registers.rip
+      let parts = isPresent ? subject.presentFrames : subject.objects?.sourceFrames(at: frame.lookup) ?? []
+      for call in parts.dropLast() { add(frame, call.name, call.line, isInlined: true) }
+      let symbol = subject.objects?.symbol(at: frame.lookup).map { LoadedObjects.readable($0) }
+      let line = parts.last?.line ?? subject.objects?.line(at: frame.lookup)
+      add(frame, symbol ?? parts.last?.name, line, isInlined: false)
+    }
+    return "[" + objects.joined(separator: ",") + "]"
   }
 
   // MARK: Sources

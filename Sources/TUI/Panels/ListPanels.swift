@@ -2,6 +2,7 @@
 
 import GuestMemory
 import Trace
+import VirtualMachine
 
 /// The stack in words from RSP on, with what they point to.
 final class StackPanel: ListPanel {
@@ -59,19 +60,36 @@ final class FramePanel: ListPanel {
   override func lines(_ workspace: Workspace, width: Int) -> [Line] { FramePanel.lines(workspace.subject) }
 
   static func lines(_ subject: any Subject) -> [Line] {
-    subject.frames.prefix(200).enumerated().map { number, frame in
-      let line = subject.objects?.describeLine(frame.lookup) ?? ""
-      let name = (subject.describeRoughly(frame.address, lookup: frame.lookup) ?? "?") + line
-      let note = frame.isBehindSignal ? "  (signal)" : frame.isGuess ? "  (by rbp)" : ""
-      return Line(
-        text: name + note, style: number == 0 ? Theme.current : Theme.symbol, address: frame.address,
-        prefix: [
-          (Format.right("#\(number)", 3) + " ", Theme.faint),
-          (Format.hex(frame.address, digits: 8) + " ", Theme.address),
-        ],
-        number: number)
+    var lines: [Line] = []
+    func add(_ text: String, _ frame: StackFrame) {
+      let number = lines.count
+      lines.append(
+        Line(
+          text: text, style: number == 0 ? Theme.current : Theme.symbol, address: frame.address,
+          prefix: [
+            (Format.right("#\(number)", 3) + " ", Theme.faint),
+            (Format.hex(frame.address, digits: 8) + " ", Theme.address),
+          ],
+          number: number))
     }
+    for (number, frame) in subject.frames.enumerated() {
+      if lines.count >= longest { break }
+      // Functions that the compiler has put into the frame's; at the present those that have not been entered are left out.
+      let all = subject.objects?.sourceFrames(at: frame.lookup) ?? []
+      let isPresent = number == 0 && frame.lookup == subject.registers.rip
+      let parts = isPresent ? subject.presentFrames : all
+      for call in parts.dropLast().prefix(longest) {
+        add("\(call.name)\(call.line.map { " at \($0.text)" } ?? "")  (inlined)", frame)
+      }
+      let line = parts.last?.line.map { " at \($0.text)" } ?? subject.objects?.describeLine(frame.lookup) ?? ""
+      let name = (subject.describeRoughly(frame.address, lookup: frame.lookup) ?? "?") + line
+      add(name + (frame.isBehindSignal ? "  (signal)" : frame.isGuess ? "  (by rbp)" : ""), frame)
+    }
+    return lines
   }
+
+  /// More frames are not shown.
+  private static let longest = 200
 }
 
 final class MapPanel: ListPanel {

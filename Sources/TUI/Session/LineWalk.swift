@@ -19,6 +19,11 @@ struct LineWalk {
   private static let longestStub = 4
 
   private var line: SourceLine
+  /// The code of its row, and the function with the inlined calls in it, from the outside, that the line is one of.
+  private var range: Range<UInt64>
+  private var chain: [Int]
+  /// Where the line step ends, so many inlined calls that begin there have been entered.
+  private(set) var entered = 0
   private let over: Bool
   private var code: CodeLine?
   /// A function has been entered, by so many instructions of stubs.
@@ -26,10 +31,14 @@ struct LineWalk {
   /// The next landing is where the line step ends.
   private var endsOnLanding = false
 
-  init(_ line: SourceLine, over: Bool) { (self.line, self.over) = (line, over) }
-
-  /// Another line step begins.
-  mutating func restart(_ line: SourceLine) { self = LineWalk(line, over: over) }
+  /// A line step of a program that stands at `address`; nil where no line is known.
+  init?(_ subject: any Subject, at address: UInt64, over: Bool) {
+    guard let row = subject.objects?.line(at: address) else { return nil }
+    let frames = subject.framesStanding(at: address)
+    line = frames.first?.line ?? row
+    (range, self.over) = (row.range, over)
+    chain = frames.reversed().map(\.identity)
+  }
 
   /// The instruction that comes next; where it is over, if it is to be done at once.
   mutating func begin(_ code: CodeLine) -> UInt64? {
@@ -66,8 +75,30 @@ struct LineWalk {
       let isInside = function != nil && subject.objects?.symbol(at: address)?.address == function
       return code?.isJump == true && !isInside ? leave(subject, stack) : .goOn
     }
-    if !now.isSameLine(line), now.isStatement, now.range.lowerBound == address { return .over }
-    line = now
+    if range.contains(address) { return .goOn }
+    let all = subject.objects?.sourceFrames(at: address) ?? []
+    let begun = all.prefix { $0.isInlined && $0.isStart }.count
+    return verdict(now, address, Array(all.dropFirst(begun)), called: begun > 0 ? all[begun - 1] : nil)
+  }
+
+  /// At another row: `frames` are those around `address`, the innermost first; `called` is the inlined call that begins there.
+  private mutating func verdict(
+    _ now: SourceLine, _ address: UInt64, _ frames: [SourceFrame], called: SourceFrame?
+  ) -> Verdict {
+    let here = frames.reversed().map(\.identity)
+    if here == chain, called != nil, let call = frames.first?.line {
+      let isSame = call.isSameLine(line)
+      // A call in the line is a part of it, or is entered; another line's is where that begins.
+      if over, isSame { return .goOn }
+      if isSame { entered = 1 }
+      return .over
+    }
+    if here.count > chain.count, here.starts(with: chain), !chain.isEmpty { return over ? .goOn : .over }
+    if !now.isSameLine(line), now.range.lowerBound == address {
+      if now.isStatement { return .over }
+      if here == chain { return .goOn }
+    }
+    (line, range, chain) = (now, now.range, here)
     return .goOn
   }
 

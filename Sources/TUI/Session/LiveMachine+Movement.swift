@@ -19,6 +19,8 @@ extension LiveMachine {
     case .stopped: break
     }
     guard let thread else { return "there is no thread" }
+    let entered = enteredCalls
+    enteredCalls = 0
     remember()
     isInterrupted = false
     landing = nil
@@ -27,13 +29,15 @@ extension LiveMachine {
     case .step(let count), .next(let count):
       if count < 1 { return "a count is at least 1" }
       goal?.remaining = count
+      // Who goes by instructions is where the instruction is.
+      enteredCalls = .max
       advance(thread)
     case .stepLine(let count), .nextLine(let count):
       if count < 1 { return "a count is at least 1" }
-      guard let line = presentLine else { return LineWalk.problem }
+      enteredCalls = entered
       goal?.remaining = count
-      goal?.walk = LineWalk(line, over: movement == .nextLine(count))
-      advance(thread)
+      if presentLine == nil { return LineWalk.problem }
+      beginLine(thread, over: movement == .nextLine(count))
     case .finish:
       guard frames.count > 1 else { return "there is no caller" }
       land(at: frames[1].address, thread, above: frames[1].stackPointer)
@@ -45,6 +49,20 @@ extension LiveMachine {
     case .back, .seek, .lastChange: break
     }
     return nil
+  }
+
+  /// The next line step; where inlined calls begin some are no more than going into them.
+  private func beginLine(_ thread: ControlledThread, over: Bool) {
+    let rip = thread.visible.pointee.rip
+    var left = goal?.remaining ?? 0
+    if !over { enterCalls(at: rip, &left) }
+    goal?.remaining = left
+    if left > 0, let walk = LineWalk(self, at: rip, over: over) {
+      enteredCalls = 0
+      goal?.walk = walk
+      return advance(thread)
+    }
+    finish(Stop(kind: .step, text: "stepped to \(ripText)"))
   }
 
   /// The next step of a movement by steps.
@@ -135,7 +153,7 @@ extension LiveMachine {
 
   private var ripText: String {
     refresh()
-    return place(registers.rip)
+    return presentPlace(registers.rip)
   }
 
   private func choose(stopped thread: ControlledThread, _ reason: StopReason) {
@@ -165,6 +183,7 @@ extension LiveMachine {
     shownAt[thread.number] = thread.visible.pointee.rip
     currentThread = thread.number
     refresh()
+    if reason == .breakpoint, !isLanding { enteredCalls = callsEntered(at: registers.rip) }
     finish(stop(thread, reason, isLanding))
   }
 
@@ -183,9 +202,12 @@ extension LiveMachine {
     if verdict == .over {
       let left = (goal?.remaining ?? 1) - 1
       goal?.remaining = left
-      if left > 0, !isInterrupted, let line = objects?.line(at: rip), goal?.walk != nil {
-        goal?.walk?.restart(line)
-        return stops(thread) ? finish(thread, .breakpoint, false) : advance(thread)
+      enteredCalls = goal?.walk?.entered ?? 0
+      if left > 0, !isInterrupted, objects?.line(at: rip) != nil, case .some(let movement) = goal?.movement {
+        if stops(thread) { return finish(thread, .breakpoint, false) }
+        var isOver = false
+        if case .nextLine = movement { isOver = true }
+        return beginLine(thread, over: isOver)
       }
       return finish(Stop(kind: isInterrupted ? .interrupt : .step, text: "stepped to \(ripText)"))
     }
@@ -204,7 +226,7 @@ extension LiveMachine {
     let meets = left > 0 && breakpoints.contains { $0.isEnabled && $0.address == thread.visible.pointee.rip }
     if left > 0, !isInterrupted, !meets { return advance(thread) }
     refresh()
-    finish(Stop(kind: isInterrupted ? .interrupt : .step, text: "stepped to \(place(registers.rip))"))
+    finish(Stop(kind: isInterrupted ? .interrupt : .step, text: "stepped to \(presentPlace(registers.rip))"))
   }
 
   private func finish(_ stop: Stop) {
@@ -230,7 +252,7 @@ extension LiveMachine {
   }
 
   private func stop(_ thread: ControlledThread, _ reason: StopReason, _ isLanding: Bool) -> Stop {
-    let here = place(registers.rip)
+    let here = presentPlace(registers.rip)
     switch reason {
     case .breakpoint:
       if isLanding {

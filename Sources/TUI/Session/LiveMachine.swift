@@ -18,6 +18,7 @@ final class LiveMachine: Subject {
   private(set) var registers = Registers()
   private(set) var earlierRegisters = Registers()
   private(set) var frames: [StackFrame] = []
+  var enteredCalls = 0
   var breakpoints: [Breakpoint] = []
   var nextNumber = 1
   var lastWrite: UInt64?

@@ -165,6 +165,8 @@ protocol Subject: AnyObject {
   /// Mapped files with their symbols.
   var objects: LoadedObjects? { get }
   var frames: [StackFrame] { get }
+  /// Of the inlined calls whose code begins where the program stands, how many have been stepped into.
+  var enteredCalls: Int { get set }
   /// Where the program last wrote memory, as far as that is known.
   var lastWrite: UInt64? { get }
   /// Where it last read memory.
@@ -266,8 +268,53 @@ extension Subject {
       + (objects?.describeLine(address) ?? "")
   }
 
+  /// The source's frames at `address`, innermost first, for a program that stands there: inlined calls whose code begins there are only
+  /// about to be made, but for `enteredCalls` of them.
+  func framesStanding(at address: UInt64) -> [SourceFrame] {
+    Self.standing(objects?.sourceFrames(at: address) ?? [], entered: enteredCalls).frames
+  }
+
+  /// Those of `frames` that have been entered, and how many have not.
+  static func standing(_ frames: [SourceFrame], entered: Int) -> (frames: [SourceFrame], ahead: Int) {
+    let begun = frames.prefix { $0.isInlined && $0.isStart }.count
+    let ahead = max(0, begun - entered)
+    return (Array(frames.dropFirst(ahead)), ahead)
+  }
+
+  /// Steps into as many of the inlined calls that begin at `address` as there are, without any instruction; each is one of `steps`.
+  func enterCalls(at address: UInt64, _ steps: inout Int) {
+    let ahead = Self.standing(objects?.sourceFrames(at: address) ?? [], entered: enteredCalls).ahead
+    let entered = min(ahead, steps)
+    if entered > 0 { enteredCalls += entered }
+    steps -= entered
+  }
+
+  var presentFrames: [SourceFrame] { framesStanding(at: registers.rip) }
+
   /// The source line where the program stands.
-  var presentLine: SourceLine? { objects?.line(at: registers.rip) }
+  var presentLine: SourceLine? { presentFrames.first?.line ?? objects?.line(at: registers.rip) }
+
+  /// `0x401136 <main+4> in leaf at file.c:12`, for a program that stands there.
+  func presentPlace(_ address: UInt64) -> String {
+    let frame = framesStanding(at: address).first
+    let name = describeRoughly(address).map { " <\($0)>" } ?? ""
+    let inlined = frame?.isInlined == true ? " in \(frame?.name ?? "")" : ""
+    let line = frame?.line ?? objects?.line(at: address)
+    return "0x" + Format.hex(address) + name + inlined + (line.map { " at \($0.text)" } ?? "")
+  }
+
+  /// How many of the inlined calls that begin at `address` a stop at a line's breakpoint has entered: as many as lead to its line.
+  func callsEntered(at address: UInt64) -> Int {
+    let frames = objects?.sourceFrames(at: address) ?? []
+    let begun = frames.prefix { $0.isInlined && $0.isStart }.count
+    let lines = breakpoints.filter { $0.isEnabled && $0.kind == .code && $0.address == address }.compactMap {
+      LoadedObjects.fileAndLine($0.place)?.line
+    }
+    for entered in 0..<begun where frames[begun - entered].line.map({ lines.contains($0.line) }) ?? false {
+      return entered
+    }
+    return begun > 0 && frames[0].line.map { lines.contains($0.line) } ?? false ? begun : 0
+  }
 
   var isRunning: Bool { condition == .running }
 }

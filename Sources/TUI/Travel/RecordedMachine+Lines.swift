@@ -16,17 +16,23 @@ extension RecordedMachine {
 
   func lineSteps(_ count: Int, over: Bool) throws(RecordingError) -> Stop {
     let thread = replay.running
-    for _ in 0..<count {
+    var left = count
+    while left > 0, travel.end == nil {
+      // Where inlined calls begin some steps are no more than going into them.
+      if !over, let here = present(thread) { enterCalls(at: here.address, &left) }
+      if left == 0 { break }
       if let stop = try lineStep(thread, over) { return stop }
-      if travel.end != nil { break }
+      left -= 1
     }
     return Stop(kind: .step, text: told("stepped", "to"))
   }
 
   /// To the beginning of another line; what else has stopped it, or nil.
   private func lineStep(_ thread: Int, _ over: Bool) throws(RecordingError) -> Stop? {
-    guard let start = present(thread), let line = objects?.line(at: start.address) else { return nil }
-    var walk = LineWalk(line, over: over)
+    guard let start = present(thread), var walk = LineWalk(self, at: start.address, over: over) else {
+      return nil
+    }
+    enteredCalls = 0
     while travel.end == nil, let here = present(thread) {
       try checkInterruption()
       noteWrite()
@@ -48,7 +54,10 @@ extension RecordedMachine {
         guard travel.end == nil, let now = present(thread) else { return nil }
         verdict = walk.verdict(self, now.address, now.stack)
       }
-      if verdict == .over { return nil }
+      if verdict == .over {
+        enteredCalls = walk.entered
+        return nil
+      }
       if let address = present(thread)?.address, let stop = breakpointStop(address) { return stop }
     }
     return nil

@@ -31,6 +31,12 @@ extension RecordedMachine {
     case .back: return "that way does not lead back"
     }
     remember()
+    switch movement {
+    case .stepLine, .nextLine: break
+    // Who goes by instructions is where the instruction is.
+    case .step, .next, .back(.step), .back(.next): enteredCalls = .max
+    default: enteredCalls = 0
+    }
     beginJourney()
     (goal, isInterrupted, failure) = (movement, false, nil)
     condition = .running
@@ -111,7 +117,7 @@ extension RecordedMachine {
   /// A reason, and where that is.
   func told(_ reason: String, _ word: String) -> String {
     replay.objects.refresh()
-    let here = replay.instructionPointer.map { ", " + place($0) } ?? ""
+    let here = replay.instructionPointer.map { ", " + presentPlace($0) } ?? ""
     return [reason, word, "instant \(travel.instant)\(here)"].filter { !$0.isEmpty }.joined(separator: " ")
   }
 
@@ -309,6 +315,7 @@ extension RecordedMachine {
   func breakpointStop(_ address: UInt64) -> Stop? {
     guard let place = met(address) else { return nil }
     breakpoints[place].hits += 1
+    enteredCalls = callsEntered(at: address)
     return Stop(kind: .breakpoint, text: told("breakpoint \(breakpoints[place].number)", "at"))
   }
 

@@ -19,6 +19,7 @@ final class RecordedMachine: Subject {
   private(set) var registers = Registers()
   private(set) var earlierRegisters = Registers()
   private(set) var frames: [StackFrame] = []
+  var enteredCalls = 0
   var condition = Condition.stopped(Stop(kind: .start, text: "the beginning of the recording"))
   private(set) var currentThread: UInt64 = 0
   var lastWrite: UInt64?

@@ -5,17 +5,18 @@ import Linux
 extension ELFSections {
   private static let compressedFlag: UInt64 = 0x800
 
-  /// A section's bytes, decompressed where zlib has compressed them; empty where there is none or it cannot be read: sections that
-  /// zstd has compressed are not.
+  /// A section's bytes, decompressed where zlib or zstd has compressed them; empty where there is none or it cannot be read.
   func plainBytes(named name: StaticString) -> [UInt8] {
     if let section = section(named: name) {
       let bytes = bytes(of: section)
       if section.flags & ELFSections.compressedFlag == 0 { return bytes }
       // Elf64_Chdr: type (1: zlib, 2: zstd), reserved, size, alignment.
-      guard bytes.littleEndian(UInt32.self, at: 0) == 1, let size = bytes.littleEndian(UInt64.self, at: 8),
-        size <= ELFSections.sizeLimit
-      else { return [] }
-      return Inflate.bytes(bytes, from: 24, size: Int(size)) ?? []
+      guard let size = bytes.littleEndian(UInt64.self, at: 8), size <= ELFSections.sizeLimit else { return [] }
+      switch bytes.littleEndian(UInt32.self, at: 0) {
+      case 1: return Inflate.bytes(bytes, from: 24, size: Int(size)) ?? []
+      case 2: return Zstandard.bytes(bytes, from: 24, size: Int(size)) ?? []
+      default: return []
+      }
     }
     // As old assemblers did it: `.zdebug_line`, "ZLIB" and the size with its most significant byte first.
     let old = Array(".z".utf8) + name.description.utf8.dropFirst()
@@ -84,91 +85,5 @@ extension CRC32 {
       add(piece)
       offset &+= UInt64(piece.count)
     }
-  }
-}
-
-/// The directories of compilations, by where their line tables begin: up to DWARF 4 only `.debug_info` has them. Of each unit nothing is
-/// read but its root.
-struct CompilationDirectories {
-  private(set) var directories: [UInt64: [UInt8]] = [:]
-  private let info: [UInt8]
-  private let abbreviations: [UInt8]
-  private let sections: LineSections
-  private static let mostUnits = 1 << 20
-  /// Abbreviations that are looked through in all.
-  private var abbreviationsLeft = 1 << 26
-
-  init(_ file: ELFSections, _ sections: LineSections) {
-    self.init(
-      file.plainBytes(named: ".debug_info"), file.plainBytes(named: ".debug_abbrev"), sections)
-  }
-
-  init(_ info: [UInt8], _ abbreviations: [UInt8], _ sections: LineSections) {
-    (self.info, self.abbreviations, self.sections) = (info, abbreviations, sections)
-    var cursor = DwarfCursor(info, base: 0)
-    // Units up to the first that makes no sense.
-    do throws(DwarfError) {
-      while !cursor.isAtEnd, directories.count < CompilationDirectories.mostUnits { try readUnit(&cursor) }
-    } catch {}
-  }
-
-  private mutating func readUnit(_ cursor: inout DwarfCursor) throws(DwarfError) {
-    var length = UInt64(try cursor.read(UInt32.self))
-    let isWide = length == 0xffff_ffff
-    if isWide { length = try cursor.read(UInt64.self) }
-    var unit = try cursor.block(length)
-    // What is wrong with a unit says nothing about the next one.
-    do throws(DwarfError) { try readRoot(&unit, isWide) } catch {}
-  }
-
-  private mutating func readRoot(_ unit: inout DwarfCursor, _ isWide: Bool) throws(DwarfError) {
-    func offset(_ cursor: inout DwarfCursor) throws(DwarfError) -> UInt64 {
-      isWide ? try cursor.read(UInt64.self) : UInt64(try cursor.read(UInt32.self))
-    }
-    let version = try unit.read(UInt16.self)
-    // From DWARF 5 on line tables have the directory themselves.
-    guard (2...4).contains(version) else { return }
-    let table = try offset(&unit)
-    let addressSize = UInt64(try unit.byte())
-    let code = try unit.unsigned()
-    var columns = DwarfCursor(abbreviations, base: 0, position: Int(truncatingIfNeeded: table & .max >> 1))
-    guard columns.position < columns.end, try find(code, &columns) else { return }
-    var (lines, directory): (UInt64?, [UInt8]) = (nil, [])
-    while true {
-      let (name, form) = (try columns.unsigned(), try columns.unsigned())
-      if name == 0, form == 0 { break }
-      let before = unit
-      try skipAttribute(&unit, form, isWide: isWide, addressSize: addressSize, version: version)
-      var value = before
-      switch (name, form) {
-      case (0x10, 0x06): lines = UInt64(try value.read(UInt32.self))  // DW_AT_stmt_list
-      case (0x10, 0x07): lines = try value.read(UInt64.self)
-      case (0x10, 0x17): lines = try offset(&value)
-      case (0x1b, 0x08): directory = try value.cString()  // DW_AT_comp_dir
-      case (0x1b, 0x0e):
-        directory = LineSections.path(sections.strings, try offset(&value))
-      default: break
-      }
-    }
-    if let lines, !directory.isEmpty { directories[lines] = directory }
-  }
-
-  /// Goes behind the head of the abbreviation `code`, to its columns.
-  private mutating func find(_ code: UInt64, _ cursor: inout DwarfCursor) throws(DwarfError) -> Bool {
-    while abbreviationsLeft > 0 {
-      abbreviationsLeft -= 1
-      let found = try cursor.unsigned()
-      if found == 0 { return false }
-      // Tag, and whether there are children.
-      _ = try cursor.unsigned()
-      _ = try cursor.byte()
-      if found == code { return true }
-      while true {
-        let (name, form) = (try cursor.unsigned(), try cursor.unsigned())
-        if form == 0x21 { _ = try cursor.signed() }
-        if name == 0, form == 0 { break }
-      }
-    }
-    throw DwarfError()
   }
 }

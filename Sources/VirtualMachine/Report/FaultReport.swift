@@ -71,7 +71,12 @@ public struct FaultReport {
   /// address behind a call that never returns may belong to the next function.
   private func place(_ lookup: UInt64, shownAs address: UInt64) -> String {
     let line = files.line(at: lookup).map { " at \($0.text)" } ?? ""
-    if let name = files.describe(lookup, shownAs: address) { return " in \(name)\(line)" }
+    if let name = files.describe(lookup, shownAs: address) {
+      if let call = files.frames(at: lookup).first, call.isInlined {
+        return " in \(call.name) (inlined in \(name))\(line)"
+      }
+      return " in \(name)\(line)"
+    }
     if program.image.contains(address) {
       return
         " (\(LoadError.name(program.executablePath)) + \((address &- program.image.lowerBound).hexadecimal))"
@@ -137,20 +142,28 @@ public struct FaultReport {
 
   private func frameLines(_ frames: [BacktraceFrame]) -> [String] {
     var lines: [String] = []
-    var number = 0
-    while number < frames.count {
+    var (place, number) = (0, 0)
+    while place < frames.count {
       guard lines.count < FaultReport.lineLimit else {
         lines.append("   … (deeper frames are not shown)")
         return lines
       }
-      let frame = frames[number]
-      lines.append(frameLine(frame, number))
+      let frame = frames[place]
+      // What the compiler has put into the function, innermost first, and the function.
+      let parts = files.frames(at: frame.lookup)
+      for call in parts.dropLast().prefix(FaultReport.lineLimit) {
+        lines.append(frameLine(frame, number, call))
+        number &+= 1
+      }
+      lines.append(frameLine(frame, number, parts.count > 1 ? parts.last : nil))
       // Recursion.
-      let same = frames[number...].prefix { $0 == frame }.count
+      let same = frames[place...].prefix { $0 == frame }.count
       if same > 2 {
-        lines.append("       … and \(same &- 1) more frames like it")
-        number &+= same
+        lines.append("       … and \((same &- 1) &* max(parts.count, 1)) more frames like it")
+        place &+= same
+        number &+= (same &- 1) &* max(parts.count, 1) &+ 1
       } else {
+        place &+= 1
         number &+= 1
       }
     }
@@ -158,8 +171,14 @@ public struct FaultReport {
     return lines
   }
 
-  private func frameLine(_ frame: BacktraceFrame, _ number: Int) -> String {
-    let name = place(frame.lookup, shownAs: frame.address)
+  /// `part` is what of the frame's function is meant where the compiler has put others into it.
+  private func frameLine(_ frame: BacktraceFrame, _ number: Int, _ part: SourceFrame? = nil) -> String {
+    let padded = number < 10 ? " #\(number)" : "#\(number)"
+    let start = "  \(padded) \(FaultReport.hex(frame.address, digits: 12))"
+    let line = part?.line.map { " at \($0.text)" } ?? ""
+    if let part, part.isInlined { return "\(start) in \(part.name)\(line)  (inlined)" }
+    var name = part.flatMap { _ in files.describe(frame.lookup, shownAs: frame.address) }
+    name = name.map { " in \($0)\(line)" }
     let note: String
     switch frame.origin {
     case .framePointer: note = "  (by frame pointer)"
@@ -167,8 +186,7 @@ public struct FaultReport {
     case .stackTop: note = "  (return address on top of the stack)"
     case .fault, .callFrameInformation: note = ""
     }
-    let padded = number < 10 ? " #\(number)" : "#\(number)"
-    return "  \(padded) \(FaultReport.hex(frame.address, digits: 12))\(name)\(note)"
+    return start + (name ?? place(frame.lookup, shownAs: frame.address)) + note
   }
 }
 
@@ -207,6 +225,9 @@ struct ReportSymbols {
     callFrames = CallFrameTable(sections, header: header)
     lines = LineTable(sections, path: path)
   }
+
+  /// The source's frames of a guest address, innermost first.
+  func frames(at address: UInt64) -> [SourceFrame] { lines.frames(at: address &- bias) }
 
   /// The source line of a guest address.
   func line(at address: UInt64) -> SourceLine? { lines.line(at: address &- bias) }

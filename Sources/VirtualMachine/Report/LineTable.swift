@@ -61,6 +61,8 @@ public final class LineTable {
   private static let mostRowsKept = 1 << 22
 
   private var open: (() -> ELFSections?)?
+  private var openAgain: (() -> ELFSections?)?
+  private var knownFunctions: FunctionInfo?
   private var sections = LineSections()
   private var headers: [LineHeader] = []
   private var sequences: [Sequence] = []
@@ -96,6 +98,7 @@ public final class LineTable {
     guard let open else { return }
     self.open = nil
     guard let file = open() else { return }
+    openAgain = open
     sections.lines = file.plainBytes(named: ".debug_line")
     if sections.lines.isEmpty { return }
     sections.lineStrings = file.plainBytes(named: ".debug_line_str")
@@ -106,8 +109,27 @@ public final class LineTable {
     }
     index()
     if headers.contains(where: { $0.version < 5 }) {
-      directories = CompilationDirectories(file, sections).directories
+      // Up to DWARF 4 only `.debug_info` has them.
+      for unit in functions.units {
+        if let lines = unit.lines, unit.version < 5, !unit.directory.isEmpty {
+          directories[lines] = unit.directory
+        }
+      }
     }
+  }
+
+  /// The functions of the file, inlined ones among them; read when they are asked for.
+  var functions: FunctionInfo {
+    if let knownFunctions { return knownFunctions }
+    load()
+    var found = InfoSections()
+    if let file = openAgain?(), !sequences.isEmpty {
+      found = InfoSections(file, strings: sections.strings, lineStrings: sections.lineStrings)
+    }
+    openAgain = nil
+    let functions = FunctionInfo(found, code: code)
+    knownFunctions = functions
+    return functions
   }
 
   /// Learns which addresses there are.
@@ -230,6 +252,13 @@ public final class LineTable {
     return SourceLine(
       path: unit.path(row.file), line: Int(row.line),
       range: row.address..<unit.rows[end].address, isStatement: row.isStatement)
+  }
+
+  /// The path of a file by its number in the table that begins at `start` of its section.
+  func path(_ file: Int, ofTableAt start: UInt64) -> [UInt8] {
+    let place = headers.partitionPoint { UInt64($0.start) < start }
+    guard place < headers.count, UInt64(headers[place].start) == start, let unit = unit(place) else { return [] }
+    return unit.path(file)
   }
 
   // MARK: Code of lines

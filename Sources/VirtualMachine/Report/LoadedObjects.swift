@@ -181,10 +181,7 @@ public final class LoadedObjects {
   public func line(at address: UInt64) -> SourceLine? {
     guard let object = object(at: address) else { return nil }
     guard var line = object.lines.line(at: address &- object.loadBias) else { return nil }
-    let start = line.range.lowerBound &+ object.loadBias
-    // Damaged tables say anything: a range that would not fit ends behind its beginning.
-    let (end, overflow) = start.addingReportingOverflow(line.range.upperBound &- line.range.lowerBound)
-    line.range = start..<(overflow ? max(start, address &+ 1) : end)
+    line.range = LoadedObjects.moved(line.range, by: object.loadBias, around: address)
     return line
   }
 

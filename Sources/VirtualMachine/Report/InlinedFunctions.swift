@@ -1,0 +1,427 @@
+// Which functions an address belongs to when the compiler has put some into others: read from `.debug_info` (DWARF 2 to 5). Of all units
+// only the roots are read, to learn where each one's code is; the entries of a unit are walked once when an address of it is asked for,
+// without recursion, and what is kept are its functions and the inlined calls in them. Addresses are those of the file.
+import GuestMemory
+import Linux
+
+/// A function that an address belongs to.
+struct FunctionScope {
+  /// As linkers know it, where they do.
+  var linkageName: [UInt8] = []
+  /// As the source has it, with the namespaces and classes around it.
+  var name: [UInt8] = []
+  /// The code of the function, or of the call, around the address.
+  var range: Range<UInt64>
+  /// Where it was put into the next one; line 0: the compiler does not say.
+  var callFile = 0
+  var callLine = 0
+  var isInlined = false
+  /// Different for each function and each inlined call of a file.
+  var identity = 0
+  /// The address is where it begins.
+  var isStart = false
+}
+
+/// The functions of one file.
+final class FunctionInfo {
+  /// A function with code, or an inlined call, and what is inside up to `end`.
+  private struct Scope {
+    /// Its place in `.debug_info`.
+    var entry: Int
+    var parent: Int32
+    var end: Int32 = 0
+    var ranges: Range<Int32>
+    var callFile: UInt32 = 0
+    var callLine: UInt32 = 0
+    var isInlined: Bool
+    var start: UInt64?
+  }
+
+  private struct Stretch {
+    var low: UInt64
+    var high: UInt64
+    var number: Int32
+  }
+
+  /// What is kept of a unit.
+  private final class Unit {
+    var scopes: [Scope] = []
+    var ranges: [(low: UInt64, high: UInt64)] = []
+    /// The functions that are not inside others, by address.
+    var functions: [Stretch] = []
+    /// Namespaces, classes and functions by their places, and what each of them is in.
+    var members: [Int] = []
+    var parents: [Int] = []
+    var size: Int { scopes.count &+ ranges.count &+ members.count }
+  }
+
+  private static let mostUnits = 1 << 18
+  private static let mostKept = 1 << 23
+  private static let mostOfUnit = 1 << 22
+  private static let deepest = 4096
+  private static let mostHops = 32
+  /// Attributes that are read of one unit.
+  private static let mostSteps = 1 << 27
+
+  private let sections: InfoSections
+  /// What code there is: entries about code that the linker has dropped are about no address, or about low ones.
+  private let code: [Range<UInt64>]
+  private(set) var units: [InfoUnit] = []
+  private var places: [Stretch] = []
+  private var known: [Int: Unit] = [:]
+  private var kept = 0
+  private var tables: [AbbreviationKey: AbbreviationTable] = [:]
+  private var names: [Int: (linkage: [UInt8], name: [UInt8])] = [:]
+  /// Abbreviations that are read, and ranges, in all.
+  private var abbreviationsLeft = 1 << 26
+  private var rangesLeft = 1 << 24
+
+  private struct AbbreviationKey: Hashable {
+    var place: UInt64
+    var isWide: Bool
+    var version: UInt16
+    var addressSize: UInt64
+  }
+
+  init(_ sections: InfoSections, code: [Range<UInt64>]) {
+    (self.sections, self.code) = (sections, code)
+    var start = 0
+    while start < sections.info.count, units.count < FunctionInfo.mostUnits,
+      var unit = try? InfoUnit(sections.info, at: start)
+    {
+      if unit.next &- start <= 4 { break }
+      start = unit.next
+      if unit.version == 0 { continue }
+      // What is wrong with a root says nothing about the next one.
+      try? readRoot(&unit)
+      units.append(unit)
+    }
+    places.sort { ($0.low, $0.high) < ($1.low, $1.high) }
+  }
+
+  private func isCode(_ address: UInt64) -> Bool { code.contains { $0.contains(address) } }
+
+  // MARK: Units
+
+  private func readRoot(_ unit: inout InfoUnit) throws(DwarfError) {
+    var cursor = DwarfCursor(sections.info, base: 0, position: unit.firstEntry, end: unit.next)
+    let code = try cursor.unsigned()
+    let table = AbbreviationTable(sections.abbreviations, unit, upTo: code, left: &abbreviationsLeft)
+    guard let entry = table.find(code) else { return }
+    var (low, high, ranges, directory): (InfoValue?, InfoValue?, InfoValue?, InfoValue?)
+    // Without a word of it tables of DWARF 5 begin behind their headers.
+    unit.stringOffsets = unit.version < 5 ? 0 : unit.isWide ? 16 : 8
+    unit.addresses = unit.stringOffsets
+    unit.rangeLists = unit.version < 5 ? 0 : unit.isWide ? 20 : 12
+    for column in table.columns[entry.columns] {
+      let value = try unit.value(&cursor, form: column.form, constant: column.constant)
+      switch column.name {
+      case InfoAttribute.low: low = value
+      case InfoAttribute.high: high = value
+      case InfoAttribute.ranges: ranges = value
+      case InfoAttribute.directory: directory = value
+      default:
+        guard case .number(let number) = value else { break }
+        switch column.name {
+        case InfoAttribute.lines: unit.lines = number
+        case InfoAttribute.stringOffsets: unit.stringOffsets = number
+        case InfoAttribute.addresses: unit.addresses = number
+        case InfoAttribute.rangeLists: unit.rangeLists = number
+        default: break
+        }
+      }
+    }
+    unit.low = low.flatMap { unit.address($0, sections) } ?? 0
+    unit.directory = directory.map { unit.text($0, sections) } ?? []
+    let number = Int32(truncatingIfNeeded: units.count)
+    forEachRange(unit, low: low, high: high, ranges: ranges) { low, high in
+      places.append(Stretch(low: low, high: high, number: number))
+    }
+  }
+
+  /// The abbreviations of a unit, which others may share.
+  private func table(of unit: InfoUnit) -> AbbreviationTable {
+    let key = AbbreviationKey(
+      place: unit.abbreviations, isWide: unit.isWide, version: unit.version, addressSize: unit.addressSize)
+    if let known = tables[key] { return known }
+    let table = AbbreviationTable(sections.abbreviations, unit, left: &abbreviationsLeft)
+    tables[key] = table
+    return table
+  }
+
+  /// Calls `body` with the ranges of an entry that are about code.
+  private func forEachRange(
+    _ unit: InfoUnit, low: InfoValue?, high: InfoValue?, ranges: InfoValue?, _ body: (UInt64, UInt64) -> Void
+  ) {
+    func add(_ low: UInt64, _ high: UInt64) { if low < high, isCode(low) { body(low, high) } }
+    if let ranges {
+      rangesLeft -= unit.forEachRange(ranges, sections, most: rangesLeft, add)
+    } else if let low, let high, let start = unit.address(low, sections) {
+      if case .number(let size) = high {
+        add(start, start &+ size)
+      } else if let end = unit.address(high, sections) {
+        add(start, end)
+      }
+    }
+  }
+
+  /// The unit that has an entry.
+  private func number(ofUnitAt entry: Int) -> Int? {
+    let next = units.partitionPoint { $0.start <= entry }
+    guard next > 0, entry >= units[next &- 1].firstEntry, entry < units[next &- 1].next else { return nil }
+    return next &- 1
+  }
+
+  // MARK: Entries of a unit
+
+  private func unit(_ number: Int) -> Unit {
+    if let unit = known[number] { return unit }
+    let unit = Unit()
+    try? walk(units[number], unit)
+    unit.functions.sort { ($0.low, $0.high) < ($1.low, $1.high) }
+    if kept > FunctionInfo.mostKept {
+      known = [:]
+      names = [:]
+      tables = [:]
+      kept = 0
+    }
+    known[number] = unit
+    kept &+= unit.size
+    return unit
+  }
+
+  /// An entry around the present one.
+  private struct Level {
+    /// The innermost scope, or -1, and the innermost entry that names have in front.
+    var scope: Int32
+    var member: Int
+    /// The entry is that scope.
+    var isScope: Bool
+  }
+
+  private func walk(_ unit: InfoUnit, _ result: Unit) throws(DwarfError) {
+    let table = table(of: unit)
+    var cursor = DwarfCursor(sections.info, base: 0, position: unit.firstEntry, end: unit.next)
+    var levels: [Level] = []
+    var steps = FunctionInfo.mostSteps
+    // What is open at the end of a damaged unit ends with it.
+    defer {
+      for level in levels where level.isScope { result.scopes[Int(level.scope)].end = Int32(result.scopes.count) }
+    }
+    while !cursor.isAtEnd, result.size < FunctionInfo.mostOfUnit {
+      let place = cursor.position
+      let code = try cursor.unsigned()
+      if code == 0 {
+        guard let level = levels.popLast() else { continue }
+        if level.isScope { result.scopes[Int(level.scope)].end = Int32(result.scopes.count) }
+        if levels.isEmpty { return }
+        continue
+      }
+      guard let entry = table.find(code) else { throw DwarfError() }
+      var level = levels.last ?? Level(scope: -1, member: -1, isScope: false)
+      level.isScope = false
+      steps -= entry.columns.count
+      switch entry.tag {
+      case 0x2e, 0x1d:  // DW_TAG_subprogram, DW_TAG_inlined_subroutine
+        guard steps > 0 else { throw DwarfError() }
+        let scope = try readScope(&cursor, unit, table, entry, place, result)
+        if entry.tag == 0x2e {
+          result.members.append(place)
+          result.parents.append(level.member)
+          // What is inside a function is not named after it.
+          level.member = -1
+        }
+        if var scope {
+          scope.parent = entry.tag == 0x2e ? -1 : level.scope
+          level.scope = Int32(result.scopes.count)
+          scope.end = level.scope &+ 1
+          result.scopes.append(scope)
+          level.isScope = true
+          if entry.tag == 0x2e { add(functionAt: level.scope, result) }
+        } else if entry.tag == 0x2e {
+          level.scope = -1
+        }
+      case 0x39, 0x13, 0x02, 0x17, 0x04, 0x38, 0x1e:  // namespaces, structures, classes, unions, enumerations, interfaces, modules
+        result.members.append(place)
+        result.parents.append(level.member)
+        level.member = place
+        try skip(&cursor, unit, table, entry, &steps)
+      default: try skip(&cursor, unit, table, entry, &steps)
+      }
+      guard entry.hasChildren else { continue }
+      guard levels.count < FunctionInfo.deepest else { throw DwarfError() }
+      levels.append(level)
+    }
+  }
+
+  private func add(functionAt scope: Int32, _ result: Unit) {
+    for index in result.scopes[Int(scope)].ranges {
+      let (low, high) = result.ranges[Int(index)]
+      result.functions.append(Stretch(low: low, high: high, number: scope))
+    }
+  }
+
+  private func skip(
+    _ cursor: inout DwarfCursor, _ unit: InfoUnit, _ table: AbbreviationTable,
+    _ entry: AbbreviationTable.Abbreviation, _ steps: inout Int
+  ) throws(DwarfError) {
+    if let size = entry.size { return try cursor.skip(size) }
+    guard steps > 0 else { throw DwarfError() }
+    for column in table.columns[entry.columns] {
+      if column.form == 0x16 {
+        _ = try unit.value(&cursor, form: column.form, constant: 0)
+      } else {
+        try skipAttribute(
+          &cursor, UInt64(column.form), isWide: unit.isWide, addressSize: unit.addressSize,
+          version: unit.version)
+      }
+    }
+  }
+
+  /// A function that has code, or an inlined call; nil for a function without.
+  private func readScope(
+    _ cursor: inout DwarfCursor, _ unit: InfoUnit, _ table: AbbreviationTable,
+    _ entry: AbbreviationTable.Abbreviation, _ place: Int, _ result: Unit
+  ) throws(DwarfError) -> Scope? {
+    var scope = Scope(entry: place, parent: -1, ranges: 0..<0, isInlined: entry.tag == 0x1d)
+    var (low, high, ranges): (InfoValue?, InfoValue?, InfoValue?)
+    for column in table.columns[entry.columns] {
+      let value = try unit.value(&cursor, form: column.form, constant: column.constant)
+      switch (column.name, value) {
+      case (InfoAttribute.low, _): low = value
+      case (InfoAttribute.high, _): high = value
+      case (InfoAttribute.ranges, _): ranges = value
+      case (InfoAttribute.entry, .number(let distance)): scope.start = distance
+      case (InfoAttribute.entry, _): scope.start = unit.address(value, sections)
+      case (InfoAttribute.callFile, .number(let number)): scope.callFile = UInt32(truncatingIfNeeded: number)
+      case (InfoAttribute.callLine, .number(let number)): scope.callLine = UInt32(truncatingIfNeeded: number)
+      default: break
+      }
+    }
+    let first = Int32(result.ranges.count)
+    if result.size < FunctionInfo.mostOfUnit {
+      forEachRange(unit, low: low, high: high, ranges: ranges) { result.ranges.append(($0, $1)) }
+    }
+    scope.ranges = first..<Int32(result.ranges.count)
+    return scope.isInlined || !scope.ranges.isEmpty ? scope : nil
+  }
+}
+
+// MARK: Questions
+
+extension FunctionInfo {
+  /// The functions that `address` belongs to, inlined calls before what they are in, and the table of lines that numbers their files;
+  /// none where nothing is known.
+  func scopes(at address: UInt64) -> (lines: UInt64?, scopes: [FunctionScope]) {
+    let end = places.partitionPoint { $0.low <= address }
+    // Damaged or merged code: one further down may reach up to here.
+    for place in places[..<end].indices.suffix(16).reversed() where address < places[place].high {
+      let number = Int(places[place].number)
+      let unit = unit(number)
+      guard let innermost = innermost(at: address, unit) else { continue }
+      var found: [FunctionScope] = []
+      var scope = innermost
+      while scope >= 0, found.count < FunctionInfo.deepest {
+        found.append(shown(unit.scopes[scope], number: scope, at: address, unit))
+        scope = Int(unit.scopes[scope].parent)
+      }
+      return (units[number].lines, found)
+    }
+    return (nil, [])
+  }
+
+  private func innermost(at address: UInt64, _ unit: Unit) -> Int? {
+    let end = unit.functions.partitionPoint { $0.low <= address }
+    for place in unit.functions[..<end].indices.suffix(16).reversed()
+    where address < unit.functions[place].high {
+      var best = Int(unit.functions[place].number)
+      var next = best &+ 1
+      let last = Int(unit.scopes[best].end)
+      while next < last {
+        let scope = unit.scopes[next]
+        let isHere = scope.ranges.contains { contains(unit.ranges[Int($0)], address) }
+        if isHere, scope.isInlined { best = next }
+        // A call without code of its own may have others in it.
+        next = scope.isInlined && (isHere || scope.ranges.isEmpty) ? next &+ 1 : max(Int(scope.end), next &+ 1)
+      }
+      return best
+    }
+    return nil
+  }
+
+  private func contains(_ range: (low: UInt64, high: UInt64), _ address: UInt64) -> Bool {
+    range.low <= address && address < range.high
+  }
+
+  private func shown(_ scope: Scope, number: Int, at address: UInt64, _ unit: Unit) -> FunctionScope {
+    var result = FunctionScope(range: address..<address)
+    for index in scope.ranges {
+      let range = unit.ranges[Int(index)]
+      if contains(range, address) { result.range = range.low..<range.high }
+    }
+    let isInFront = scope.ranges.contains { contains(unit.ranges[Int($0)], address &- 1) }
+    result.isStart = !isInFront && scope.ranges.contains { unit.ranges[Int($0)].low == address }
+    (result.linkageName, result.name) = names(of: scope.entry)
+    (result.callFile, result.callLine) = (Int(scope.callFile), Int(scope.callLine))
+    (result.isInlined, result.identity) = (scope.isInlined, scope.entry)
+    return result
+  }
+
+  /// The names of a function: its own, or those of what it is an instance of.
+  private func names(of entry: Int) -> (linkage: [UInt8], name: [UInt8]) {
+    if let known = names[entry] { return known }
+    var (linkage, name): ([UInt8], [UInt8]) = ([], [])
+    var present = entry
+    for _ in 0..<FunctionInfo.mostHops {
+      guard let values = values(of: present) else { break }
+      if linkage.isEmpty { linkage = values.linkage }
+      // What is around the declaration is what names have in front.
+      if name.isEmpty, !values.name.isEmpty { name = values.name }
+      guard let origin = values.origin else { break }
+      present = origin
+    }
+    if !name.isEmpty { name = qualified(name, present) }
+    names[entry] = (linkage, name)
+    return (linkage, name)
+  }
+
+  private func values(of entry: Int) -> (tag: UInt32, linkage: [UInt8], name: [UInt8], origin: Int?)? {
+    guard let number = number(ofUnitAt: entry) else { return nil }
+    let unit = units[number]
+    let table = table(of: unit)
+    var cursor = DwarfCursor(sections.info, base: 0, position: entry, end: unit.next)
+    guard let code = try? cursor.unsigned(), let abbreviation = table.find(code) else { return nil }
+    var (linkage, name, origin): ([UInt8], [UInt8], Int?) = ([], [], nil)
+    for column in table.columns[abbreviation.columns] {
+      guard let value = try? unit.value(&cursor, form: column.form, constant: column.constant) else { break }
+      switch (column.name, value) {
+      case (InfoAttribute.name, _): name = unit.text(value, sections)
+      case (InfoAttribute.linkageName, _), (InfoAttribute.oldLinkageName, _):
+        linkage = unit.text(value, sections)
+      case (InfoAttribute.origin, .reference(let place)), (InfoAttribute.specification, .reference(let place)):
+        origin = Int(truncatingIfNeeded: place & .max >> 1)
+      default: break
+      }
+    }
+    return (abbreviation.tag, linkage, name, origin)
+  }
+
+  /// With the names of namespaces and classes in front.
+  private func qualified(_ name: [UInt8], _ entry: Int) -> [UInt8] {
+    guard let number = number(ofUnitAt: entry) else { return name }
+    let unit = unit(number)
+    var result = name
+    var present = entry
+    for _ in 0..<FunctionInfo.mostHops {
+      let place = unit.members.partitionPoint { $0 < present }
+      guard place < unit.members.count, unit.members[place] == present, unit.parents[place] >= 0 else { break }
+      present = unit.parents[place]
+      let values = values(of: present)
+      let (parent, isNamespace) = (values?.name ?? [], values?.tag == 0x39)
+      let shown = parent.isEmpty ? Array((isNamespace ? "(anonymous namespace)" : "(anonymous)").utf8) : parent
+      result = shown + Array("::".utf8) + result
+      guard result.count < 1 << 16 else { break }
+    }
+    return result
+  }
+}
