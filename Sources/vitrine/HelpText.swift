@@ -142,11 +142,15 @@ enum HelpText {
       --syntax NAME       intel (default) or att
       --lines             in place of code the table of source lines: where the code
                           of a line begins, and whether a statement begins there
+      --inlined           the same with the functions that the code is of: what the
+                          compiler has put into others first, with its place, then
+                          what it was put into, with the line of the call
       --help              this text
 
     examples:
       vitrine disassemble --symbol main ./program
       vitrine disassemble --lines --symbol main ./program
+      vitrine disassemble --inlined --symbol main ./program
       vitrine disassemble --range 0x401000-0x401040 --syntax att ./program
 
     """

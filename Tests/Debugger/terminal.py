@@ -25,6 +25,7 @@ import termios
 import time
 from pathlib import Path
 
+import inlined
 import lines
 import recordings
 
@@ -520,7 +521,7 @@ def times():
 
 
 PARTS = [scripts, steps, screens, mouse, storms, emulator, guests, restored, times, *recordings.parts(sys.modules[__name__]),
-         *lines.parts(sys.modules[__name__])]
+         *lines.parts(sys.modules[__name__]), *inlined.parts(sys.modules[__name__])]
 
 
 def main():

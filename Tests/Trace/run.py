@@ -240,6 +240,32 @@ def collapsed(machine, checks):
     checks.check("recursion", deepest == 10, deepest)
 
 
+def inlined(machine, checks):
+    """Inlined calls are frames of collapsed stacks: what each of them executes, by the list of instructions and addr2line."""
+    program = machine.folder / "inlined-calls"
+    subprocess.run(["gcc", "-g", "-O2", "-no-pie", ROOT / "Tests/Guests/c/inlined-calls.c", "-o", program], check=True)
+    path = machine.record("inlined-calls", [program])
+    stacks = [line.rsplit(" ", 1) for line in machine.trace(path, "collapsed").splitlines()]
+    checks.check("weights with inlined calls", sum(int(number) for _, number in stacks) == machine.count(path))
+    executed = collections.Counter()
+    for line in machine.trace(path, "instructions", "--only", "around", "--only", "last").splitlines():
+        if not line.startswith("#"):
+            executed[line.split("\t")[2]] += 1
+    text = subprocess.run(["addr2line", "-a", "-i", "-f", "-e", program], input="\n".join(executed), capture_output=True, text=True).stdout
+    expected = collections.Counter()
+    for block in re.split(r"^0x", text, flags=re.MULTILINE)[1:]:
+        address, *lines = block.splitlines()
+        expected[";".join(reversed(lines[::2]))] += executed[hex(int(address, 16))]
+    own = collections.Counter()
+    for stack, number in stacks:
+        names = stack.split(";")
+        place = next((place for place, name in enumerate(names) if name in ("around", "last")), None)
+        if place is not None and "real" not in names:
+            own[";".join(names[place:])] += int(number)
+    checks.check("what inlined calls execute", own == expected and len(expected) > 5, (own, expected))
+    checks.check("a call of an inlined function", any(";main;around;middle;innermost;real" in stack for stack, _ in stacks), stacks[-5:])
+
+
 def chrome(machine, checks):
     path = machine.basics("dynamic", "threads")
     events = json.loads(machine.trace(path, "chrome"))["traceEvents"]
@@ -487,7 +513,7 @@ def problems(machine, checks):
     checks.check("help", run.returncode == 0 and all(form.encode() in run.stdout for form in FORMATS))
 
 
-PARTS = [instructions, selection, calls, system_calls, callgrind, collapsed, chrome, coverage, lcov, picture, activity.pixels, memory.changes, memory.kinds,
+PARTS = [instructions, selection, calls, system_calls, callgrind, collapsed, inlined, chrome, coverage, lcov, picture, activity.pixels, memory.changes, memory.kinds,
          activity.heat, activity.profile, activity.space, activity.live, stripped, engines, outputs,
          problems]
 

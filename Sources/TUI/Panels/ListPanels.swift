@@ -81,7 +81,8 @@ final class FramePanel: ListPanel {
       for call in parts.dropLast().prefix(longest) {
         add("\(call.name)\(call.line.map { " at \($0.text)" } ?? "")  (inlined)", frame)
       }
-      let line = parts.last?.line.map { " at \($0.text)" } ?? subject.objects?.describeLine(frame.lookup) ?? ""
+      let known = parts.last?.line.map { " at \($0.text)" }
+      let line = known ?? subject.objects?.describeLine(frame.lookup) ?? ""
       let name = (subject.describeRoughly(frame.address, lookup: frame.lookup) ?? "?") + line
       add(name + (frame.isBehindSignal ? "  (signal)" : frame.isGuess ? "  (by rbp)" : ""), frame)
     }

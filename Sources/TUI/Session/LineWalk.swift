@@ -97,8 +97,12 @@ struct LineWalk {
     if !now.isSameLine(line), now.range.lowerBound == address {
       if now.isStatement { return .over }
       if here == chain { return .goOn }
+      // Out of an inlined call, where no statement begins: the next one is another line, whichever it is.
+      line.line = 0
+    } else {
+      line = now
     }
-    (line, range, chain) = (now, now.range, here)
+    (range, chain) = (now.range, here)
     return .goOn
   }
 

@@ -11,7 +11,9 @@ extension ELFSections {
       let bytes = bytes(of: section)
       if section.flags & ELFSections.compressedFlag == 0 { return bytes }
       // Elf64_Chdr: type (1: zlib, 2: zstd), reserved, size, alignment.
-      guard let size = bytes.littleEndian(UInt64.self, at: 8), size <= ELFSections.sizeLimit else { return [] }
+      guard let size = bytes.littleEndian(UInt64.self, at: 8), size <= ELFSections.sizeLimit else {
+        return []
+      }
       switch bytes.littleEndian(UInt32.self, at: 0) {
       case 1: return Inflate.bytes(bytes, from: 24, size: Int(size)) ?? []
       case 2: return Zstandard.bytes(bytes, from: 24, size: Int(size)) ?? []

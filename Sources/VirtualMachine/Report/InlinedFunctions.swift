@@ -206,14 +206,14 @@ final class FunctionInfo {
     var steps = FunctionInfo.mostSteps
     // What is open at the end of a damaged unit ends with it.
     defer {
-      for level in levels where level.isScope { result.scopes[Int(level.scope)].end = Int32(result.scopes.count) }
+      for level in levels where level.isScope { close(level, result) }
     }
     while !cursor.isAtEnd, result.size < FunctionInfo.mostOfUnit {
       let place = cursor.position
       let code = try cursor.unsigned()
       if code == 0 {
         guard let level = levels.popLast() else { continue }
-        if level.isScope { result.scopes[Int(level.scope)].end = Int32(result.scopes.count) }
+        if level.isScope { close(level, result) }
         if levels.isEmpty { return }
         continue
       }
@@ -221,37 +221,49 @@ final class FunctionInfo {
       var level = levels.last ?? Level(scope: -1, member: -1, isScope: false)
       level.isScope = false
       steps -= entry.columns.count
-      switch entry.tag {
-      case 0x2e, 0x1d:  // DW_TAG_subprogram, DW_TAG_inlined_subroutine
+      if entry.tag == 0x2e || entry.tag == 0x1d {
+        // DW_TAG_subprogram, DW_TAG_inlined_subroutine
         guard steps > 0 else { throw DwarfError() }
-        let scope = try readScope(&cursor, unit, table, entry, place, result)
-        if entry.tag == 0x2e {
+        add(try readScope(&cursor, unit, table, entry, place, result), entry.tag, place, &level, result)
+      } else {
+        if FunctionInfo.enclosing.contains(entry.tag) {
           result.members.append(place)
           result.parents.append(level.member)
-          // What is inside a function is not named after it.
-          level.member = -1
+          level.member = place
         }
-        if var scope {
-          scope.parent = entry.tag == 0x2e ? -1 : level.scope
-          level.scope = Int32(result.scopes.count)
-          scope.end = level.scope &+ 1
-          result.scopes.append(scope)
-          level.isScope = true
-          if entry.tag == 0x2e { add(functionAt: level.scope, result) }
-        } else if entry.tag == 0x2e {
-          level.scope = -1
-        }
-      case 0x39, 0x13, 0x02, 0x17, 0x04, 0x38, 0x1e:  // namespaces, structures, classes, unions, enumerations, interfaces, modules
-        result.members.append(place)
-        result.parents.append(level.member)
-        level.member = place
         try skip(&cursor, unit, table, entry, &steps)
-      default: try skip(&cursor, unit, table, entry, &steps)
       }
       guard entry.hasChildren else { continue }
       guard levels.count < FunctionInfo.deepest else { throw DwarfError() }
       levels.append(level)
     }
+  }
+
+  private func close(_ level: Level, _ result: Unit) {
+    result.scopes[Int(level.scope)].end = Int32(result.scopes.count)
+  }
+
+  /// Namespaces, structures, classes, unions, enumerations, interfaces and modules (DW_TAG_…).
+  private static let enclosing: [UInt32] = [0x39, 0x13, 0x02, 0x17, 0x04, 0x38, 0x1e]
+
+  /// A function, or an inlined call, at `place`; `level` is what is inside.
+  private func add(_ scope: Scope?, _ tag: UInt32, _ place: Int, _ level: inout Level, _ result: Unit) {
+    let isFunction = tag == 0x2e
+    if isFunction {
+      result.members.append(place)
+      result.parents.append(level.member)
+      // What is inside a function is not named after it.
+      level.member = -1
+    }
+    let around = level.scope
+    if isFunction { level.scope = -1 }
+    guard var scope else { return }
+    scope.parent = isFunction ? -1 : around
+    level.scope = Int32(result.scopes.count)
+    level.isScope = true
+    scope.end = level.scope &+ 1
+    result.scopes.append(scope)
+    if isFunction { add(functionAt: level.scope, result) }
   }
 
   private func add(functionAt scope: Int32, _ result: Unit) {
@@ -342,7 +354,8 @@ extension FunctionInfo {
         let isHere = scope.ranges.contains { contains(unit.ranges[Int($0)], address) }
         if isHere, scope.isInlined { best = next }
         // A call without code of its own may have others in it.
-        next = scope.isInlined && (isHere || scope.ranges.isEmpty) ? next &+ 1 : max(Int(scope.end), next &+ 1)
+        let isOpen = scope.isInlined && (isHere || scope.ranges.isEmpty)
+        next = isOpen ? next &+ 1 : max(Int(scope.end), next &+ 1)
       }
       return best
     }
@@ -398,7 +411,8 @@ extension FunctionInfo {
       case (InfoAttribute.name, _): name = unit.text(value, sections)
       case (InfoAttribute.linkageName, _), (InfoAttribute.oldLinkageName, _):
         linkage = unit.text(value, sections)
-      case (InfoAttribute.origin, .reference(let place)), (InfoAttribute.specification, .reference(let place)):
+      case (InfoAttribute.origin, .reference(let place)),
+        (InfoAttribute.specification, .reference(let place)):
         origin = Int(truncatingIfNeeded: place & .max >> 1)
       default: break
       }
@@ -414,12 +428,13 @@ extension FunctionInfo {
     var present = entry
     for _ in 0..<FunctionInfo.mostHops {
       let place = unit.members.partitionPoint { $0 < present }
-      guard place < unit.members.count, unit.members[place] == present, unit.parents[place] >= 0 else { break }
+      guard place < unit.members.count, unit.members[place] == present, unit.parents[place] >= 0
+      else { break }
       present = unit.parents[place]
       let values = values(of: present)
       let (parent, isNamespace) = (values?.name ?? [], values?.tag == 0x39)
-      let shown = parent.isEmpty ? Array((isNamespace ? "(anonymous namespace)" : "(anonymous)").utf8) : parent
-      result = shown + Array("::".utf8) + result
+      let unnamed = isNamespace ? "(anonymous namespace)" : "(anonymous)"
+      result = (parent.isEmpty ? Array(unnamed.utf8) : parent) + Array("::".utf8) + result
       guard result.count < 1 << 16 else { break }
     }
     return result

@@ -257,7 +257,9 @@ public final class LineTable {
   /// The path of a file by its number in the table that begins at `start` of its section.
   func path(_ file: Int, ofTableAt start: UInt64) -> [UInt8] {
     let place = headers.partitionPoint { UInt64($0.start) < start }
-    guard place < headers.count, UInt64(headers[place].start) == start, let unit = unit(place) else { return [] }
+    guard place < headers.count, UInt64(headers[place].start) == start, let unit = unit(place) else {
+      return []
+    }
     return unit.path(file)
   }
 

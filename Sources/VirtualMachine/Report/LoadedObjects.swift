@@ -188,8 +188,8 @@ public final class LoadedObjects {
   /// ` at file.c:12`, or nothing.
   public func describeLine(_ address: UInt64) -> String { line(at: address).map { " at \($0.text)" } ?? "" }
 
-  /// Where a line of the file whose path ends in `name` begins, for each function that has a part of it; of a line without code the
-  /// next one's. Nil where no mapped file has lines of such a source.
+  /// Where a line of the file whose path ends in `name` begins, for each function, and each inlined call, that has a part of it; of a
+  /// line without code the next one's. Nil where no mapped file has lines of such a source.
   public func addresses(of name: [UInt8], line: Int) -> (line: Int, addresses: [UInt64])? {
     var best: (line: Int, addresses: [UInt64])?
     for object in all {
@@ -198,7 +198,9 @@ public final class LoadedObjects {
       var functions: Set<UInt64> = []
       var places: [UInt64] = []
       for address in found.addresses.map({ $0 &+ object.loadBias }) {
-        let function = object.symbols.nearest(to: address)?.address
+        // What the compiler has put elsewhere is there as often as it was called.
+        let scope = object.lines.scopeIdentity(at: address &- object.loadBias)
+        let function = scope ?? object.symbols.nearest(to: address)?.address
         if let function, !functions.insert(function).inserted { continue }
         places.append(address)
       }

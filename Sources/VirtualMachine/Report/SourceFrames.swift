@@ -42,6 +42,13 @@ extension LineTable {
   }
 }
 
+extension LineTable {
+  /// A number for the innermost function, or inlined call, that `address` belongs to; nil where nothing is known.
+  func scopeIdentity(at address: UInt64) -> UInt64? {
+    functions.scopes(at: address).scopes.first.map { UInt64($0.identity) | 1 &<< 63 }
+  }
+}
+
 extension LoadedObjects {
   /// The frames of the code at `address`, the innermost first, with the guest's addresses.
   public func sourceFrames(at address: UInt64) -> [SourceFrame] {

@@ -1,0 +1,307 @@
+"""Inlined functions: those of each row of many programs' tables against addr2line's and gdb's, frames against gdb's at many instants, steps by
+lines of optimised code against gdb's, sections that zstd has compressed. Parts of terminal.py, whose helpers it gets."""
+
+import json
+import os
+import random
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+SOURCES = Path(__file__).resolve().parents[1] / "Guests"
+CALLS = SOURCES / "c/inlined-calls.c"
+LINES = SOURCES / "c/source-lines.c"
+TEMPLATES = SOURCES / "cpp/source-lines.cpp"
+
+
+def parts(terminal):
+    """The parts, as terminal.py runs them."""
+    tests = Inlined(terminal)
+    return [tests.inlined_tables, tests.inlined_library, tests.inlined_damage, tests.inlined_compressed, tests.inlined_frames,
+            tests.inlined_instants, tests.inlined_steps]
+
+
+def number(text):
+    """The line of the program's source that contains `text`."""
+    return next(place for place, line in enumerate(CALLS.read_text().splitlines(), 1) if text in line)
+
+
+class Inlined:
+    def __init__(self, terminal):
+        self.terminal = terminal
+        self.check = terminal.check
+        self.temporary = tempfile.TemporaryDirectory(prefix="vitrine-inlined-")
+        self.folder = Path(self.temporary.name)
+
+    def build(self, name, source, *options, compiler=None):
+        """A program with debug information."""
+        path = self.folder / name
+        compiler = compiler or ("g++" if source == TEMPLATES else "gcc")
+        subprocess.run([compiler, "-g", *options, source, "-o", path], check=True, capture_output=True, timeout=120)
+        return path
+
+    def rows(self, path, timeout=60):
+        """Addresses of rows, and the functions there: names with file and line, the innermost first."""
+        run = subprocess.run([self.terminal.VITRINE, "disassemble", "--inlined", path], capture_output=True, timeout=timeout)
+        found, rows = {}, {}
+        for line in run.stdout.decode(errors="replace").splitlines():
+            address, *functions = line.split("\t")
+            frames = []
+            for text in functions:
+                name, _, place = text.partition(" at /")
+                frames.append((name, os.path.basename(place) or "??:0"))
+            found[address] = frames
+            rows[address] = rows.get(address, 0) + 1
+        return found, [address for address in found if rows[address] == 1], run
+
+    @staticmethod
+    def addr2line(path, addresses):
+        text = subprocess.run(["addr2line", "-a", "-i", "-f", "-e", path], input="\n".join(addresses).encode(), capture_output=True, timeout=300).stdout
+        result, name = [], None
+        for line in text.decode(errors="replace").splitlines():
+            if re.fullmatch(r"0x[0-9a-f]{16}", line):
+                result.append([])
+            elif name is None:
+                name = line
+            else:
+                result[-1].append((name, os.path.basename(line.split(" (disc")[0])))
+                name = None
+        return result
+
+    @staticmethod
+    def is_equal(own, theirs):
+        """Whether frames are the same, but for what addr2line does not know: it gives the innermost frame the file that its function began
+        in, and functions without a linkage name (lambdas and templates of them) no scope, or the symbol's name."""
+        if not own:
+            return len(theirs) == 1
+        if len(own) != len(theirs):
+            return False
+        for place, ((name, line), (their_name, their_line)) in enumerate(zip(own, theirs)):
+            if line != their_line and (place > 0 or line.rsplit(":", 1)[1] != their_line.rsplit(":", 1)[1]):
+                return False
+            is_plain = not name.startswith("_Z")
+            is_edge = place in (0, len(own) - 1) and is_plain
+            if name != their_name and not (is_plain and name.endswith("::" + their_name)) and not is_edge:
+                return False
+        return True
+
+    # MARK: Tables
+
+    def inlined_tables(self):
+        variants = [(source, None, ["-O" + level, "-gdwarf-" + version])
+                    for source, level in ((CALLS, "0"), (CALLS, "2"), (LINES, "3"), (TEMPLATES, "2")) for version in "2345"]
+        variants += [(TEMPLATES, None, ["-O3", "-flto"]), (TEMPLATES, None, ["-O2", "-gz=zlib", "-ffunction-sections", "-Wl,--gc-sections"]),
+                     (CALLS, None, ["-O1", "-static"]), (CALLS, None, ["-O2", "-no-pie", "-gno-as-loc-support"]),
+                     (LINES, None, ["-O2", "-flto"])]
+        addresses = frames = several = 0
+        for index, (source, compiler, options) in enumerate(variants):
+            path = self.build(f"table{index}", source, *options, compiler=compiler)
+            found, chosen, run = self.rows(path)
+            theirs = self.addr2line(path, chosen)
+            wrong = [(address, found[address], other) for address, other in zip(chosen, theirs) if not self.is_equal(found[address], other)]
+            self.check(f"functions of {source.name} {options}", len(theirs) == len(chosen) and len(chosen) > 5 and not wrong,
+                       (len(chosen), len(theirs), len(wrong), wrong[:3], run.stderr))
+            blocks = self.gdb_blocks(path, found)
+            wrong = [(address, found[address], blocks[address]) for address in blocks
+                     if [self.bare(name) for name, _ in found[address]] != [self.bare(name) for name in blocks[address]]]
+            if source != TEMPLATES:
+                self.check(f"functions as gdb has them {source.name} {options}", len(blocks) == len(found) and not wrong, (len(blocks), len(found), wrong[:3]))
+            addresses += len(chosen)
+            frames += sum(map(len, theirs))
+            several += sum(len(other) > 1 for other in theirs)
+        print(f"{frames} frames of {addresses} addresses as addr2line has them, {several} addresses in inlined functions")
+        self.check("thousands of addresses", addresses > 6000 and several > 1500, (addresses, several))
+
+    @staticmethod
+    def bare(name):
+        """Without what compilers add to copies."""
+        return re.split(r"\.(?:constprop|part|cold|isra)", name)[0]
+
+    def gdb_blocks(self, path, addresses):
+        """The names of functions around each address, the innermost first."""
+        script, wanted = self.folder / "blocks.py", self.folder / "addresses"
+        wanted.write_text(" ".join(addresses))
+        script.write_text(f"""import gdb
+gdb.execute("file {path}")
+for address in open("{wanted}").read().split():
+    block, names = gdb.block_for_pc(int(address, 16)), []
+    while block and not block.is_static and not block.is_global:
+        if block.function: names.append(block.function.name)
+        block = block.superblock
+    print("@", address, ";".join(names), sep="\\t")
+""")
+        run = subprocess.run(["gdb", "-nx", "-q", "-batch", "-x", script], capture_output=True, text=True, timeout=120)
+        rows = [line.split("\t") for line in run.stdout.splitlines() if line.startswith("@\t")]
+        return {address: names.split(";") if names else [] for _, address, names in rows}
+
+    def inlined_library(self):
+        """The C library's, whose information is compressed, in a separate file, and refers to other units."""
+        library = "/lib/x86_64-linux-gnu/libc.so.6"
+        note = subprocess.run(["readelf", "-n", library], capture_output=True, text=True).stdout
+        identity = re.search(r"Build ID: (\w\w)(\w+)", note)
+        debug = identity and Path(f"/usr/lib/debug/.build-id/{identity[1]}/{identity[2]}.debug")
+        if not debug or not debug.exists():
+            return
+        found, chosen, _ = self.rows(library, 120)
+        random.Random(5).shuffle(chosen)
+        chosen = chosen[:20000]
+        theirs = self.addr2line(debug, chosen)
+        wrong = [(address, found[address], other) for address, other in zip(chosen, theirs) if not self.is_equal(found[address], other)]
+        self.check("the C library's functions", len(chosen) == 20000 and not wrong and sum(len(other) > 1 for other in theirs) > 2000, (len(chosen), wrong[:3]))
+
+    def inlined_damage(self):
+        """Damaged sections: less is known, nothing else happens."""
+        numbers = random.Random(7)
+        originals = [self.build(f"damage{version}", CALLS, "-O2", "-gdwarf-" + version) for version in "245"]
+        listings = [subprocess.run(["readelf", "-SW", one], capture_output=True, text=True).stdout for one in originals]
+        ends, known, whole = [], 0, len(self.rows(originals[2])[0])
+        for round in range(150):
+            data = bytearray(originals[round % 3].read_bytes())
+            for section in re.finditer(r"\.(debug_(?:info|abbrev|ranges|rnglists|str))\s+PROGBITS\s+\w+ (\w+) (\w+)", listings[round % 3]):
+                start, size = int(section[2], 16), int(section[3], 16)
+                for _ in range(numbers.randint(0, 5)):
+                    data[start + numbers.randrange(min(size, numbers.choice([60, 400, size])))] = numbers.choice([0, 1, 255, numbers.randrange(256)])
+            broken = self.folder / "broken"
+            broken.write_bytes(data)
+            found, _, run = self.rows(broken, 20)
+            ends.append(run.returncode)
+            known += any(found.values())
+        self.check("damaged functions", set(ends) == {0} and whole > 10, set(ends))
+        self.check("damaged functions are still read", known > 50, known)
+
+    def inlined_compressed(self):
+        """Sections that zstd has compressed, and damage in them."""
+        plain = self.build("plain", TEMPLATES, "-O2")
+        packed = self.folder / "packed"
+        subprocess.run(["objcopy", "--compress-debug-sections=zstd", plain, packed], check=True)
+        listing = subprocess.run(["readelf", "-tW", packed], capture_output=True, text=True).stdout
+        own, _, run = self.rows(packed)
+        self.check("sections compressed by zstd", own == self.rows(plain)[0] and len(own) > 300 and listing.count("ZSTD") > 4, (len(own), run.stderr))
+        numbers = random.Random(9)
+        place = re.search(r"\.debug_info\s+PROGBITS\s+\w+ (\w+) (\w+)", subprocess.run(["readelf", "-SW", packed], capture_output=True, text=True).stdout)
+        start, size = int(place[1], 16), int(place[2], 16)
+        ends, known = set(), 0
+        for _ in range(60):
+            data = bytearray(packed.read_bytes())
+            for _ in range(numbers.randint(1, 3)):
+                data[start + numbers.randrange(min(size, numbers.choice([60, size])))] ^= 1 << numbers.randrange(8)
+            broken = self.folder / "broken"
+            broken.write_bytes(data)
+            found, _, run = self.rows(broken, 20)
+            ends.add(run.returncode)
+            known += any(found.values())
+        # A frame without a checksum may be damaged without anybody's noticing.
+        self.check("damaged compression", ends == {0} and known < 60, (ends, known))
+
+    # MARK: Frames
+
+    def ask(self, commands, program, recording=None):
+        words = [self.terminal.VITRINE, "debug", "--json"]
+        for command in commands:
+            words += ["--command", command]
+        run = subprocess.run(words + ([recording] if recording else ["--", program]), capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+        return [json.loads(line) for line in run.stdout.splitlines()], run
+
+    def inlined_frames(self):
+        program = self.build("frames", CALLS, "-O2")
+        run = subprocess.run([self.terminal.VITRINE, "run", program, "200"], capture_output=True, text=True, timeout=60)
+        written, call = number("*nowhere = code"), number("fault(value);")
+        self.check("the report of a fault", re.search(rf"at 0x\w+ in fault \(inlined in last\+0x\w+\) at inlined-calls.c:{written}\n", run.stderr)
+                   and re.search(rf"#0 \w+ in fault at inlined-calls.c:{written}  \(inlined\)\n   #1 \w+ in last\+0x\w+ at inlined-calls.c:{call}\n   #2 \w+ in main\+",
+                                 run.stderr), run.stderr)
+        inside = number("total -= 1;")
+        answers, run = self.ask([f"break inlined-calls.c:{inside}", "continue", "frames", "where", "screen 120x40"], program)
+        self.check("commands succeed", run.returncode == 0 and len(answers) == 5, run.stdout + run.stderr)
+        if len(answers) < 5:
+            return
+        self.check("a stop names the inlined function", answers[1].get("line") == inside and answers[1].get("inlined") == "innermost"
+                   and f"in innermost at inlined-calls.c:{inside}" in answers[1]["lines"][0], answers[1])
+        shown = [f"innermost at inlined-calls.c:{inside}  (inlined)", f"middle at inlined-calls.c:{number('int second = innermost')}  (inlined)"]
+        self.check("frames", [row.split(None, 2)[2] for row in answers[2]["lines"][:2]] == shown
+                   and "around+" in answers[2]["lines"][2] and "main+" in answers[2]["lines"][3], answers[2])
+        first = answers[2]["frames"][0]
+        self.check("frames for programs", first == {"address": answers[1]["rip"], "inlined": True, "function": "innermost", "file": str(CALLS), "line": inside}
+                   and [frame["inlined"] for frame in answers[2]["frames"][:4]] == [True, True, False, False], answers[2])
+        self.check("frames on the screen", any("innermost at inlined-calls.c" in row for row in answers[4]["lines"]), answers[4])
+        # Each place where a line of an inlined function is has a breakpoint.
+        answers, _ = self.ask([f"break inlined-calls.c:{number('int first = value * 3;')}"], program)
+        self.check("a breakpoint for each copy", len(answers[0]["lines"]) >= 3, answers)
+
+    def chains(self, program, script):
+        """Frames as gdb prints them wherever the script says `chain()`: functions and lines, up to main."""
+        source = self.folder / "chains.gdb"
+        source.write_text(f"""set confirm off
+python
+def chain():
+    frame, names = gdb.newest_frame(), []
+    while frame is not None:
+        names.append((frame.name(), frame.find_sal().line))
+        if frame.name() == "main" and frame.type() == gdb.NORMAL_FRAME: break
+        frame = frame.older()
+    print("@", names)
+end
+{script}
+kill
+""")
+        run = subprocess.run(["gdb", "-nx", "-q", "-batch", "-x", source, program], capture_output=True, text=True, timeout=300)
+        return [eval(line[2:]) for line in run.stdout.splitlines() if line.startswith("@ ")]
+
+    @staticmethod
+    def own_chain(answer):
+        """The same of an answer to `frames`."""
+        found = []
+        for frame in answer.get("frames", []):
+            found.append((frame.get("function"), frame.get("line", 0)))
+            if frame.get("function") == "main" and not frame["inlined"]:
+                break
+        return found
+
+    def inlined_instants(self):
+        """Frames behind each of many instructions."""
+        for options in (["-O2", "-no-pie"], ["-O3", "-no-pie", "-gdwarf-4"], ["-O1", "-no-pie"]):
+            program = self.build("instants" + "".join(options), CALLS, *options)
+            count = 120
+            expected = self.chains(program, f"""break *around
+run
+python
+for index in range({count}):
+    gdb.execute("stepi", to_string=True)
+    chain()
+end""")
+            answers, run = self.ask(["break around", "continue"] + ["step", "frames"] * count, program)
+            own = [self.own_chain(answer) for answer in answers[3::2]]
+            wrong = [(place, pair) for place, pair in enumerate(zip(expected, own)) if pair[0] != pair[1]]
+            self.check(f"frames at {count} instants {options}", len(expected) == count == len(own) and not wrong
+                       and sum(len(chain) > 2 for chain in expected) > count / 3, (len(expected), len(own), len(wrong), wrong[:2], run.stderr[-300:]))
+
+    # MARK: Steps
+
+    def inlined_steps(self):
+        """step-line and next-line through optimised code: the frames behind each step."""
+        for options in (["-O2", "-no-pie"], ["-Og", "-no-pie"], ["-O1", "-no-pie", "-gdwarf-4"]):
+            program = self.build("steps" + "".join(options), CALLS, *options)
+            recording = self.folder / "steps.rec"
+            subprocess.run([self.terminal.VITRINE, "record", "-o", recording, "--", program], capture_output=True, timeout=60)
+            for command in ("next", "step"):
+                expected = self.chains(program, f"""break around
+run
+python
+for index in range(60):
+    gdb.execute("{command}", to_string=True)
+    chain()
+end""")
+                # Up to main, where the library's functions are.
+                end = next((place for place, chain in enumerate(expected) if chain[0][0] == "main"), len(expected))
+                expected = expected[:end]
+                for subject, arguments in (("program", (program,)), ("recording", (None, recording))):
+                    start = self.start(program)
+                    answers, run = self.ask([f"break {start}", "continue"] + [f"{command}-line", "frames"] * end, *arguments)
+                    own = [self.own_chain(answer) for answer in answers[3::2]]
+                    wrong = next(((place, pair) for place, pair in enumerate(zip(expected, own)) if pair[0] != pair[1]), None)
+                    self.check(f"{command}-line as gdb {options}, {subject}", own == expected and end > 4, (len(own), end, wrong, run.stderr[-300:]))
+
+    def start(self, program):
+        """Where gdb's breakpoint at the function is, behind what sets up its frame."""
+        run = subprocess.run(["gdb", "-nx", "-q", "-batch", "-ex", "break around", program], capture_output=True, text=True, timeout=60)
+        return re.search(r"at (0x[0-9a-f]+)", run.stdout)[1]
