@@ -54,6 +54,8 @@ final class LineCoverage: ExecutionCounts {
     for address in executed.keys {
       if let line = object.lines.line(at: address) { reached.insert(line.path) }
     }
+    // Programs that show coverage fail where a source is not there, and libraries' seldom are.
+    if !isProgram { reached = reached.filter { context.replay.objects.source($0) != nil } }
     let functions = object.symbols.all.filter(\.isFunction).sorted { $0.address < $1.address }
     let starts = functions.map { $0.address &- object.loadBias }
     func function(_ address: UInt64) -> Int { starts.partitionPoint { $0 <= address } - 1 }

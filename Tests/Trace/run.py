@@ -393,6 +393,12 @@ def lcov(machine, checks):
     table = subprocess.run([machine.vitrine, "disassemble", "--lines", program], capture_output=True, text=True).stdout
     known = {tuple(row.split("\t")[1].rsplit(":", 1)) for row in table.splitlines()}
     listed = {(name, str(line)) for name, file in files.items() for line in file["lines"]}
+    if shutil.which("genhtml"):
+        info = machine.folder / "cpp.info"
+        info.write_text(machine.trace(path, "lcov"))
+        run = subprocess.run(["genhtml", "-o", machine.folder / "pages", info], capture_output=True, text=True, timeout=120)
+        told = [line for line in (run.stdout + run.stderr).splitlines() if "WARNING" in line or "ERROR" in line]
+        checks.check("genhtml makes pages", run.returncode == 0 and not told and "lines......:" in run.stdout, (run.returncode, told[:3]))
     checks.check("lcov: all lines of the program", known <= listed and len(known) > 300, (len(known - listed), len(known)))
     bare = rows(machine.trace(machine.basics(), "lcov"))
     checks.check("lcov: nothing without tables", not [row for row in bare if "trace-basics" in row[0]], bare[:2])
