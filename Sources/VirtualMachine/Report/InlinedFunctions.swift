@@ -60,6 +60,10 @@ final class FunctionInfo {
   private static let mostOfUnit = 1 << 22
   private static let deepest = 4096
   private static let mostHops = 32
+  private static let mostColumns = 1 << 22
+  private static let mostNames = 1 << 12
+  /// Calls that are looked at for one address.
+  private static let mostCalls = 1 << 17
   /// Attributes that are read of one unit.
   private static let mostSteps = 1 << 27
 
@@ -72,9 +76,10 @@ final class FunctionInfo {
   private var kept = 0
   private var tables: [AbbreviationKey: AbbreviationTable] = [:]
   private var names: [Int: (linkage: [UInt8], name: [UInt8])] = [:]
+  private var keptColumns = 0
   /// Abbreviations that are read, and ranges, in all.
   private var abbreviationsLeft = 1 << 26
-  private var rangesLeft = 1 << 24
+  private var rangesLeft: Int
 
   private struct AbbreviationKey: Hashable {
     var place: UInt64
@@ -85,6 +90,8 @@ final class FunctionInfo {
 
   init(_ sections: InfoSections, code: [Range<UInt64>]) {
     (self.sections, self.code) = (sections, code)
+    // A few times what there can be without lists that serve several entries.
+    rangesLeft = 4096 &+ sections.ranges.count &+ 2 &* sections.rangeLists.count
     var start = 0
     while start < sections.info.count, units.count < FunctionInfo.mostUnits,
       var unit = try? InfoUnit(sections.info, at: start)
@@ -145,6 +152,8 @@ final class FunctionInfo {
       place: unit.abbreviations, isWide: unit.isWide, version: unit.version, addressSize: unit.addressSize)
     if let known = tables[key] { return known }
     let table = AbbreviationTable(sections.abbreviations, unit, left: &abbreviationsLeft)
+    keptColumns &+= table.columns.count
+    if keptColumns > FunctionInfo.mostColumns { (tables, keptColumns) = ([:], table.columns.count) }
     tables[key] = table
     return table
   }
@@ -182,7 +191,6 @@ final class FunctionInfo {
     if kept > FunctionInfo.mostKept {
       known = [:]
       names = [:]
-      tables = [:]
       kept = 0
     }
     known[number] = unit
@@ -349,7 +357,9 @@ extension FunctionInfo {
       var best = Int(unit.functions[place].number)
       var next = best &+ 1
       let last = Int(unit.scopes[best].end)
-      while next < last {
+      var left = FunctionInfo.mostCalls
+      while next < last, left > 0 {
+        left -= 1
         let scope = unit.scopes[next]
         let isHere = scope.ranges.contains { contains(unit.ranges[Int($0)], address) }
         if isHere, scope.isInlined { best = next }
@@ -394,6 +404,7 @@ extension FunctionInfo {
       present = origin
     }
     if !name.isEmpty { name = qualified(name, present) }
+    if names.count >= FunctionInfo.mostNames { names = [:] }
     names[entry] = (linkage, name)
     return (linkage, name)
   }
