@@ -77,8 +77,9 @@ final class FunctionInfo {
   private var tables: [AbbreviationKey: AbbreviationTable] = [:]
   private var names: [Int: (linkage: [UInt8], name: [UInt8])] = [:]
   private var keptColumns = 0
-  /// Abbreviations that are read, and ranges, in all.
+  /// Abbreviations that are read in all, and ranges that are kept.
   private var abbreviationsLeft = 1 << 26
+  private let mostRanges: Int
   private var rangesLeft: Int
 
   private struct AbbreviationKey: Hashable {
@@ -91,7 +92,8 @@ final class FunctionInfo {
   init(_ sections: InfoSections, code: [Range<UInt64>]) {
     (self.sections, self.code) = (sections, code)
     // A few times what there can be without lists that serve several entries.
-    rangesLeft = 4096 &+ sections.ranges.count &+ 2 &* sections.rangeLists.count
+    mostRanges = 4096 &+ sections.ranges.count &+ 2 &* sections.rangeLists.count
+    rangesLeft = mostRanges
     var start = 0
     while start < sections.info.count, units.count < FunctionInfo.mostUnits,
       var unit = try? InfoUnit(sections.info, at: start)
@@ -192,6 +194,7 @@ final class FunctionInfo {
       known = [:]
       names = [:]
       kept = 0
+      rangesLeft = mostRanges
     }
     known[number] = unit
     kept &+= unit.size
