@@ -19,7 +19,7 @@ def parts(terminal):
     """The parts, as terminal.py runs them."""
     tests = Inlined(terminal)
     return [tests.inlined_tables, tests.inlined_library, tests.inlined_damage, tests.inlined_compressed, tests.inlined_frames,
-            tests.inlined_instants, tests.inlined_steps]
+            tests.inlined_instants, tests.inlined_templates, tests.inlined_steps]
 
 
 def number(text):
@@ -274,6 +274,33 @@ end""")
             wrong = [(place, pair) for place, pair in enumerate(zip(expected, own)) if pair[0] != pair[1]]
             self.check(f"frames at {count} instants {options}", len(expected) == count == len(own) and not wrong
                        and sum(len(chain) > 2 for chain in expected) > count / 3, (len(expected), len(own), len(wrong), wrong[:2], run.stderr[-300:]))
+
+    def inlined_templates(self):
+        """Frames of C++ at many places of the program, chosen at random: addresses, lines, and what is inlined."""
+        program = self.build("templates", TEMPLATES, "-O2", "-no-pie")
+        found, _, _ = self.rows(program)
+        places = random.Random(2).sample(sorted(address for address in found if len(found[address]) > 1), 50)
+        count = 120
+        stops = "\n".join(f"break *{address}" for address in places)
+        expected = self.chains(program, f"""{stops}
+run > /dev/null
+python
+for index in range({count}):
+    gdb.execute("stepi", to_string=True)
+    chain()
+    gdb.execute("continue", to_string=True)
+end""")
+        commands = [f"break {address}" for address in places] + ["continue"] + ["step", "frames", "continue"] * count
+        answers, run = self.ask(commands, program)
+        own = [self.own_chain(answer) for answer in answers if answer["command"] == "frames"]
+        # Names of templates are spelled in many ways.
+        lines = [[[line for _, line in chain] for chain in chains] for chains in (expected, own)]
+        wrong = next((pair for pair in zip(*lines) if pair[0] != pair[1]), None)
+        frames = sum(map(len, expected))
+        self.check("frames of C++ at many instants", len(expected) == count and lines[0] == lines[1] and frames > 4 * count, (len(expected), len(own), frames, wrong))
+        names = {frame["function"] for answer in answers for frame in answer.get("frames", []) if "function" in frame}
+        self.check("names of inlined functions", any(name.startswith("std::vector<int, std::allocator<int> >::") for name in names)
+                   and not any(name in ("std", "") for name in names), names)
 
     # MARK: Steps
 

@@ -24,10 +24,13 @@ enum SymbolName {
       parts.append(Array("std".utf8))
       rest = rest.dropFirst(2)
     }
+    let scopes = parts.count
     while let part = sourceName(&rest) {
       parts.append(part)
       if !isNested { break }
     }
+    // Operators, and abbreviations of the library's classes.
+    if parts.count == scopes { return nil }
     if isNested, rest.first != UInt8(ascii: "E") {
       guard let last = parts.last, let special = constructorOrDestructor(&rest, last),
         rest.first == UInt8(ascii: "E")
@@ -35,7 +38,7 @@ enum SymbolName {
       parts.append(special)
     }
     // Template arguments would belong to the name.
-    if parts.isEmpty || (!isNested && rest.first == UInt8(ascii: "I")) { return nil }
+    if !isNested && rest.first == UInt8(ascii: "I") { return nil }
     let suffix = name.firstIndex(of: UInt8(ascii: ".")).map { Array(name[$0...]) } ?? []
     return Array(parts.joined(separator: Array("::".utf8))) + suffix
   }
