@@ -14,7 +14,7 @@ packages=(
   redis-server nginx-light postgresql-15 apache2-utils wrk # servers and what puts load on them
   util-linux iproute2                          # unshare, setpriv; loopback interfaces
   qemu-user                                    # peer in Benchmarks/
-  valgrind                                     # callgrind_annotate, for profiles
+  valgrind lcov                                # callgrind_annotate and genhtml, for profiles and coverage
   ncurses-base python3 make                    # terminal descriptions; the harnesses
 )
 

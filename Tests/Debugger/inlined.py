@@ -160,7 +160,7 @@ for address in open("{wanted}").read().split():
             data = bytearray(originals[round % 3].read_bytes())
             for section in re.finditer(r"\.(debug_(?:info|abbrev|ranges|rnglists|str))\s+PROGBITS\s+\w+ (\w+) (\w+)", listings[round % 3]):
                 start, size = int(section[2], 16), int(section[3], 16)
-                for _ in range(numbers.randint(0, 5)):
+                for _ in range(numbers.randint(0, 3)):
                     data[start + numbers.randrange(min(size, numbers.choice([60, 400, size])))] = numbers.choice([0, 1, 255, numbers.randrange(256)])
             broken = self.folder / "broken"
             broken.write_bytes(data)
@@ -168,7 +168,7 @@ for address in open("{wanted}").read().split():
             ends.append(run.returncode)
             known += any(found.values())
         self.check("damaged functions", set(ends) == {0} and whole > 10, set(ends))
-        self.check("damaged functions are still read", known > 50, known)
+        self.check("damaged functions are still read", known > 40, known)
 
     def inlined_compressed(self):
         """Sections that zstd has compressed, and damage in them."""
@@ -299,7 +299,7 @@ end""")
         frames = sum(map(len, expected))
         self.check("frames of C++ at many instants", len(expected) == count and lines[0] == lines[1] and frames > 4 * count, (len(expected), len(own), frames, wrong))
         names = {frame["function"] for answer in answers for frame in answer.get("frames", []) if "function" in frame}
-        self.check("names of inlined functions", any(name.startswith("std::vector<int, std::allocator<int> >::") for name in names)
+        self.check("names of inlined functions", {"main", "std::__cxx11::to_string"} < names and any("std::allocator<char> >::_M_" in name for name in names)
                    and not any(name in ("std", "") for name in names), names)
 
     # MARK: Steps
