@@ -66,7 +66,9 @@ final class LineCoverage: ExecutionCounts {
       parts[part, default: 0] &+= 0
     }
     for (address, count) in executed {
-      guard let line = object.lines.line(at: address) else { continue }
+      guard let line = object.lines.line(at: address), isProgram || reached.contains(line.path) else {
+        continue
+      }
       let part = Part(path: line.path, line: line.line, function: function(address))
       parts[part] = max(parts[part] ?? 0, count)
     }
