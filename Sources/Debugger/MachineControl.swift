@@ -44,6 +44,8 @@ public final class MachineControl: MachineController {
   public var stopsAtForks = false
   public var stopsAtVforkEnds = false
   public var stopsAtExecutions = false
+  /// Pages that a debugger has asked for, and how many bytes.
+  var debuggerPages: [UInt64: UInt64] = [:]
   /// The end has been told, and the process may go.
   private var isEndReleased = false
   var accesses: AccessReader?

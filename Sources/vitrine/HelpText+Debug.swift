@@ -25,8 +25,7 @@ extension HelpText {
     writes there also goes to standard error.
 
     options of the remote protocol:
-      --gdb HOST:PORT     wait for gdb (other debuggers of its protocol, such as
-                          lldb, are not tested). HOST is an address or localhost
+      --gdb HOST:PORT     wait for gdb or lldb. HOST is an address or localhost
                           (also when it is left out), * for everywhere; port 0
                           takes a free one. Whoever connects has all your rights:
                           leave it at localhost
@@ -64,6 +63,7 @@ extension HelpText {
       gdb -ex 'target remote :1234'
       gdb -ex 'target remote | vitrine debug --gdb STDIO ./program'
       gdb -ex 'target remote :1234' -ex 'break main' -ex continue
+      lldb -o 'gdb-remote 1234' -o 'breakpoint set --name main' -o continue
       vitrine record -o crash.rec ./program
       gdb -ex 'target remote | vitrine debug --gdb STDIO crash.rec' \\
           -ex continue -ex 'watch counter' -ex reverse-continue ./program

@@ -18,7 +18,6 @@ extension GDBServer {
       if session.isExtended { runAnew(nil, nil, replies: false, control) }
       return nil
     case UInt8(ascii: "v"): return replyToVerbose(data, control)
-    case UInt8(ascii: "Q"): return replyToSetting(data, control)
     default: return []
     }
   }
@@ -54,48 +53,9 @@ extension GDBServer {
 
   /// The end; in extended mode the debugger stays, and may ask for another run.
   private func kill() {
+    if session.isLLDB { send(endReply(.killed(signal: Signal.kill))) }
     if !session.isExtended { exitProcess() }
     session.isKilled = true
     ending = .killed(signal: 9)
-  }
-
-  // MARK: Settings
-
-  private func replyToSetting(_ data: [UInt8], _ control: MachineControl) -> [UInt8] {
-    if let text = tail(data, "QPassSignals:") {
-      guard let set = GDBServer.signalSet(text) else { return GDBServer.failure }
-      control.pass(set)
-      return GDBServer.success
-    }
-    // Signals that the program may get: none is withheld unless somebody stops for it.
-    if let text = tail(data, "QProgramSignals:") {
-      return GDBServer.signalSet(text) == nil ? GDBServer.failure : GDBServer.success
-    }
-    if let text = tail(data, "QCatchSyscalls:") { return catchCalls(text, control) }
-    return []
-  }
-
-  /// Signals in gdb's numbers, separated by semicolons; as bits n-1 of Linux's.
-  private static func signalSet(_ text: ArraySlice<UInt8>) -> UInt64? {
-    var result: UInt64 = 0
-    for word in text.split(separator: UInt8(ascii: ";")) {
-      guard let number = Hex.number(word) else { return nil }
-      guard let signal = GDBSignals.signal(of: Int32(truncatingIfNeeded: number)), signal > 0 else {
-        continue
-      }
-      result |= 1 << UInt64(signal - 1)
-    }
-    return result
-  }
-
-  private func catchCalls(_ text: ArraySlice<UInt8>, _ control: MachineControl) -> [UInt8] {
-    if text.elementsEqual("0".utf8) {
-      control.caughtCalls = nil
-      return GDBServer.success
-    }
-    let words = text.split(separator: UInt8(ascii: ";"))
-    guard words.first.map({ $0.elementsEqual("1".utf8) }) ?? false else { return GDBServer.failure }
-    control.caughtCalls = Set(words.dropFirst().compactMap { Hex.number($0) })
-    return GDBServer.success
   }
 }

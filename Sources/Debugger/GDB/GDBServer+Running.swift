@@ -25,7 +25,7 @@ extension GDBServer {
     let chosen = control.threads.first { $0.number == session.resumed } ?? control.threads.first
     if data[0] == UInt8(ascii: "C") || data[0] == UInt8(ascii: "S") {
       guard let first = parts.first, let number = Hex.number(first),
-        let signal = GDBSignals.signal(of: Int32(truncatingIfNeeded: number))
+        let signal = signal(of: number)
       else { return GDBServer.failure }
       parts.removeFirst()
       if let chosen { control.setSignal(signal, for: chosen) }
@@ -86,7 +86,8 @@ extension GDBServer {
     if !session.lastStop.isEmpty { return session.lastStop }
     guard let thread = control.threads.first else { return GDBServer.failure }
     (session.general, session.resumed) = (thread.number, thread.number)
-    return stopReply(thread, .step)
+    // Nothing has happened yet.
+    return stopReply(thread, session.isLLDB ? .signal(Signal.stop) : .step)
   }
 
   /// `W` or `X`.
@@ -95,7 +96,7 @@ extension GDBServer {
     switch termination {
     case .killed(let signal):
       return Array(
-        ("X" + Hex.text([UInt8(truncatingIfNeeded: GDBSignals.number(of: signal))]) + process).utf8)
+        ("X" + Hex.text([UInt8(truncatingIfNeeded: number(of: signal))]) + process).utf8)
     case .exited(let code): return Array(("W" + Hex.text([UInt8(truncatingIfNeeded: code)]) + process).utf8)
     case .budgetSpent, .failed: return Array(("W" + Hex.text([125]) + process).utf8)
     }

@@ -134,6 +134,10 @@ public final class GDBServer: RemoteServer {
     ]
   }
 
+  override func passSignals(_ signals: UInt64) { control?.pass(signals) }
+  override func catchSystemCalls(_ calls: Set<UInt64>?) { control?.caughtCalls = calls }
+  override func metLLDB() { control?.stopsAtExecutions = true }
+
   override func ownObject(_ name: String) -> [UInt8]? {
     guard name == "siginfo", let thread = signalThread else { return nil }
     return thread.information.withUnsafeBytes { Array($0) }

@@ -106,13 +106,15 @@ public final class RecordingServer: RemoteServer {
       return nil
     case UInt8(ascii: "k"):
       isDone = true
-      return nil
+      return session.isLLDB ? Array("X09".utf8) : nil
     default: return []
     }
   }
 
   override func currentStop() -> [UInt8] {
-    if session.lastStop.isEmpty { session.lastStop = stopped(machine.currentThread, .step) }
+    if session.lastStop.isEmpty {
+      session.lastStop = stopped(machine.currentThread, session.isLLDB ? .signal(Signal.stop) : .step)
+    }
     return session.lastStop
   }
 

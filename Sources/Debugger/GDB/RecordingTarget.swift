@@ -99,6 +99,10 @@ final class RecordingTarget: RemoteTarget {
 
   func holds(child: UInt64) -> Bool { false }
 
+  /// The past has no room for what was not there.
+  func allocate(_ size: UInt64, _ permissions: Permissions) -> UInt64? { nil }
+  func deallocate(_ address: UInt64) -> Bool { false }
+
   // MARK: Stops
 
   func setBreakpoint(_ address: UInt64, _ isSet: Bool) {

@@ -24,15 +24,18 @@ extension RemoteServer {
   func reply(to data: [UInt8], _ target: any RemoteTarget) -> [UInt8]? {
     guard let first = data.first else { return [] }
     let rest = data.dropFirst()
+    if let reply = replyToLLDB(data, target) { return reply }
     switch first {
     case UInt8(ascii: "?"): return currentStop()
     case UInt8(ascii: "!"):
       session.isExtended = true
       return RemoteServer.success
-    case UInt8(ascii: "g"): return readAllRegisters(target)
-    case UInt8(ascii: "G"): return writeAllRegisters(rest, target)
-    case UInt8(ascii: "p"): return readRegister(rest, target)
-    case UInt8(ascii: "P"): return writeRegister(rest, target)
+    case UInt8(ascii: "g"):
+      _ = takeThread(rest)
+      return readAllRegisters(target)
+    case UInt8(ascii: "G"): return writeAllRegisters(takeThread(rest), target)
+    case UInt8(ascii: "p"): return readRegister(takeThread(rest), target)
+    case UInt8(ascii: "P"): return writeRegister(takeThread(rest), target)
     case UInt8(ascii: "m"): return readMemory(rest, target, isBinary: false)
     case UInt8(ascii: "x"): return readMemory(rest, target, isBinary: true)
     case UInt8(ascii: "M"): return writeMemory(rest, target, isBinary: false)
@@ -49,7 +52,46 @@ extension RemoteServer {
       session.acknowledges = false
       return RemoteServer.success
     }
+    if first == UInt8(ascii: "Q"), let reply = replyToSetting(data) { return reply }
     return ownReply(to: data)
+  }
+
+  // MARK: Settings
+
+  private func replyToSetting(_ data: [UInt8]) -> [UInt8]? {
+    if let text = tail(data, "QPassSignals:") {
+      guard let set = signalSet(text) else { return RemoteServer.failure }
+      passSignals(set)
+      return RemoteServer.success
+    }
+    // Signals that the program may get: none is withheld unless somebody stops for it.
+    if let text = tail(data, "QProgramSignals:") {
+      return signalSet(text) == nil ? RemoteServer.failure : RemoteServer.success
+    }
+    if let text = tail(data, "QCatchSyscalls:") { return catchCalls(text) }
+    return nil
+  }
+
+  /// Signals in the debugger's numbers, separated by semicolons; as bits n-1 of Linux's.
+  private func signalSet(_ text: ArraySlice<UInt8>) -> UInt64? {
+    var result: UInt64 = 0
+    for word in text.split(separator: UInt8(ascii: ";")) {
+      guard let number = Hex.number(word) else { return nil }
+      guard let signal = signal(of: number), signal > 0 else { continue }
+      result |= 1 << UInt64(signal - 1)
+    }
+    return result
+  }
+
+  private func catchCalls(_ text: ArraySlice<UInt8>) -> [UInt8] {
+    if text.elementsEqual("0".utf8) {
+      catchSystemCalls(nil)
+      return RemoteServer.success
+    }
+    let words = text.split(separator: UInt8(ascii: ";"))
+    guard words.first.map({ $0.elementsEqual("1".utf8) }) ?? false else { return RemoteServer.failure }
+    catchSystemCalls(Set(words.dropFirst().compactMap { Hex.number($0) }))
+    return RemoteServer.success
   }
 
   /// What follows `prefix`, or nil.
@@ -141,7 +183,7 @@ extension RemoteServer {
     case UInt8(ascii: "t"): return (.hold, nil)
     case UInt8(ascii: "C"), UInt8(ascii: "S"):
       guard let number = Hex.number(rest),
-        let signal = GDBSignals.signal(of: Int32(truncatingIfNeeded: number))
+        let signal = signal(of: number)
       else { return nil }
       return (first == UInt8(ascii: "C") ? .run : .step, signal)
     case UInt8(ascii: "r"):
@@ -156,7 +198,6 @@ extension RemoteServer {
 
   /// `T` with the reason, the thread and the registers that are asked for first.
   func stopReply(_ thread: any RemoteThread, _ reason: StopReason, _ more: String = "") -> [UInt8] {
-    var signal = Signal.trap
     var words = more
     switch reason {
     case .breakpoint:
@@ -170,7 +211,7 @@ extension RemoteServer {
     case .watchpoint(let point):
       let names: [AccessKinds: String] = [.write: "watch", .read: "rwatch", [.read, .write]: "awatch"]
       words = "\(names[point.kinds] ?? "awatch"):\(String(point.address, radix: 16));"
-    case .signal(let number): signal = number
+    case .signal: break
     case .systemCallEntry(let number): words = "syscall_entry:\(String(number, radix: 16));"
     case .systemCallReturn(let number): words = "syscall_return:\(String(number, radix: 16));"
     case .fork(let child, let isVfork):
@@ -180,19 +221,30 @@ extension RemoteServer {
     case .execute(let path): words = "exec:\(Hex.text(path));"
     case .end: break
     }
-    let number = UInt8(truncatingIfNeeded: GDBSignals.number(of: signal))
+    (session.stopped, session.stopReason) = (thread.number, reason)
+    // In front of what may come as a word of its own, which counts.
+    if session.isLLDB { words = wordsForLLDB(thread, reason) + words }
+    let number = UInt8(truncatingIfNeeded: number(of: RemoteServer.signal(reason)))
     return Array(
-      ("T" + Hex.text([number]) + words + "thread:\(name(of: thread));core:0;" + first(thread)).utf8)
+      ("T" + Hex.text([number]) + "thread:\(name(of: thread));core:0;" + words + first(thread)).utf8)
+  }
+
+  static func signal(_ reason: StopReason) -> Int32 {
+    if case .signal(let number) = reason { return number }
+    return Signal.trap
   }
 
   /// RBP, RSP and RIP by number and value.
-  private func first(_ thread: any RemoteThread) -> String {
-    var text = ""
-    for name in ["rbp", "rsp", "rip"] {
-      guard let number = registers.number(of: name) else { continue }
-      let value = thread.access.read(registers.registers[number])
-      text += Hex.text([UInt8(truncatingIfNeeded: number)]) + ":" + Hex.text(value) + ";"
+  func first(_ thread: any RemoteThread) -> String {
+    expedited(thread).reduce(into: "") { text, register in
+      text += Hex.text([UInt8(truncatingIfNeeded: register.number)]) + ":" + Hex.text(register.value) + ";"
     }
-    return text
+  }
+
+  /// The registers that every debugger wants to know at once.
+  func expedited(_ thread: any RemoteThread) -> [(number: Int, value: [UInt8])] {
+    ["rbp", "rsp", "rip"].compactMap { name in
+      registers.number(of: name).map { ($0, thread.access.read(registers.registers[$0])) }
+    }
   }
 }

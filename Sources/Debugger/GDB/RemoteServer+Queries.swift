@@ -106,7 +106,7 @@ extension RemoteServer {
       content = Array(text.utf8)
     case "auxv": content = target.auxiliaryBytes()
     case "exec-file": content = target.executablePath
-    case "libraries-svr4": content = target.memory.map { libraries($0, target) } ?? []
+    case "libraries-svr4": content = target.memory.map { libraries($0, target, offset == 0) } ?? []
     case "threads": content = Array(threadList(target).utf8)
     default:
       guard let own = ownObject(object) else { return [] }
@@ -136,7 +136,9 @@ extension RemoteServer {
     if region.permissions.contains(.read) { rights += "r" }
     if region.permissions.contains(.write) { rights += "w" }
     if region.permissions.contains(.execute) { rights += "x" }
-    return Array("start:\(hex(region.start));size:\(hex(region.size));permissions:\(rights);".utf8)
+    var text = "start:\(hex(region.start));size:\(hex(region.size));permissions:\(rights);"
+    if let path = memory.backing(region.backing)?.path, !path.isEmpty { text += "name:\(Hex.text(path));" }
+    return Array(text.utf8)
   }
 
   // MARK: Commands of our own
@@ -170,7 +172,10 @@ extension RemoteServer {
     return answer.isEmpty ? RemoteServer.success : Hex.bytes(answer.utf8)
   }
 
-  private func libraries(_ memory: AddressSpace, _ target: any RemoteTarget) -> [UInt8] {
-    Array(SharedLibraries(memory: memory, auxiliary: target.auxiliaryBytes()).document.utf8)
+  private func libraries(
+    _ memory: AddressSpace, _ target: any RemoteTarget, _ isBeginning: Bool
+  ) -> [UInt8] {
+    let libraries = SharedLibraries(memory: memory, auxiliary: target.auxiliaryBytes())
+    return Array(libraries.document(program: listedProgram(target, isBeginning: isBeginning)).utf8)
   }
 }

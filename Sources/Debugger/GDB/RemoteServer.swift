@@ -35,6 +35,8 @@ public class RemoteServer {
   struct Session {
     var acknowledges = true
     var isExtended = false
+    /// The debugger is lldb (LLDB.swift).
+    var isLLDB = false
     var isMultiprocess = false
     var knowsSoftwareBreakpoints = false
     var knowsHardwareBreakpoints = false
@@ -49,7 +51,14 @@ public class RemoteServer {
     /// Threads that are still to be listed.
     var unlisted: [UInt64] = []
     var lastStop: [UInt8] = []
+    /// The thread of the last stop reply, and why it stopped.
+    var stopped: UInt64 = 0
+    var stopReason: StopReason?
+    /// lldb has to be told of the program: nobody has, it is going to ask, it reads the list with it.
+    var program = ProgramNews.unknown
   }
+
+  enum ProgramNews { case unknown, announced, listed, told }
 
   /// A breakpoint as the debugger asked for it.
   struct Breakpoint {
@@ -87,6 +96,15 @@ public class RemoteServer {
   /// A `monitor` command, and what `monitor help` says of those.
   func execute(_ words: [String]) -> String? { nil }
   var ownHelp: String { "" }
+
+  /// Signals (bit n-1) that are not to stop the program.
+  func passSignals(_ signals: UInt64) {}
+
+  /// System calls to stop around: nil is none, empty all.
+  func catchSystemCalls(_ calls: Set<UInt64>?) {}
+
+  /// The debugger turns out to be lldb, which does not say what it wants to be told of.
+  func metLLDB() {}
 
   /// Ctrl-C.
   func interrupt() {}

@@ -51,6 +51,10 @@ protocol RemoteTarget: AnyObject {
   func write(_ values: [RegisterValue], to thread: any RemoteThread) -> [UInt8]?
   /// Writes memory; a failure's reply, or nil.
   func write(_ bytes: [UInt8], at address: UInt64) -> [UInt8]?
+  /// Pages for the debugger's own use, or nil.
+  func allocate(_ size: UInt64, _ permissions: Permissions) -> UInt64?
+  /// Gives back what begins there; false when nothing does.
+  func deallocate(_ address: UInt64) -> Bool
   func setBreakpoint(_ address: UInt64, _ isSet: Bool)
   /// False when such accesses cannot be noticed.
   func setRemoteWatchpoint(_ watchpoint: Watchpoint, _ isSet: Bool) -> Bool
@@ -98,6 +102,17 @@ extension MachineControl: RemoteTarget {
     // That was not the program.
     beginWatching()
     return isWritten ? nil : RemoteServer.badAddress
+  }
+
+  func allocate(_ size: UInt64, _ permissions: Permissions) -> UInt64? {
+    let address = try? memory?.map(MapRequest(address: 0, size: size, permissions: permissions))
+    if let address { debuggerPages[address] = size }
+    return address
+  }
+
+  func deallocate(_ address: UInt64) -> Bool {
+    guard let memory, let size = debuggerPages.removeValue(forKey: address) else { return false }
+    return (try? memory.unmap(address, size: size)) != nil
   }
 
   func setRemoteWatchpoint(_ watchpoint: Watchpoint, _ isSet: Bool) -> Bool {

@@ -20,8 +20,8 @@ struct SharedLibraries {
     return nil
   }
 
-  /// `r_debug`, by DT_DEBUG of the program's dynamic section.
-  private var debugStructure: UInt64? {
+  /// Where the program was loaded, as far as that is not where it was linked to, and its dynamic section.
+  private var program: (bias: UInt64, dynamic: UInt64?)? {
     guard let headers = auxiliaryValue(3), let size = auxiliaryValue(4), let count = auxiliaryValue(5),
       count < 1024
     else { return nil }
@@ -35,21 +35,33 @@ struct SharedLibraries {
       if type == 6 { bias = headers &- address }  // PT_PHDR
       if type == 2 { dynamic = address }  // PT_DYNAMIC
     }
-    guard var entry = dynamic.map({ $0 &+ bias }) else { return nil }
+    return (bias, dynamic.map { $0 &+ bias })
+  }
+
+  /// Where the address of `r_debug` is: the value of DT_DEBUG in the program's dynamic section.
+  var debugEntry: UInt64? {
+    guard var entry = program?.dynamic else { return nil }
     for _ in 0..<1024 {
       guard let tag = memory.load(UInt64.self, at: entry), tag != 0 else { return nil }
-      if tag == 21 { return memory.load(UInt64.self, at: entry &+ 8) }  // DT_DEBUG
+      if tag == 21 { return entry &+ 8 }  // DT_DEBUG
       entry = entry &+ 16
     }
     return nil
   }
 
-  /// The document; without objects before the loader has begun.
-  var document: String {
-    guard let debug = debugStructure, debug != 0, let first = memory.load(UInt64.self, at: debug &+ 8),
-      first != 0
-    else { return "<library-list-svr4 version=\"1.0\"/>\n" }
-    var text = "<library-list-svr4 version=\"1.0\" main-lm=\"\(first.hexadecimal)\">\n"
+  /// The document; without objects before the loader has begun. `path`: of the program, which is the first one then.
+  func document(program path: [UInt8]?) -> String {
+    var main = ""
+    if let path, let program {
+      main = SharedLibraries.element(path, at: 0, base: program.bias, dynamic: program.dynamic ?? 0)
+    }
+    guard let debug = debugEntry.flatMap({ memory.load(UInt64.self, at: $0) }), debug != 0,
+      let first = memory.load(UInt64.self, at: debug &+ 8), first != 0
+    else {
+      let head = "<library-list-svr4 version=\"1.0\""
+      return main.isEmpty ? head + "/>\n" : head + ">\n" + main + "</library-list-svr4>\n"
+    }
+    var text = "<library-list-svr4 version=\"1.0\" main-lm=\"\(first.hexadecimal)\">\n" + main
     var object = memory.load(UInt64.self, at: first &+ 24) ?? 0
     var count = 0
     while object != 0, count < SharedLibraries.mostObjects {
@@ -60,13 +72,16 @@ struct SharedLibraries {
       else { break }
       let path = (try? memory.cString(at: GuestAddress(name), limit: 4096)) ?? []
       if !path.isEmpty {
-        text += "<library name=\"\(RemoteServer.escaped(path))\" lm=\"\(object.hexadecimal)\""
-        text +=
-          " l_addr=\"\(base.hexadecimal)\" l_ld=\"\(dynamic.hexadecimal)\" lmid=\"0x0\"/>\n"
+        text += SharedLibraries.element(path, at: object, base: base, dynamic: dynamic)
       }
       object = next
       count += 1
     }
     return text + "</library-list-svr4>\n"
+  }
+
+  private static func element(_ path: [UInt8], at object: UInt64, base: UInt64, dynamic: UInt64) -> String {
+    "<library name=\"\(RemoteServer.escaped(path))\" lm=\"\(object.hexadecimal)\""
+      + " l_addr=\"\(base.hexadecimal)\" l_ld=\"\(dynamic.hexadecimal)\" lmid=\"0x0\"/>\n"
   }
 }
