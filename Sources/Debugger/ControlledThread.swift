@@ -68,6 +68,9 @@ public final class ControlledThread {
   /// -ERESTARTSYS: what the kernel shows as the result of a call that has been interrupted and will begin again.
   static let interruptedCall = UInt64(bitPattern: -512)
 
+  /// -ENOSYS: what it shows where a call begins.
+  static let noSuchCall = UInt64(bitPattern: -38)
+
   /// What the kernel does when such a thread goes on: the call begins again, unless a debugger has cleared `orig_rax`.
   func restartCall() {
     defer { originalRAX = .max }

@@ -116,7 +116,7 @@ extension MachineControl {
     thread.originalRAX = number
     if isCaught {
       // What the kernel shows at a call's entry: -ENOSYS, and the number apart.
-      cpu.pointee.general.0 = UInt64(bitPattern: -38)
+      cpu.pointee.general.0 = ControlledThread.noSuchCall
       pause(thread, .systemCallEntry(number), process)
       number = thread.originalRAX
       cpu.pointee.general.0 = number

@@ -135,6 +135,9 @@ public struct RegisterAccess {
   private let thread: ControlledThread?
   private let own: UnsafeMutablePointer<CPUState>
   private let isAtCall: Bool
+  /// What RAX shows at a call that has not returned.
+  private var callResult = ControlledThread.interruptedCall
+  private var answered: UInt64?
   private let isChangeable: Bool
   private var cpu: UnsafeMutablePointer<CPUState> { thread?.visible ?? own }
 
@@ -142,9 +145,15 @@ public struct RegisterAccess {
     (self.thread, own, isAtCall, isChangeable) = (thread, thread.cpu, false, true)
   }
 
-  /// A thread of a recording. `isAtCall`: it is at a system call that has not returned.
-  public init(recorded cpu: UnsafeMutablePointer<CPUState>, isAtCall: Bool, isChangeable: Bool = false) {
+  /// A thread of a recording. `isAtCall`: it is at a system call that has not returned. `isWaiting`: and waits there; otherwise it has
+  /// just come. `answered`: the call that it has just got the answer to.
+  public init(
+    recorded cpu: UnsafeMutablePointer<CPUState>, isAtCall: Bool, isWaiting: Bool = true,
+    answered: UInt64? = nil, isChangeable: Bool = false
+  ) {
+    self.answered = answered
     (thread, own, self.isAtCall, self.isChangeable) = (nil, cpu, isAtCall, isChangeable)
+    if !isWaiting { callResult = ControlledThread.noSuchCall }
   }
 
   /// The registers are those of a host call that goes on.
@@ -190,13 +199,13 @@ public struct RegisterAccess {
     let state = UnsafeRawPointer(cpu)
     switch place {
     case .general(0) where showsInterruptedCall:
-      return ControlledThread.interruptedCall
+      return callResult
     case .general(let number): return state.load(fromByteOffset: number * 8, as: UInt64.self)
     case .instructionPointer: return cpu.pointee.rip
     case .flags: return cpu.pointee.lazyFlags.rflags
     case .fsBase: return cpu.pointee.fs_base
     case .gsBase: return cpu.pointee.gs_base
-    case .originalRAX: return thread?.originalRAX ?? (isAtCall ? cpu.pointee.general.0 : .max)
+    case .originalRAX: return thread?.originalRAX ?? (isAtCall ? cpu.pointee.general.0 : answered ?? .max)
     case .mxcsr: return UInt64(cpu.pointee.mxcsr)
     case .segment(let index):
       let all = cpu.pointee.segment_selectors

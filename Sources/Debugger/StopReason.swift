@@ -22,6 +22,9 @@ public struct Watchpoint: Equatable, Hashable, Sendable {
     (self.address, self.size, self.kinds) = (address, size, kinds)
   }
 
+  /// What it is about; it does not wrap around.
+  var bytes: Range<UInt64> { address..<max(address, address &+ size) }
+
   func overlaps(_ start: UInt64, _ count: UInt64) -> Bool {
     // Both differences wrap around for what lies below.
     start &- address < size || address &- start < count

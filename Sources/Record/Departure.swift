@@ -61,12 +61,18 @@ extension Replay {
       running = thread.index
       if let event, isDue(event, thread) {
         if instant >= limit { return .instant }
-        if isFitting(event, thread) { return try happen(event, thread) }
+        if isFitting(event, thread) {
+          if let holds, holds(event, thread) { return .event }
+          return try happen(event, thread)
+        }
         due = nil
         continue
       }
       if instant >= limit { return .instant }
-      if thread.isAtCall { return try answer(thread, event) }
+      if thread.isAtCall {
+        if let holds, holds(nil, thread) { return .event }
+        return try answer(thread, event)
+      }
       if let departure, instant >= departure.last {
         return .end(
           .departed("here the program has run far beyond the recording: it is not followed any further"))
@@ -334,7 +340,7 @@ extension Replay {
       .systemCall(call.number), place(of: thread), changesMappings: CallNumber.isOfMemory(call.number),
       resets: false)
     eventCount += 1
-    lastCall = call.number
+    (lastCall, lastResets) = (call.number, false)
     return nil
   }
 }

@@ -9,6 +9,11 @@ extension Replay {
   /// getpid(2) at the time of recording.
   public var processNumber: UInt64 { start.process }
 
+  /// The system call whose answer a thread has just got: it has executed nothing since.
+  public func answeredCall(of thread: Thread) -> UInt64? {
+    thread.index == running && thread.count == 0 && !thread.isAtCall ? lastCall : nil
+  }
+
   /// The FS base of the thread that the system call `event` has made, if it is clone(2) or clone3(2).
   func newThreadBase(_ event: Event, _ thread: Thread) -> UInt64? {
     guard case .systemCall(let number, _) = event.kind else { return nil }

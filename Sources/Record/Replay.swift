@@ -67,6 +67,10 @@ public final class Replay {
   var readCount: UInt64 = 0
   /// The system call that the last event was.
   var lastCall: UInt64?
+  /// The last event was the beginning of another program.
+  var lastResets = false
+  /// Asked in front of an event, or of a call that the recording does not have (nil), whether to rest there.
+  var holds: ((_ event: Event?, _ thread: Thread) -> Bool)?
   /// What is noted of events for timelines in which something is changed, once there is one.
   var inputs: RecordedInputs?
   /// Registers or memory have been changed: how it goes on (Departure.swift).
@@ -132,6 +136,8 @@ public final class Replay {
     case stop
     /// Somebody has set the running CPU's attention word.
     case attention
+    /// The thread that runs has come to an event that is held.
+    case event
     case end(ReplayEnd)
   }
 
@@ -147,6 +153,7 @@ public final class Replay {
     if let pause = try advance(thread, to: event, limit, leavesStop) { return pause }
     if instant >= limit, event.kind != .threadBegins { return .instant }
     if isVisitorAtRest { return .instant }
+    if let holds, holds(event, thread) { return .event }
     if let inputs, !inputs.isComplete, event.kind != .threadBegins {
       inputs.note(event, readCount &- 1, thread.cpu, memory, instant)
     }
@@ -164,7 +171,7 @@ public final class Replay {
     }
     due = nil
     eventCount += 1
-    lastCall = nil
+    (lastCall, lastResets) = (nil, event.effect.resets)
     if case .systemCall(let number, _) = event.kind { lastCall = number }
     return nil
   }

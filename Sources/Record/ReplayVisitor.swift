@@ -68,7 +68,7 @@ extension Replay {
       switch try proceed(to: next) {
       case .end(let end): return end
       case .instant: if instant >= limit || isVisitorAtRest { return nil }
-      case .stop, .attention, nil: continue
+      case .stop, .attention, .event, nil: continue
       }
     }
   }

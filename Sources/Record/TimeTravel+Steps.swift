@@ -15,11 +15,17 @@ extension TimeTravel {
         leaves = false
         continue
       }
-      let events = replay.eventCount
+      let (events, start) = (replay.eventCount, position)
+      let access = nextAccess()
       switch try advance() {
       case .end(let end): return .end(end)
+      case .held: return takeHeld()
       case .done:
-        if let changed = takeChange(since: events) { return changed }
+        if let changed = takeChange(since: events) ?? takeEvent(since: events) { return changed }
+        if let access, instant != start.instant {
+          beforeChange = start
+          return .accessed(access)
+        }
         try applyEdits()
         return .arrived
       case .underWay: if let changed = takeChange(since: events) { return changed }
@@ -54,6 +60,7 @@ extension TimeTravel {
     case .end(let end):
       ending = end
       return .end(end)
+    case .event: return takeHeld()
     case .instant, .attention, nil: return nil
     }
   }
@@ -115,6 +122,8 @@ extension TimeTravel {
 
   private enum Progress {
     case done, underWay
+    /// An event is held.
+    case held
     case end(ReplayEnd)
   }
 
@@ -122,9 +131,12 @@ extension TimeTravel {
   private func advance() throws(RecordingError) -> Progress {
     let (before, events) = (instant, replay.eventCount)
     let isStep = try replay.upcoming()?.kind.isStep ?? false
-    if case .end(let end) = try proceed(to: instant &+ 1, leavesStop: true) {
+    switch try proceed(to: instant &+ 1, leavesStop: true) {
+    case .end(let end):
       ending = end
       return .end(end)
+    case .event: return .held
+    default: break
     }
     if replay.eventCount != events { return isStep || replay.lastCall != nil ? .done : .underWay }
     let isAtCall = replay.threads[replay.running]?.isAtCall ?? false

@@ -16,6 +16,14 @@ public struct TravelStops: Sendable {
   public var watched: [Range<UInt64>] = []
   /// System calls behind which to stop, by number; empty: all. Nil: none.
   public var calls: Set<UInt64>?
+  /// Both sides of those calls: with the arguments, and with the answer; each is a place of its own.
+  public var showsBothSides = false
+  /// Signals (bit n-1) in front of whose handlers to stop.
+  public var signals: UInt64 = 0
+  /// Stop at children that are made, and at programs that are executed.
+  public var showsFamily = false
+  /// Ask `TimeTravel.accessed` about each instruction.
+  public var looksAtAccesses = false
 
   public init() {}
 }
@@ -29,16 +37,18 @@ public enum TravelEnd: Equatable, Sendable {
   case changed(Range<UInt64>)
   /// The last event was this system call.
   case systemCall(UInt64)
+  /// In front of the answer to this one.
+  case systemCallEntry(UInt64)
+  /// In front of this signal's handler.
+  case signal(Int32)
+  /// The last instruction accessed these bytes.
+  case accessed(Range<UInt64>)
+  /// The last event made a process, or was execve(2).
+  case forked(child: UInt64, isVfork: Bool)
+  case executed
   /// The beginning or the end of the recording.
   case beginning
   case end(ReplayEnd)
-}
-
-extension TravelEnd {
-  var isBreakpoint: Bool {
-    if case .breakpoint = self { return true }
-    return false
-  }
 }
 
 public final class TimeTravel {
@@ -71,9 +81,10 @@ public final class TimeTravel {
   /// The replay is not where the timeline leads.
   var isElsewhere = false
   private var watch: Watch?
-  private var calls: Set<UInt64>?
+  /// Those of the present journey.
+  private(set) var stops = TravelStops()
   /// In front of what made the last change that was noticed.
-  private var beforeChange = Position(instant: 0)
+  var beforeChange = Position(instant: 0)
   var ending: ReplayEnd?
   /// Many steps follow each other: their stops stay between them.
   public var keepsStops = false {
@@ -81,6 +92,11 @@ public final class TimeTravel {
   }
   /// Asked on long journeys; true ends them with an error, wherever they are.
   public var isInterrupted: (() -> Bool)?
+  /// The event that comes here has stopped somebody already, and happens when he goes on.
+  var toldEvent: (position: Position, end: TravelEnd)?
+  var accessVisitor: AccessVisitor?
+  /// The bytes by which the instruction that is next stops.
+  public var accessed: ((_ cpu: UnsafeMutablePointer<CPUState>) -> Range<UInt64>?)?
   /// Decides about breakpoints that are met; nil: all stop.
   public var accepts: ((_ address: UInt64) -> Bool)?
   /// So many instructions are executed before somebody is asked.
@@ -126,6 +142,7 @@ public final class TimeTravel {
 
   func seek(_ target: Position) throws(RecordingError) -> TravelEnd {
     prepare(TravelStops())
+    toldEvent = nil
     restore(before: target)
     for distance in TimeTravel.nearDistances where target.instant &- distance > instant &+ distance {
       if let end = try forward(to: Position(instant: target.instant &- distance)) { return end }
@@ -162,6 +179,7 @@ public final class TimeTravel {
       throw error
     }
     _ = try seek(last?.position ?? Position(instant: 0))
+    if let last, last.end.isInFront { toldEvent = last }
     return last?.end ?? .beginning
   }
 
@@ -178,13 +196,15 @@ public final class TimeTravel {
     defer { prepare(TravelStops()) }
     while limit.instant > 0 {
       restore(before: Position(instant: limit.instant &- 1, event: limit.event))
+      toldEvent = nil
       let start = position
       var last: (position: Position, end: TravelEnd)?
       var isAtStop = false
       while position < limit, let end = try forward(to: limit, leavesStop: isAtStop) {
         if case .end = end { break }
-        isAtStop = end.isBreakpoint
-        let place = isAtStop ? position : beforeChange
+        isAtStop = end.isInFront
+        let isHere = isAtStop || stops.showsBothSides && end.isCall
+        let place = isHere ? position : beforeChange
         if place < limit, isAccepted(end) { last = (place, end) }
       }
       if let last { return last }
@@ -214,9 +234,19 @@ public final class TimeTravel {
       let stretch = isInterrupted == nil ? next : min(next, instant &+ TimeTravel.longestStretch)
       let limit = leaves ? instant &+ 1 : min(stretch, max(nextCheckpoint, instant &+ 1))
       let begin = instant
-      let pause = try proceed(to: limit, leavesStop: leaves)
+      if leaves { accessVisitor?.leavesStop = instant }
+      var pause = try proceed(to: limit, leavesStop: leaves)
       if instant != begin { leaves = false }
-      if let found = takeChange(since: events) ?? takeCall(since: events) { return found }
+      if let visitor = accessVisitor, replay.isVisitorAtRest {
+        replay.isVisitorAtRest = false
+        switch visitor.finding {
+        case .breakpoint: pause = .stop
+        case .access(let access):
+          if let found = try passAccess(access) { return found }
+          continue
+        }
+      }
+      if let found = takeChange(since: events) ?? takeEvent(since: events) { return found }
       switch pause {
       case .instant: if instant >= nextCheckpoint { addCheckpoint() }
       case .stop:
@@ -227,6 +257,7 @@ public final class TimeTravel {
       case .end(let end):
         ending = end
         return .end(end)
+      case .event: return takeHeld()
       case .attention, nil: continue
       }
     }
@@ -236,14 +267,6 @@ public final class TimeTravel {
   private var isAtStopAddress: Bool {
     guard let stops = replay.engine.stops, let address = replay.instructionPointer else { return false }
     return stops.contains(address)
-  }
-
-  private func takeCall(since events: UInt64) -> TravelEnd? {
-    guard let calls, replay.eventCount != events, let number = replay.lastCall,
-      calls.isEmpty || calls.contains(number)
-    else { return nil }
-    beforeChange = Position(instant: instant, event: replay.eventCount &- 1)
-    return .systemCall(number)
   }
 
   func takeChange(since events: UInt64) -> TravelEnd? {
@@ -268,7 +291,12 @@ public final class TimeTravel {
     } else {
       watch = stops.watched.isEmpty ? nil : Watch(replay, stops.watched)
     }
-    calls = stops.calls
+    self.stops = stops
+    replay.holds = stops.holdsEvents ? { [unowned self] in isHeld($0, $1) } : nil
+    accessVisitor = stops.looksAtAccesses && accessed != nil ? AccessVisitor(self, stops.addresses) : nil
+    replay.visitor = accessVisitor
+    replay.isVisitorAtRest = false
+    if accessVisitor != nil { replay.engine.prepareForSteps() }
   }
 
   // MARK: Checkpoints
@@ -389,6 +417,7 @@ fileprivate struct ReplayState {
     (replay.events, replay.due, replay.running) = (events, due, running)
     (replay.instant, replay.eventCount, replay.initialStack) = (instant, eventCount, initialStack)
     (replay.threadNumbers, replay.readCount, replay.departure) = (threadNumbers, readCount, departure)
+    (replay.lastCall, replay.lastResets) = (nil, false)
     replay.threads = replay.threads.filter { threads[$0.key] != nil }
     for (index, state) in threads {
       let thread = replay.threads[index] ?? Replay.Thread(index)

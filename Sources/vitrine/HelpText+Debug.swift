@@ -33,7 +33,8 @@ extension HelpText {
       --gdb STDIO         speak over standard input and output; the program's input
                           is then empty, and its output goes to standard error
     On a recording (vitrine record) gdb goes backwards, too: reverse-step,
-    reverse-next, reverse-finish, reverse-continue to breakpoints and watchpoints.
+    reverse-next, reverse-finish, reverse-continue to breakpoints, watchpoints
+    (watch, rwatch, awatch) and what is caught (syscall, signal, fork, exec).
     What is changed there makes a timeline of its own (monitor timelines).
     Such a debugger needs neither the program nor its libraries: it reads them
     through Vitrine. One that detaches leaves the program running; another one can

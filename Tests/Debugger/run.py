@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Types sessions (cases.py) into Debian's gdb twice: about the native program, and about the same program under `vitrine debug
 --gdb`; gdb has to say the same. What cannot be the same (addresses of stack and libraries, numbers of processes) is
-replaced first. Then come checks of what a native session cannot show, sessions about recordings (backwards.py), and those of lldb (lldb.py). The last line is `N passed, M failed`.
+replaced first. Then come checks of what a native session cannot show, sessions about recordings (backwards.py, events.py), and those of lldb (lldb.py). The last line is `N passed, M failed`.
 
     Tests/Debugger/run.py               all
     Tests/Debugger/run.py watch         those whose name contains the word
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import backwards
 import checks
+import events
 import lldb
 from cases import SESSIONS
 
@@ -107,7 +108,7 @@ def main():
                 print(f"FAILED {name}\n" + "\n".join("    " + line for line in difference))
             else:
                 passed += 1
-    others = (part.run(VITRINE, OUT, words) for part in (checks, backwards, lldb))
+    others = (part.run(VITRINE, OUT, words) for part in (checks, backwards, events, lldb))
     for name, problem in itertools.chain.from_iterable(others):
         if problem:
             failed += 1

@@ -61,7 +61,11 @@ extension RemoteServer {
       text += ";thread-pcs:" + all.map { String($0.instructionPointer, radix: 16) }.joined(separator: ",")
       text += ";"
     }
-    if let word = RemoteServer.reasonForLLDB(reason) { text += "reason:\(word);" }
+    if let note = session.stopNote {
+      text += "reason:exception;description:\(Hex.text(note.utf8));"
+    } else if let word = RemoteServer.reasonForLLDB(reason) {
+      text += "reason:\(word);"
+    }
     if case .execute = reason { session.program = .unknown }
     if session.program != .unknown { return text }
     session.program = .announced
@@ -104,7 +108,9 @@ extension RemoteServer {
       var text = "{\"tid\":\(thread.number),\"name\":\(RemoteServer.quoted(target.title(of: thread)))"
       if thread.number == session.stopped, let reason = session.stopReason {
         text += ",\"signal\":\(RemoteServer.signal(reason))"
-        if case .watchpoint(let point) = reason {
+        if let note = session.stopNote {
+          text += ",\"reason\":\"exception\",\"description\":\(RemoteServer.quoted(Array(note.utf8)))"
+        } else if case .watchpoint(let point) = reason {
           let place = Array("\(point.address)".utf8)
           text += ",\"reason\":\"watchpoint\",\"description\":\(RemoteServer.quoted(place))"
         } else if let word = RemoteServer.reasonForLLDB(reason) {

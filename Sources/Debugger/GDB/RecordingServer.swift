@@ -20,6 +20,13 @@ public final class RecordingServer: RemoteServer {
   private var lastLook: UInt64 = 0
   /// The events behind the output that was shown, by timeline.
   private var told: [Int: UInt64] = [:]
+  /// What the debugger wants to be told of besides.
+  private var wantsForks = false
+  private var wantsExecutions = false
+  /// A vfork was shown, and its end is to be.
+  private var vforkEnds = false
+  /// The program that the debugger knows.
+  private var program: [UInt8] = []
 
   public init(
     address: DebuggerAddress, travel: TimeTravel, say: @escaping @Sendable (String) -> Void
@@ -69,15 +76,34 @@ public final class RecordingServer: RemoteServer {
     (input, output) = (-1, -1)
     breakpoints = [:]
     machine.clearStops()
+    machine.shownChild = nil
+    (wantsForks, wantsExecutions, vforkEnds) = (false, false, false)
   }
 
   // MARK: What is asked
 
   override func ownFeatures(_ asks: (String) -> Bool) -> [String] {
-    ["ReverseStep+", "ReverseContinue+", "qXfer:memory-map:read+"]
+    wantsForks = asks("fork-events") && session.isMultiprocess
+    wantsExecutions = asks("exec-events")
+    if wantsForks || wantsExecutions { machine.stopAtFamily() }
+    passSignals(MachineControl.usuallyPassed)
+    program = machine.executablePath
+    return [
+      "ReverseStep+", "ReverseContinue+", "qXfer:memory-map:read+", "qXfer:siginfo:read+", "QPassSignals+",
+      "QProgramSignals+", "QCatchSyscalls+", "fork-events+", "vfork-events+", "exec-events+",
+    ]
+  }
+
+  override func passSignals(_ signals: UInt64) { machine.stop(atSignals: ~signals) }
+  override func catchSystemCalls(_ calls: Set<UInt64>?) { machine.stop(atCalls: calls) }
+
+  override func metLLDB() {
+    wantsExecutions = true
+    machine.stopAtFamily()
   }
 
   override func ownObject(_ name: String) -> [UInt8]? {
+    if name == "siginfo" { return information }
     guard name == "memory-map" else { return nil }
     // Mappings come and go in time, but the debugger asks once.
     return Array(
@@ -96,6 +122,7 @@ public final class RecordingServer: RemoteServer {
       isDone = true
       return RemoteServer.success
     }
+    if data.starts(with: "D;".utf8), let reply = leave(data.dropFirst(2)) { return reply }
     switch data.first {
     case UInt8(ascii: "c"), UInt8(ascii: "C"): return forward(nil)
     case UInt8(ascii: "s"), UInt8(ascii: "S"): return forward(resumedThread)
@@ -109,6 +136,17 @@ public final class RecordingServer: RemoteServer {
       return session.isLLDB ? Array("X09".utf8) : nil
     default: return []
     }
+  }
+
+  /// `D;PROCESS`: nil when the debugger leaves altogether.
+  private func leave(_ text: ArraySlice<UInt8>) -> [UInt8]? {
+    guard let child = machine.shownChild else { return nil }
+    if Hex.number(text) == child {
+      machine.shownChild = nil
+      return RemoteServer.success
+    }
+    say("a recorded child is a timeline of its own: vitrine debug --timeline N, and vitrine replay --list")
+    return RemoteServer.failure
   }
 
   override func currentStop() -> [UInt8] {
@@ -168,9 +206,11 @@ public final class RecordingServer: RemoteServer {
       let end = try travel.stepBack(thread.thread.index)
       for (index, bytes) in machine.watchedBytes.enumerated() where bytes != before[index] {
         let point = machine.watchpoints[index]
-        return .changed(point.address..<point.address &+ point.size)
+        return .changed(point.bytes)
       }
-      return end
+      // What was undone is the instruction that is next now.
+      let cpu = end == .arrived ? machine.currentThread?.thread.cpu : nil
+      return cpu.flatMap { machine.accessedBytes($0) }.map { .accessed($0) } ?? end
     } stepped: {
       thread.number
     }
@@ -181,6 +221,11 @@ public final class RecordingServer: RemoteServer {
     _ journey: () throws(RecordingError) -> TravelEnd, stepped: () -> UInt64? = { nil }
   ) -> [UInt8] {
     tellNews()
+    machine.shownChild = nil
+    if vforkEnds {
+      vforkEnds = false
+      return stopped(machine.currentThread, .vforkDone)
+    }
     session.isRunning = true
     session.isInterrupted = false
     lastLook = vt_host_time_stamp()
@@ -218,11 +263,22 @@ public final class RecordingServer: RemoteServer {
 
   private func reply(to end: TravelEnd, _ thread: RecordedThread?) -> [UInt8] {
     switch end {
-    case .arrived, .systemCall: return stopped(thread, .step)
+    case .arrived: return arrived(thread)
     case .breakpoint: return stopped(thread, .breakpoint)
     case .changed(let range):
-      return stopped(thread, machine.watchpoint(range).map { .watchpoint($0) } ?? .step)
-    case .beginning: return stopped(thread, .step, "replaylog:begin;")
+      return stopped(thread, machine.watchpoint(range, reads: false).map { .watchpoint($0) } ?? .step)
+    case .accessed(let range):
+      return stopped(thread, machine.watchpoint(range, reads: true).map { .watchpoint($0) } ?? .step)
+    case .systemCallEntry(let number): return stopped(thread, .systemCallEntry(number))
+    case .systemCall(let number): return stopped(thread, .systemCallReturn(number))
+    case .signal(let signal): return stopped(thread, .signal(signal))
+    case .forked(let child, let isVfork):
+      if !wantsForks { return stopped(thread, .step) }
+      machine.shownChild = child
+      vforkEnds = isVfork
+      return stopped(thread, .fork(child: child, isVfork: isVfork))
+    case .executed: return wantsExecutions ? executed(thread) : stopped(thread, .step)
+    case .beginning: return stopped(thread, .step, "replaylog:begin;", note: "the beginning of the recording")
     case .end(.killed(let signal)) where signalTold != travel.timeline:
       signalTold = travel.timeline
       return stopped(thread, .signal(signal))
@@ -235,14 +291,64 @@ public final class RecordingServer: RemoteServer {
         }
         tellNews()
       }
-      return stopped(thread, .step, "replaylog:end;")
+      return stopped(thread, .step, "replaylog:end;", note: "the end of the recording")
     }
   }
 
-  private func stopped(_ thread: RecordedThread?, _ reason: StopReason, _ words: String = "") -> [UInt8] {
+  /// A step is done. One back may have led in front of execve(2).
+  private func arrived(_ thread: RecordedThread?) -> [UInt8] {
+    if wantsExecutions, machine.executablePath != program { return executed(thread) }
+    return stopped(thread, .step)
+  }
+
+  /// Another program runs here: behind execve(2), or, on the way back, in front of it.
+  private func executed(_ thread: RecordedThread?) -> [UInt8] {
+    program = machine.executablePath
+    breakpoints = [:]
+    machine.clearPlaces()
+    return stopped(thread, .execute(path: program))
+  }
+
+  /// The siginfo_t of the last stop.
+  private var information: [UInt8] {
+    var words = ControlledThread.trap(0, 0)
+    switch session.stopReason {
+    // SI_KERNEL, TRAP_TRACE, TRAP_HWBKPT: what ptrace(2) shows.
+    case .breakpoint: words[1] = 128
+    case .watchpoint(let point): (words[1], words[2]) = (4, point.address)
+    case .signal(let number):
+      if let signal = travel.nextSignal, signal.number == number { return signal.information }
+      words = deadlyInformation(number)
+    default: (words[1], words[2]) = (2, travel.replay.instructionPointer ?? 0)
+    }
+    return words.withUnsafeBytes { Array($0) }
+  }
+
+  /// Of a signal that ended the program nothing but the number was recorded: what the instruction tells.
+  private func deadlyInformation(_ signal: Int32) -> [UInt64] {
+    var words = [UInt64](repeating: 0, count: 16)
+    words[0] = UInt64(UInt32(bitPattern: signal))
+    guard let cpu = machine.currentThread?.thread.cpu else { return words }
+    switch signal {
+    case 11:
+      let (notMapped, notAllowed, kernel): (UInt64, UInt64, UInt64) = (1, 2, 128)
+      let access = machine.forbiddenAccess(cpu)
+      words[1] = access.map { $0.isMapped ? notAllowed : notMapped } ?? kernel
+      words[2] = access?.address ?? 0
+    // ILL_ILLOPN, FPE_INTDIV: at this instruction.
+    case 4: (words[1], words[2]) = (2, cpu.pointee.rip)
+    case 8: (words[1], words[2]) = (1, cpu.pointee.rip)
+    default: break
+    }
+    return words
+  }
+
+  private func stopped(
+    _ thread: RecordedThread?, _ reason: StopReason, _ words: String = "", note: String? = nil
+  ) -> [UInt8] {
     guard let thread else { return RemoteServer.failure }
     (session.general, session.resumed, lastStopped) = (thread.number, thread.number, thread.number)
-    return stopReply(thread, reason, words)
+    return stopReply(thread, reason, words, note: note)
   }
 
   // MARK: Ctrl-C

@@ -11,10 +11,17 @@ import Record
 final class RecordedThread: RemoteThread {
   let thread: Replay.Thread
   let number: UInt64
+  private let replay: Replay
 
-  init(_ thread: Replay.Thread, number: UInt64) { (self.thread, self.number) = (thread, number) }
+  init(_ thread: Replay.Thread, number: UInt64, _ replay: Replay) {
+    (self.thread, self.number, self.replay) = (thread, number, replay)
+  }
 
-  var access: RegisterAccess { RegisterAccess(recorded: thread.cpu, isAtCall: thread.isAtCall) }
+  var access: RegisterAccess {
+    RegisterAccess(
+      recorded: thread.cpu, isAtCall: thread.isAtCall, isWaiting: thread.index != replay.running,
+      answered: replay.answeredCall(of: thread))
+  }
   var instructionPointer: UInt64 { thread.cpu.pointee.rip }
   var isInHostCall: Bool { thread.isAtCall }
   var originalRAX: UInt64 { thread.isAtCall ? thread.cpu.pointee.general.0 : .max }
@@ -27,28 +34,37 @@ final class RecordingTarget: RemoteTarget {
   var news: [String] = []
   private(set) var watchpoints: [Watchpoint] = []
   private var replay: Replay { travel.replay }
+  /// It stands for the process all the time: the debugger would take another number for another process, and what leads to a child's
+  /// timeline is its parent's.
+  let processNumber: UInt64
+  /// The child that was just made, of which the debugger thinks that it is there.
+  var shownChild: UInt64?
+  private lazy var accesses = AccessReader(memory: replay.memory)
 
-  init(_ travel: TimeTravel) { self.travel = travel }
+  init(_ travel: TimeTravel) {
+    self.travel = travel
+    processNumber = travel.replay.processNumber
+    travel.accessed = { [unowned self] in accessedBytes($0) }
+  }
 
   var memory: AddressSpace? { replay.memory }
 
   /// What is not known is counted from the process's number on.
   private func number(_ thread: Replay.Thread) -> UInt64 {
-    thread.number != 0 ? thread.number : replay.processNumber &+ UInt64(thread.index)
+    thread.number != 0 ? thread.number : processNumber &+ UInt64(thread.index)
   }
 
   var remoteThreads: [any RemoteThread] {
     replay.threads.values.sorted { $0.index < $1.index }
-      .map { RecordedThread($0, number: number($0)) }
+      .map { RecordedThread($0, number: number($0), replay) }
   }
 
   /// The thread that runs, or has run last.
   var currentThread: RecordedThread? {
     (replay.threads[replay.running] ?? replay.threads.values.min { $0.index < $1.index })
-      .map { RecordedThread($0, number: number($0)) }
+      .map { RecordedThread($0, number: number($0), replay) }
   }
 
-  var processNumber: UInt64 { replay.processNumber }
   func auxiliaryBytes() -> [UInt8] { replay.auxiliaryVector }
   var executablePath: [UInt8] { replay.executablePath }
 
@@ -97,7 +113,7 @@ final class RecordingTarget: RemoteTarget {
     } catch { return Array("E.\(error.message)".utf8) }
   }
 
-  func holds(child: UInt64) -> Bool { false }
+  func holds(child: UInt64) -> Bool { child != 0 && child == shownChild }
 
   /// The past has no room for what was not there.
   func allocate(_ size: UInt64, _ permissions: Permissions) -> UInt64? { nil }
@@ -109,19 +125,53 @@ final class RecordingTarget: RemoteTarget {
     if isSet { stops.addresses.insert(address) } else { stops.addresses.remove(address) }
   }
 
-  /// Changes are noticed, reads are not.
+  /// For writes alone changes are noticed; for reads the operands of each instruction are looked at.
   func setRemoteWatchpoint(_ watchpoint: Watchpoint, _ isSet: Bool) -> Bool {
-    let (end, overflow) = watchpoint.address.addingReportingOverflow(watchpoint.size)
-    if watchpoint.kinds != .write || overflow || watchpoint.size > 1 << 20 { return false }
+    let overflows = watchpoint.address.addingReportingOverflow(watchpoint.size).overflow
+    if overflows || watchpoint.size > 1 << 20 { return false }
     watchpoints.removeAll { $0 == watchpoint }
     if isSet { watchpoints.append(watchpoint) }
-    stops.watched.removeAll { $0 == watchpoint.address..<end }
-    if isSet { stops.watched.append(watchpoint.address..<end) }
+    stops.watched = watchpoints.filter { $0.kinds.contains(.write) }.map(\.bytes)
+    stops.looksAtAccesses = watchpoints.contains { $0.kinds.contains(.read) }
     return true
   }
 
-  func watchpoint(_ range: Range<UInt64>) -> Watchpoint? {
-    watchpoints.first { $0.address == range.lowerBound && $0.size == UInt64(range.count) }
+  /// The bytes whose watchpoint the next instruction meets by its operands. Writes alone are not meant: a store of the same value is
+  /// no change.
+  func accessedBytes(_ cpu: UnsafeMutablePointer<CPUState>) -> Range<UInt64>? {
+    var result: Range<UInt64>?
+    accesses.forEach(cpu) { access in
+      if result != nil { return }
+      result =
+        watchpoints.first {
+          $0.kinds.contains(.read) && !$0.kinds.isDisjoint(with: access.kinds)
+            && $0.overlaps(access.address, access.size)
+        }?.bytes
+    }
+    return result
+  }
+
+  /// Which operand of the instruction at RIP cannot be accessed, if one cannot.
+  func forbiddenAccess(_ cpu: UnsafeMutablePointer<CPUState>) -> (address: UInt64, isMapped: Bool)? {
+    var result: (UInt64, Bool)?
+    accesses.forEach(cpu) { access in
+      if result != nil { return }
+      let region = replay.memory.query(access.address)
+      let needed: Permissions = access.kinds.contains(.write) ? .write : .read
+      if region.map({ $0.permissions.contains(needed) }) ?? false { return }
+      result = (access.address, region != nil)
+    }
+    return result
+  }
+
+  func stop(atCalls calls: Set<UInt64>?) { (stops.calls, stops.showsBothSides) = (calls, calls != nil) }
+  func stop(atSignals signals: UInt64) { stops.signals = signals }
+  func stopAtFamily() { stops.showsFamily = true }
+
+  /// The watchpoint of these bytes that is for reads as well, or is not.
+  func watchpoint(_ range: Range<UInt64>, reads: Bool) -> Watchpoint? {
+    let own = watchpoints.filter { $0.bytes == range }
+    return own.first { $0.kinds.contains(.read) == reads } ?? own.first
   }
 
   /// The bytes that are watched.
@@ -130,6 +180,12 @@ final class RecordingTarget: RemoteTarget {
   }
 
   func clearStops() { (stops, watchpoints) = (TravelStops(), []) }
+
+  /// Another program: what was said of the old one's memory has no meaning.
+  func clearPlaces() {
+    watchpoints = []
+    (stops.addresses, stops.watched, stops.looksAtAccesses) = ([], [], false)
+  }
 
   // MARK: Files
 

@@ -197,7 +197,9 @@ extension RemoteServer {
   // MARK: Stops
 
   /// `T` with the reason, the thread and the registers that are asked for first.
-  func stopReply(_ thread: any RemoteThread, _ reason: StopReason, _ more: String = "") -> [UInt8] {
+  func stopReply(
+    _ thread: any RemoteThread, _ reason: StopReason, _ more: String = "", note: String? = nil
+  ) -> [UInt8] {
     var words = more
     switch reason {
     case .breakpoint:
@@ -221,12 +223,12 @@ extension RemoteServer {
     case .execute(let path): words = "exec:\(Hex.text(path));"
     case .end: break
     }
-    (session.stopped, session.stopReason) = (thread.number, reason)
+    (session.stopped, session.stopReason, session.stopNote) = (thread.number, reason, note)
     // In front of what may come as a word of its own, which counts.
     if session.isLLDB { words = wordsForLLDB(thread, reason) + words }
     let number = UInt8(truncatingIfNeeded: number(of: RemoteServer.signal(reason)))
     return Array(
-      ("T" + Hex.text([number]) + "thread:\(name(of: thread));core:0;" + words + first(thread)).utf8)
+      ("T" + Hex.text([number]) + words + "thread:\(name(of: thread));core:0;" + first(thread)).utf8)
   }
 
   static func signal(_ reason: StopReason) -> Int32 {

@@ -54,6 +54,8 @@ public class RemoteServer {
     /// The thread of the last stop reply, and why it stopped.
     var stopped: UInt64 = 0
     var stopReason: StopReason?
+    /// In place of a reason: what there is to say.
+    var stopNote: String?
     /// lldb has to be told of the program: nobody has, it is going to ask, it reads the list with it.
     var program = ProgramNews.unknown
   }

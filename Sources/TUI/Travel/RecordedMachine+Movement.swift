@@ -321,7 +321,9 @@ extension RecordedMachine {
 
   func stop(_ end: TravelEnd, isBackwards: Bool) -> Stop {
     switch end {
-    case .arrived: return Stop(kind: .step, text: told("", "at"))
+    // What was not asked for does not stop.
+    case .arrived, .systemCallEntry, .signal, .accessed, .forked, .executed:
+      return Stop(kind: .step, text: told("", "at"))
     case .beginning: return Stop(kind: .start, text: told("the beginning,", "at"))
     case .end: return Stop(kind: .step, text: told("the end,", "at"))
     case .breakpoint(let address):
