@@ -199,7 +199,25 @@ def check_recording(debugger):
             wants(answers["kill"], r"exited with status = 9")
 
 
-CHECKS = [check_session, check_threads, check_signals, check_interrupt, check_recording]
+def check_backwards(debugger):
+    """Where lldb can go back it meets breakpoints in the opposite order, and both ends."""
+    if "--reverse" not in subprocess.run([debugger.lldb, "-b", "-o", "help process continue"], capture_output=True, text=True).stdout:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        recording = Path(folder) / "program.rec"
+        subprocess.run([debugger.vitrine, "record", "-o", recording, debugger.out / "debug-basics-static"], stdin=subprocess.DEVNULL,
+                       capture_output=True, timeout=60)
+        answers = debugger.session([recording], [
+            "breakpoint set --name mean", "continue", "breakpoint delete -f", "breakpoint set --name add", *["process continue --reverse"] * 3,
+            "breakpoint delete -f", "process continue --reverse", "process continue --forward", "process continue --reverse"])[1:]
+        for answer, arguments in zip(answers[4:7], ("a=10, b=5", "a=6, b=4", "a=3, b=3"), strict=True):
+            wants(answer, "stop reason = breakpoint 2.1", rf"add\({arguments}\)")
+        wants(answers[8], "the beginning of the recording", "_start")
+        wants(answers[9], "the end of the recording")
+        wants(answers[10], "the beginning of the recording")
+
+
+CHECKS = [check_session, check_threads, check_signals, check_interrupt, check_recording, check_backwards]
 
 
 def run(vitrine, out, words):
