@@ -10,7 +10,7 @@ packages=(
   liblzma-dev libzstd-dev libjpeg62-turbo-dev libx264-dev libtcc-dev # compression, encoders and a C compiler, likewise
   busybox-static bash-static                   # real programs, static
   coreutils findutils grep sed mawk diffutils tar gzip perl sqlite3 openssl xz-utils git vim less tmux # and dynamically linked
-  libpython3.11-testsuite nodejs openjdk-17-jdk-headless ffmpeg gdb strace htop # large programs and a regression suite
+  libpython3.11-testsuite nodejs openjdk-17-jdk-headless ffmpeg gdb lldb strace htop # large programs and a regression suite
   redis-server nginx-light postgresql-15 apache2-utils wrk # servers and what puts load on them
   util-linux iproute2                          # unshare, setpriv; loopback interfaces
   qemu-user                                    # peer in Benchmarks/
