@@ -115,7 +115,8 @@ extension TranslatorEngine {
     if !name.hasPrefix("vpshufbit"),
       begins([
         "vperm", "vshuf", "vinsert", "vpshuf", "vpunpck", "vunpck", "valign", "vpalign", "vpack", "vdbpsadbw",
-        "vextract", "vpmadd", "vcvtne2ps", "vpmultishift", "vgf2p8affine", "vmovsldup", "vmovshdup",
+        "vextract", "vpmadd", "vcvtne2ps", "vpmultishift", "vgf2p8affine", "vpconflict", "vmovsldup",
+        "vmovshdup",
         "vmovddup",
       ]), !name.hasPrefix("vpmadd52")
     {
