@@ -290,9 +290,7 @@ public final class LinuxProcess {
   /// Hands a call to the host with pointers translated as its signature says.
   func passThrough(_ call: SystemCall, _ arguments: Arguments) -> Int64 {
     var translated = arguments
-    let plan = call.handing ?? HandingPlan(calls.signature(call.number))
-    call.handing = plan
-    var (rest, index) = (plan.word, 0)
+    var (rest, index) = (handingPlan(of: call).word, 0)
     while rest != 0 {
       let value = arguments[index]
       switch HandingPlan.Step(rawValue: rest & 15) ?? .vector {
@@ -314,9 +312,14 @@ public final class LinuxProcess {
     return callHost(call, translated)
   }
 
+  private func handingPlan(of call: SystemCall) -> HandingPlan {
+    if let known = call.handing { return known }
+    let plan = HandingPlan(calls.signature(call.number))
+    call.handing = plan
+    return plan
+  }
+
   /// What the host gets for a value that is neither a descriptor nor a path: for pointers the host's address.
-  // PERF: part of every call that is handed over.
-  @inline(__always)
   func hostValue(_ value: UInt64, _ type: ArgumentType, _ arguments: Arguments) -> UInt64 {
     switch type.kind {
     case .string, .pointer: return memory.hostArgument(value)

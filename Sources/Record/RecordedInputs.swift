@@ -174,6 +174,10 @@ enum CallNumber {
   static let signalMask: UInt64 = 14
   static let timeOfDay: UInt64 = 96
   static let clockTime: UInt64 = 228
+  static let clone: UInt64 = 56
+  static let fork: UInt64 = 57
+  static let vfork: UInt64 = 58
+  static let clone3: UInt64 = 435
   static let exit: UInt64 = 60
   static let exitGroup: UInt64 = 231
   static let execute: UInt64 = 59
@@ -198,7 +202,7 @@ enum CallNumber {
   /// Calls after which another thread, process or program is there, or this one is not: none is passed over.
   static func isLasting(_ number: UInt64) -> Bool {
     switch number {
-    case 56, 57, 58, 435, execute, executeAt, exit, exitGroup: true
+    case clone, fork, vfork, clone3, execute, executeAt, exit, exitGroup: true
     default: false
     }
   }

@@ -17,10 +17,11 @@ extension Replay {
   /// The FS base of the thread that the system call `event` has made, if it is clone(2) or clone3(2).
   func newThreadBase(_ event: Event, _ thread: Thread) -> UInt64? {
     guard case .systemCall(let number, _) = event.kind else { return nil }
-    let (clone, clone3): (UInt64, UInt64) = (56, 435)
-    if number == clone { return thread.cpu.pointee.general.8 }
+    if number == CallNumber.clone { return thread.cpu.pointee.general.8 }
+    guard number == CallNumber.clone3 else { return nil }
+    // struct clone_args: tls.
     let offset: UInt64 = 56
-    return number == clone3 ? memory.load(UInt64.self, at: thread.cpu.pointee.general.7 &+ offset) : nil
+    return memory.load(UInt64.self, at: thread.cpu.pointee.general.7 &+ offset)
   }
 
   /// The auxiliary vector of the program that runs, from its stack; empty when that has been overwritten.

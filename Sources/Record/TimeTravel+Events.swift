@@ -71,10 +71,9 @@ extension TimeTravel {
   private func complete(_ signal: inout RecordedSignal, _ thread: Replay.Thread) {
     let standing = thread.isAtCall ? thread.cpu.pointee.general.0 : nil
     guard let call = standing ?? replay.answeredCall(of: thread) else { return }
-    let (kill, threadKill, threadGroupKill): (UInt64, UInt64, UInt64) = (62, 200, 234)
-    guard [kill, threadKill, threadGroupKill].contains(call) else { return }
+    guard [CallNumber.kill, CallNumber.threadKill, CallNumber.groupThreadKill].contains(call) else { return }
     // SI_USER, SI_TKILL.
-    let code = UInt32(bitPattern: call == kill ? 0 : -6)
+    let code = UInt32(bitPattern: call == CallNumber.kill ? 0 : -6)
     for index in 0..<4 {
       signal.information[8 + index] = UInt8(truncatingIfNeeded: code >> UInt32(index * 8))
       signal.information[16 + index] = UInt8(truncatingIfNeeded: replay.processNumber >> UInt64(index * 8))
@@ -90,23 +89,23 @@ extension TimeTravel {
       if let child = newChild(number) { return child }
     }
     // These do not return.
-    let (exit, exitGroup): (UInt64, UInt64) = (60, 231)
-    if stops.showsBothSides, number == exit || number == exitGroup { return nil }
+    if stops.showsBothSides, number == CallNumber.exit || number == CallNumber.exitGroup { return nil }
     return catches(number) ? .systemCall(number) : nil
   }
 
   /// The process that fork(2) or one of its relatives has just made.
   private func newChild(_ number: UInt64) -> TravelEnd? {
+    // CLONE_THREAD, CLONE_VFORK.
     let (thread, vfork): (UInt64, UInt64) = (0x10000, 0x4000)
     guard let cpu = replay.threads[replay.running]?.cpu, cpu.pointee.general.0 &- 1 < 1 << 31 else {
       return nil
     }
     let flags: UInt64
     switch number {
-    case 56: flags = cpu.pointee.general.7
-    case 57: flags = 0
-    case 58: flags = vfork
-    case 435: flags = replay.memory.load(UInt64.self, at: cpu.pointee.general.7) ?? thread
+    case CallNumber.clone: flags = cpu.pointee.general.7
+    case CallNumber.fork: flags = 0
+    case CallNumber.vfork: flags = vfork
+    case CallNumber.clone3: flags = replay.memory.load(UInt64.self, at: cpu.pointee.general.7) ?? thread
     default: return nil
     }
     if flags & thread != 0 { return nil }

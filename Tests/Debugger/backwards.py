@@ -403,10 +403,12 @@ CHECKS = [check_forwards, check_breakpoints, check_watchpoints, check_lines, che
           check_commands, check_core, check_without_files, check_interrupt, check_garbage]
 
 
-def run(vitrine, out, words):
+def run_checks(kind, checks, vitrine, out, words):
+    """Runs the checks whose name, behind the kind, contains one of the words, or all; yields each name with what was wrong, or None. They
+    share a folder for recordings."""
     with tempfile.TemporaryDirectory() as folder:
-        for check in CHECKS:
-            name = "backwards-" + check.__name__.removeprefix("check_")
+        for check in checks:
+            name = f"{kind}-{check.__name__.removeprefix('check_')}"
             if words and not any(word in name for word in words):
                 continue
             try:
@@ -414,3 +416,7 @@ def run(vitrine, out, words):
                 yield name, None
             except Exception as problem:
                 yield name, f"{type(problem).__name__}: {problem}"
+
+
+def run(vitrine, out, words):
+    return run_checks("backwards", CHECKS, vitrine, out, words)

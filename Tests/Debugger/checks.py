@@ -88,6 +88,14 @@ class Machine:
         return Client(self.place)
 
 
+def run_for_a_while(client, seconds):
+    """Lets the program run, and stops it by Ctrl-C."""
+    client.socket.sendall(client.framed("c"))
+    time.sleep(seconds)
+    client.socket.sendall(b"\x03")
+    assert client.packet().startswith(b"T02")
+
+
 def symbol(program, name):
     for line in subprocess.run(["nm", program], capture_output=True, text=True).stdout.splitlines():
         if line.split()[-1] == name:
@@ -291,10 +299,7 @@ def check_busy_page(vitrine, out):
         client.ask("qSupported:swbreak+")
         rounds = symbol(program, "rounds")
         assert client.ask(f"Z2,{symbol(program, 'stop'):x},4") == b"OK"
-        client.socket.sendall(client.framed("c"))
-        time.sleep(1)
-        client.socket.sendall(b"\x03")
-        assert client.packet().startswith(b"T02")
+        run_for_a_while(client, 1)
         count = int.from_bytes(bytes.fromhex(client.ask(f"m{rounds:x},8").decode()), "little")
         assert count > 20_000, count
 
@@ -325,10 +330,7 @@ def check_waiting_call(vitrine, out):
         waits = 0
         # A busy machine needs some time to come to the call.
         for _ in range(20):
-            client.socket.sendall(client.framed("c"))
-            time.sleep(0.3)
-            client.socket.sendall(b"\x03")
-            assert client.packet().startswith(b"T02")
+            run_for_a_while(client, 0.3)
             if client.ask("p0") == b"00feffffffffffff":
                 assert client.ask("p39") == b"2200000000000000"
                 waits += 1
@@ -343,10 +345,7 @@ def check_waiting_call(vitrine, out):
         assert client.ask("P39=ffffffffffffffff") == b"OK"
         rounds = 0
         for _ in range(20):
-            client.socket.sendall(client.framed("c"))
-            time.sleep(0.3)
-            client.socket.sendall(b"\x03")
-            assert client.packet().startswith(b"T02")
+            run_for_a_while(client, 0.3)
             answer = bytes.fromhex(client.ask(f"m{symbol(program, 'rounds'):x},8").decode())
             rounds = int.from_bytes(answer, "little")
             if rounds > 1000:

@@ -3,9 +3,8 @@ Forwards a recording has to answer as the machine does; backwards the same comes
 
 import re
 import tempfile
-from pathlib import Path
 
-from backwards import BASICS, ENGINES, Debugger, same, words
+from backwards import BASICS, ENGINES, Debugger, run_checks, same, words
 
 
 def plain(text):
@@ -121,13 +120,4 @@ CHECKS = [check_reads, check_calls, check_signals, check_fault, check_family]
 
 
 def run(vitrine, out, words):
-    with tempfile.TemporaryDirectory() as folder:
-        for check in CHECKS:
-            name = "events-" + check.__name__.removeprefix("check_")
-            if words and not any(word in name for word in words):
-                continue
-            try:
-                check(str(vitrine), Path(out), Path(folder))
-                yield name, None
-            except Exception as problem:
-                yield name, f"{type(problem).__name__}: {problem}"
+    return run_checks("events", CHECKS, vitrine, out, words)

@@ -9,10 +9,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCES = Path(__file__).resolve().parents[1] / "Guests"
+from lines import C as LINES, CPP as TEMPLATES, SOURCES, build, number
+
 CALLS = SOURCES / "c/inlined-calls.c"
-LINES = SOURCES / "c/source-lines.c"
-TEMPLATES = SOURCES / "cpp/source-lines.cpp"
 
 
 def parts(terminal):
@@ -22,24 +21,12 @@ def parts(terminal):
             tests.inlined_instants, tests.inlined_templates, tests.inlined_steps]
 
 
-def number(text):
-    """The line of the program's source that contains `text`."""
-    return next(place for place, line in enumerate(CALLS.read_text().splitlines(), 1) if text in line)
-
-
 class Inlined:
     def __init__(self, terminal):
         self.terminal = terminal
         self.check = terminal.check
         self.temporary = tempfile.TemporaryDirectory(prefix="vitrine-inlined-")
         self.folder = Path(self.temporary.name)
-
-    def build(self, name, source, *options, compiler=None):
-        """A program with debug information."""
-        path = self.folder / name
-        compiler = compiler or ("g++" if source == TEMPLATES else "gcc")
-        subprocess.run([compiler, "-g", *options, source, "-o", path], check=True, capture_output=True, timeout=120)
-        return path
 
     def rows(self, path, timeout=60):
         """Addresses of rows, and the functions there: names with file and line, the innermost first."""
@@ -89,14 +76,14 @@ class Inlined:
     # MARK: Tables
 
     def inlined_tables(self):
-        variants = [(source, None, ["-O" + level, "-gdwarf-" + version])
+        variants = [(source, ["-O" + level, "-gdwarf-" + version])
                     for source, level in ((CALLS, "0"), (CALLS, "2"), (LINES, "3"), (TEMPLATES, "2")) for version in "2345"]
-        variants += [(TEMPLATES, None, ["-O3", "-flto"]), (TEMPLATES, None, ["-O2", "-gz=zlib", "-ffunction-sections", "-Wl,--gc-sections"]),
-                     (CALLS, None, ["-O1", "-static"]), (CALLS, None, ["-O2", "-no-pie", "-gno-as-loc-support"]),
-                     (LINES, None, ["-O2", "-flto"])]
+        variants += [(TEMPLATES, ["-O3", "-flto"]), (TEMPLATES, ["-O2", "-gz=zlib", "-ffunction-sections", "-Wl,--gc-sections"]),
+                     (CALLS, ["-O1", "-static"]), (CALLS, ["-O2", "-no-pie", "-gno-as-loc-support"]),
+                     (LINES, ["-O2", "-flto"])]
         addresses = frames = several = 0
-        for index, (source, compiler, options) in enumerate(variants):
-            path = self.build(f"table{index}", source, *options, compiler=compiler)
+        for index, (source, options) in enumerate(variants):
+            path = build(self.folder / f"table{index}", source, *options)
             found, chosen, run = self.rows(path)
             theirs = self.addr2line(path, chosen)
             wrong = [(address, found[address], other) for address, other in zip(chosen, theirs) if not self.is_equal(found[address], other)]
@@ -153,7 +140,7 @@ for address in open("{wanted}").read().split():
     def inlined_damage(self):
         """Damaged sections: less is known, nothing else happens."""
         numbers = random.Random(7)
-        originals = [self.build(f"damage{version}", CALLS, "-O2", "-gdwarf-" + version) for version in "245"]
+        originals = [build(self.folder / f"damage{version}", CALLS, "-O2", "-gdwarf-" + version) for version in "245"]
         listings = [subprocess.run(["readelf", "-SW", one], capture_output=True, text=True).stdout for one in originals]
         ends, known, whole = [], 0, len(self.rows(originals[2])[0])
         for round in range(150):
@@ -172,7 +159,7 @@ for address in open("{wanted}").read().split():
 
     def inlined_compressed(self):
         """Sections that zstd has compressed, and damage in them."""
-        plain = self.build("plain", TEMPLATES, "-O2")
+        plain = build(self.folder / "plain", TEMPLATES, "-O2")
         packed = self.folder / "packed"
         subprocess.run(["objcopy", "--compress-debug-sections=zstd", plain, packed], check=True)
         listing = subprocess.run(["readelf", "-tW", packed], capture_output=True, text=True).stdout
@@ -204,20 +191,20 @@ for address in open("{wanted}").read().split():
         return [json.loads(line) for line in run.stdout.splitlines()], run
 
     def inlined_frames(self):
-        program = self.build("frames", CALLS, "-O2")
+        program = build(self.folder / "frames", CALLS, "-O2")
         run = subprocess.run([self.terminal.VITRINE, "run", program, "200"], capture_output=True, text=True, timeout=60)
-        written, call = number("*nowhere = code"), number("fault(value);")
+        written, call = number("*nowhere = code", CALLS), number("fault(value);", CALLS)
         self.check("the report of a fault", re.search(rf"at 0x\w+ in fault \(inlined in last\+0x\w+\) at inlined-calls.c:{written}\n", run.stderr)
                    and re.search(rf"#0 \w+ in fault at inlined-calls.c:{written}  \(inlined\)\n   #1 \w+ in last\+0x\w+ at inlined-calls.c:{call}\n   #2 \w+ in main\+",
                                  run.stderr), run.stderr)
-        inside = number("total -= 1;")
+        inside = number("total -= 1;", CALLS)
         answers, run = self.ask([f"break inlined-calls.c:{inside}", "continue", "frames", "where", "screen 120x40"], program)
         self.check("commands succeed", run.returncode == 0 and len(answers) == 5, run.stdout + run.stderr)
         if len(answers) < 5:
             return
         self.check("a stop names the inlined function", answers[1].get("line") == inside and answers[1].get("inlined") == "innermost"
                    and f"in innermost at inlined-calls.c:{inside}" in answers[1]["lines"][0], answers[1])
-        shown = [f"innermost at inlined-calls.c:{inside}  (inlined)", f"middle at inlined-calls.c:{number('int second = innermost')}  (inlined)"]
+        shown = [f"innermost at inlined-calls.c:{inside}  (inlined)", f"middle at inlined-calls.c:{number('int second = innermost', CALLS)}  (inlined)"]
         self.check("frames", [row.split(None, 2)[2] for row in answers[2]["lines"][:2]] == shown
                    and "around+" in answers[2]["lines"][2] and "main+" in answers[2]["lines"][3], answers[2])
         first = answers[2]["frames"][0]
@@ -225,7 +212,7 @@ for address in open("{wanted}").read().split():
                    and [frame["inlined"] for frame in answers[2]["frames"][:4]] == [True, True, False, False], answers[2])
         self.check("frames on the screen", any("innermost at inlined-calls.c" in row for row in answers[4]["lines"]), answers[4])
         # Each place where a line of an inlined function is has a breakpoint.
-        answers, _ = self.ask([f"break inlined-calls.c:{number('int first = value * 3;')}"], program)
+        answers, _ = self.ask([f"break inlined-calls.c:{number('int first = value * 3;', CALLS)}"], program)
         self.check("a breakpoint for each copy", len(answers[0]["lines"]) >= 3, answers)
 
     def chains(self, program, script):
@@ -260,7 +247,7 @@ kill
     def inlined_instants(self):
         """Frames behind each of many instructions."""
         for options in (["-O2", "-no-pie"], ["-O3", "-no-pie", "-gdwarf-4"], ["-O1", "-no-pie"]):
-            program = self.build("instants" + "".join(options), CALLS, *options)
+            program = build(self.folder / ("instants" + "".join(options)), CALLS, *options)
             count = 120
             expected = self.chains(program, f"""break *around
 run
@@ -277,7 +264,7 @@ end""")
 
     def inlined_templates(self):
         """Frames of C++ at many places of the program, chosen at random: addresses, lines, and what is inlined."""
-        program = self.build("templates", TEMPLATES, "-O2", "-no-pie")
+        program = build(self.folder / "templates", TEMPLATES, "-O2", "-no-pie")
         found, _, _ = self.rows(program)
         places = random.Random(2).sample(sorted(address for address in found if len(found[address]) > 1), 50)
         count = 120
@@ -307,7 +294,7 @@ end""")
     def inlined_steps(self):
         """step-line and next-line through optimised code: the frames behind each step."""
         for options in (["-O2", "-no-pie"], ["-Og", "-no-pie"], ["-O1", "-no-pie", "-gdwarf-4"]):
-            program = self.build("steps" + "".join(options), CALLS, *options)
+            program = build(self.folder / ("steps" + "".join(options)), CALLS, *options)
             recording = self.folder / "steps.rec"
             subprocess.run([self.terminal.VITRINE, "record", "-o", recording, "--", program], capture_output=True, timeout=60)
             for command in ("next", "step"):

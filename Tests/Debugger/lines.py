@@ -21,9 +21,16 @@ def parts(terminal):
     return [tests.line_tables, tests.line_files, tests.line_damage, tests.line_commands, tests.line_steps, tests.line_screens]
 
 
-def number(text):
-    """The line of the first program's source that contains `text`."""
-    return next(place for place, line in enumerate(C.read_text().splitlines(), 1) if text in line)
+def number(text, source):
+    """The line of a source that contains `text`."""
+    return next(place for place, line in enumerate(source.read_text().splitlines(), 1) if text in line)
+
+
+def build(path, source, *options):
+    """A program with debug information, and its path."""
+    compiler = "g++" if source.suffix == ".cpp" else "gcc"
+    subprocess.run([compiler, "-g", *options, source, "-o", path], check=True, capture_output=True, timeout=120)
+    return path
 
 
 class Lines:
@@ -32,13 +39,6 @@ class Lines:
         self.check = terminal.check
         self.temporary = tempfile.TemporaryDirectory(prefix="vitrine-lines-")
         self.folder = Path(self.temporary.name)
-
-    def build(self, name, source, *options):
-        """A program with debug information."""
-        path = self.folder / name
-        compiler = "g++" if source == CPP else "gcc"
-        subprocess.run([compiler, "-g", *options, source, "-o", path], check=True, capture_output=True, timeout=120)
-        return path
 
     def table(self, path, timeout=60):
         """Rows as `vitrine disassemble --lines` prints them: address, path, line, whether a statement begins."""
@@ -70,7 +70,7 @@ class Lines:
                      (C, ["-gno-as-loc-support"]), (CPP, ["-O1", "-no-pie"])]
         rows = addresses = 0
         for index, (source, options) in enumerate(variants):
-            path = self.build(f"table{index}", source, *options)
+            path = build(self.folder / f"table{index}", source, *options)
             own, run = self.table(path)
             theirs = self.expected(path)
             shown = sorted((address, os.path.basename(file), line, statement) for address, file, line, statement in own)
@@ -104,7 +104,7 @@ class Lines:
     def line_files(self):
         """Tables in separate files, by a link with a checksum and by build-id; and none."""
         for name, options in [("link", ["-Wl,--build-id=none"]), ("identity", ["-Wl,--build-id"])]:
-            path = self.build(f"separate-{name}", CPP, "-O1", *options)
+            path = build(self.folder / f"separate-{name}", CPP, "-O1", *options)
             whole, _ = self.table(path)
             debug = self.folder / f"separate-{name}.debug"
             subprocess.run(["objcopy", "--only-keep-debug", path, debug], check=True)
@@ -135,9 +135,9 @@ class Lines:
     def line_damage(self):
         """Damaged sections: less is known, nothing else happens."""
         numbers = random.Random(3)
-        path = self.build("damage", C, "-gdwarf-5")
-        old = self.build("damage-old", C, "-gdwarf-3")
-        packed = self.build("damage-packed", C, "-gz=zlib")
+        path = build(self.folder / "damage", C, "-gdwarf-5")
+        old = build(self.folder / "damage-old", C, "-gdwarf-3")
+        packed = build(self.folder / "damage-packed", C, "-gz=zlib")
         ends, lost = [], 0
         listings = {one: subprocess.run(["readelf", "-SW", one], capture_output=True, text=True).stdout for one in (path, old, packed)}
         for round in range(150):
@@ -165,11 +165,11 @@ class Lines:
         return [json.loads(line) for line in run.stdout.splitlines()], run
 
     def line_commands(self):
-        program = self.build("commands", C, "-O0")
-        inside = number("int y = x * 2")
-        first, returns = number("int a = leaf(3);"), number("return 0;")
+        program = build(self.folder / "commands", C, "-O0")
+        inside = number("int y = x * 2", C)
+        first, returns = number("int a = leaf(3);", C), number("return 0;", C)
         answers, run = self.ask([f"break source-lines.c:{first}", "continue", "list", "frames", f"list source-lines.c:{inside} 3", "step-line",
-                                 "frames", "where", f"until :{inside + 2}", f"break source-lines.c:{number('static int total')}", "lines",
+                                 "frames", "where", f"until :{inside + 2}", f"break source-lines.c:{number('static int total', C)}", "lines",
                                  f"print 'source-lines.c:{returns}' - main", f"break {C}:{returns} if total == 1", "continue",
                                  ], program)
         self.check("line commands succeed", run.returncode == 0 and len(answers) == 14, run.stdout + run.stderr)
@@ -187,7 +187,7 @@ class Lines:
                    answers[6])
         self.check("where", f"{inside}  {text[inside - 1]}" in answers[7]["lines"] and answers[7]["line"] == inside, answers[7])
         self.check("until a line", answers[8]["line"] == inside + 2, answers[8])
-        self.check("a line without code is the next one", f"source-lines.c:{number('int leaf') + 1}" in answers[9]["lines"][0], answers[9])
+        self.check("a line without code is the next one", f"source-lines.c:{number('int leaf', C) + 1}" in answers[9]["lines"][0], answers[9])
         self.check("lines of the function", len(answers[10]["lines"]) == 5 and sum(row.startswith("=>") for row in answers[10]["lines"]) == 1, answers[10])
         self.check("a line in an expression", 0 < int(answers[11]["value"], 16) < 0x200, answers[11])
         answers, run = self.ask(["break nowhere.c:3"], program)
@@ -201,10 +201,10 @@ class Lines:
         shutil.copy(program, copy)
         subprocess.run([self.terminal.VITRINE, "record", "-o", recording, "--", copy], capture_output=True, timeout=60)
         there, _ = self.ask(["until main", "where"], None, recording)
-        self.check("a recording has lines", there[-1].get("line") == number("int main("), there)
+        self.check("a recording has lines", there[-1].get("line") == number("int main(", C), there)
         moved = self.folder / "source-lines.c"
         moved.write_text("\n" * 7 + C.read_text())
-        shutil.copy(self.build("other", moved, "-O0"), copy)
+        shutil.copy(build(self.folder / "other", moved, "-O0"), copy)
         gone, _ = self.ask(["until main", "where"], None, recording)
         # What was recorded of a small file may be all of it.
         self.check("another file's lines are not a recording's", gone[-1]["rip"] == there[-1]["rip"]
@@ -222,7 +222,7 @@ class Lines:
         """Functions and lines behind each step of gdb."""
         script = self.folder / "steps.gdb"
         script.write_text(f"""set confirm off
-break source-lines.c:{number("int a = leaf(3);")}
+break source-lines.c:{number("int a = leaf(3);", C)}
 run
 python
 for index in range({count}):
@@ -241,16 +241,16 @@ kill
         return [(re.search(r"<([^+>]+)", item["lines"][0])[1], str(item.get("line"))) for item in answers]
 
     def line_steps(self):
-        stop = f"break source-lines.c:{number('int a = leaf(3);')}"
+        stop = f"break source-lines.c:{number('int a = leaf(3);', C)}"
         for options in [["-O0"], ["-O0", "-gdwarf-4", "-no-pie"], ["-O0", "-static"], ["-Og", "-fno-inline"]]:
             name = "steps" + "".join(options)
-            program = self.build(name, C, *options)
+            program = build(self.folder / name, C, *options)
             recording = self.folder / f"{name}.rec"
             subprocess.run([self.terminal.VITRINE, "record", "-o", recording, "--", program], capture_output=True, timeout=60)
             for command in ("step", "next"):
                 # Up to the library's functions, which have lines here and there.
                 expected = self.native(program, command, 150)
-                last = str(number("strcpy(text, classify(a))"))
+                last = str(number("strcpy(text, classify(a))", C))
                 end = next((place for place, found in enumerate(expected) if found[1] == last), len(expected))
                 expected = expected[:end]
                 count = len(expected)
@@ -279,15 +279,15 @@ kill
 
     def line_screens(self):
         """Source lines in the disassembly, and the panel of the source with its keys and clicks."""
-        program = self.build("screens", C, "-O0", "-no-pie")
+        program = build(self.folder / "screens", C, "-O0", "-no-pie")
         text = C.read_text().splitlines()
-        first, second = number("int a = leaf(3);"), number("int b = middle(3) +")
+        first, second = number("int a = leaf(3);", C), number("int b = middle(3) +", C)
         answer = self.terminal.batch([f"break source-lines.c:{first}", "continue", "screen 120x40"], str(program))
         shown = answer.stdout.splitlines()
         row = next((place for place, line in enumerate(shown) if f"source-lines.c:{first}  {text[first - 1].strip()}" in line), 0)
         self.check("source in the disassembly", row > 0 and "●▶" in shown[row + 1], answer.stdout + answer.stderr)
         commands = [f"break source-lines.c:{first}", "continue", "show source", "screen 200x60", "key n", "screen 200x60", f"key {'down ' * 2}b",
-                    "breakpoints", "screen 200x60", "key b", "breakpoints", "key u", "status", f"goto source-lines.c:{number('int y = x * 2;')}"]
+                    "breakpoints", "screen 200x60", "key b", "breakpoints", "key u", "status", f"goto source-lines.c:{number('int y = x * 2;', C)}"]
         answers, run = self.ask(commands, program)
         self.check("source panel's commands", run.returncode == 0 and len(answers) == len(commands), run.stdout[-600:])
         if len(answers) < len(commands):

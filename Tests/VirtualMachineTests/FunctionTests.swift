@@ -63,13 +63,8 @@ private struct Example {
   }
 
   @Test func survivesDamage() {
-    var seed: UInt64 = 88_172_645_463_325_252
-    func random(_ limit: Int) -> Int {
-      seed ^= seed << 13
-      seed ^= seed >> 7
-      seed ^= seed << 17
-      return Int(seed % UInt64(limit))
-    }
+    var numbers = RandomNumbers()
+    func random(_ limit: Int) -> Int { numbers.next(below: limit) }
     let example = Example()
     var known = 0
     for _ in 0..<20_000 {

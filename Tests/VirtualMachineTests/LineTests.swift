@@ -71,13 +71,8 @@ private func lines(_ table: LineTable) -> [String] {
   }
 
   @Test func survivesDamage() {
-    var seed: UInt64 = 88_172_645_463_325_252
-    func random(_ limit: Int) -> Int {
-      seed ^= seed << 13
-      seed ^= seed >> 7
-      seed ^= seed << 17
-      return Int(seed % UInt64(limit))
-    }
+    var numbers = RandomNumbers()
+    func random(_ limit: Int) -> Int { numbers.next(below: limit) }
     let whole =
       unit(setAddress + [1, 2, 4, 3, 9, 1, 30, 4, 2, 6, 1, 0, 2, 4, 3, 60, 9, 200, 1, 2, 8] + end)
       + unit(setAddress + [1, 2, 4] + end, version: 3)

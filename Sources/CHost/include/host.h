@@ -8,7 +8,8 @@
 uint64_t vt_host_time_stamp(void);
 /// The number of the processor that the caller runs on, and its node times 4096: what the kernel keeps for RDPID.
 uint32_t vt_host_processor_number(void);
-/// What LAR (0), LSL (1), VERR (2) or VERW (3) say of a selector, with bit 32 set if the first two may; 0 or 1 for the others. Nothing on other hosts.
+/// What LAR (0) or LSL (1) say of a selector, with bit 32 set where they say anything, or whether VERR (2) or VERW (3) allow it; 0 on hosts
+/// that are not x86-64.
 uint64_t vt_host_describe_segment(uint32_t question, uint32_t selector);
 /// 64 random bits from the kernel.
 uint64_t vt_host_random(void);

@@ -63,7 +63,6 @@ static inline void vt_publish_blocks(vt_translation *translation, uint32_t count
   __atomic_store_n(&translation->block_count, count, __ATOMIC_RELEASE);
 }
 
-
 /// Runs translated code at `cpu->translated.entry` until it leaves; `cpu->translated.site` says why.
 void vt_translated_run(vt_cpu_state *cpu, const vt_translation *translation);
 /// The code that translated code jumps to in order to leave.

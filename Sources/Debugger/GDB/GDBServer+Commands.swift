@@ -53,9 +53,10 @@ extension GDBServer {
 
   /// The end; in extended mode the debugger stays, and may ask for another run.
   private func kill() {
-    if session.isLLDB { send(endReply(.killed(signal: Signal.kill))) }
+    let end = Termination.killed(signal: Signal.kill)
+    if session.isLLDB { send(endReply(end)) }
     if !session.isExtended { exitProcess() }
     session.isKilled = true
-    ending = .killed(signal: 9)
+    ending = end
   }
 }

@@ -330,14 +330,14 @@ public final class RecordingServer: RemoteServer {
     words[0] = UInt64(UInt32(bitPattern: signal))
     guard let cpu = machine.currentThread?.thread.cpu else { return words }
     switch signal {
-    case 11:
+    case Signal.segmentation:
       let (notMapped, notAllowed, kernel): (UInt64, UInt64, UInt64) = (1, 2, 128)
       let access = machine.forbiddenAccess(cpu)
       words[1] = access.map { $0.isMapped ? notAllowed : notMapped } ?? kernel
       words[2] = access?.address ?? 0
     // ILL_ILLOPN, FPE_INTDIV: at this instruction.
-    case 4: (words[1], words[2]) = (2, cpu.pointee.rip)
-    case 8: (words[1], words[2]) = (1, cpu.pointee.rip)
+    case Signal.illegal: (words[1], words[2]) = (2, cpu.pointee.rip)
+    case Signal.floatingPoint: (words[1], words[2]) = (1, cpu.pointee.rip)
     default: break
     }
     return words

@@ -70,8 +70,7 @@ extension Console {
       objects.append(object + "}")
     }
     for (number, frame) in subject.frames.enumerated() {
-      let isPresent = number == 0 && frame.lookup == subject.registers.rip
-      let parts = isPresent ? subject.presentFrames : subject.objects?.sourceFrames(at: frame.lookup) ?? []
+      let parts = subject.sourceFrames(of: frame, number: number)
       for call in parts.dropLast() { add(frame, call.name, call.line, isInlined: true) }
       let symbol = subject.objects?.symbol(at: frame.lookup).map { LoadedObjects.readable($0) }
       let line = parts.last?.line ?? subject.objects?.line(at: frame.lookup)

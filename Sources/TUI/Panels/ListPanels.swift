@@ -74,10 +74,8 @@ final class FramePanel: ListPanel {
     }
     for (number, frame) in subject.frames.enumerated() {
       if lines.count >= longest { break }
-      // Functions that the compiler has put into the frame's; at the present those that have not been entered are left out.
-      let all = subject.objects?.sourceFrames(at: frame.lookup) ?? []
-      let isPresent = number == 0 && frame.lookup == subject.registers.rip
-      let parts = isPresent ? subject.presentFrames : all
+      // The last one is the frame's function, and the others are what the compiler has put into it.
+      let parts = subject.sourceFrames(of: frame, number: number)
       for call in parts.dropLast().prefix(longest) {
         add("\(call.name)\(call.line.map { " at \($0.text)" } ?? "")  (inlined)", frame)
       }

@@ -24,7 +24,8 @@ struct LineWalk {
   private var chain: [Int]
   /// Where the line step ends, so many inlined calls that begin there have been entered.
   private(set) var entered = 0
-  private let over: Bool
+  /// Calls are part of their line.
+  let over: Bool
   private var code: CodeLine?
   /// A function has been entered, by so many instructions of stubs.
   private var stub: Int?
@@ -77,7 +78,7 @@ struct LineWalk {
     }
     if range.contains(address) { return .goOn }
     let all = subject.objects?.sourceFrames(at: address) ?? []
-    let begun = all.prefix { $0.isInlined && $0.isStart }.count
+    let begun = all.beginningCount
     return verdict(now, address, Array(all.dropFirst(begun)), called: begun > 0 ? all[begun - 1] : nil)
   }
 

@@ -203,11 +203,9 @@ extension LiveMachine {
       let left = (goal?.remaining ?? 1) - 1
       goal?.remaining = left
       enteredCalls = goal?.walk?.entered ?? 0
-      if left > 0, !isInterrupted, objects?.line(at: rip) != nil, case .some(let movement) = goal?.movement {
+      if left > 0, !isInterrupted, objects?.line(at: rip) != nil, let over = goal?.walk?.over {
         if stops(thread) { return finish(thread, .breakpoint, false) }
-        var isOver = false
-        if case .nextLine = movement { isOver = true }
-        return beginLine(thread, over: isOver)
+        return beginLine(thread, over: over)
       }
       return finish(Stop(kind: isInterrupted ? .interrupt : .step, text: "stepped to \(ripText)"))
     }
@@ -225,8 +223,7 @@ extension LiveMachine {
     goal?.remaining = left
     let meets = left > 0 && breakpoints.contains { $0.isEnabled && $0.address == thread.visible.pointee.rip }
     if left > 0, !isInterrupted, !meets { return advance(thread) }
-    refresh()
-    finish(Stop(kind: isInterrupted ? .interrupt : .step, text: "stepped to \(presentPlace(registers.rip))"))
+    finish(Stop(kind: isInterrupted ? .interrupt : .step, text: "stepped to \(ripText)"))
   }
 
   private func finish(_ stop: Stop) {

@@ -263,9 +263,16 @@ extension Subject {
   }
 
   /// `0x401136 <main+4> at file.c:12`.
-  func place(_ address: UInt64) -> String {
-    "0x" + Format.hex(address) + (describeRoughly(address).map { " <\($0)>" } ?? "")
-      + (objects?.describeLine(address) ?? "")
+  func place(_ address: UInt64) -> String { place(address, nil) }
+
+  /// `0x401136 <main+4> in leaf at file.c:12`, for a program that stands there.
+  func presentPlace(_ address: UInt64) -> String { place(address, framesStanding(at: address).first) }
+
+  private func place(_ address: UInt64, _ frame: SourceFrame?) -> String {
+    let name = describeRoughly(address).map { " <\($0)>" } ?? ""
+    let inlined = frame.flatMap { $0.isInlined ? " in \($0.name)" : nil } ?? ""
+    let line = frame?.line ?? objects?.line(at: address)
+    return "0x" + Format.hex(address) + name + inlined + (line.map { " at \($0.text)" } ?? "")
   }
 
   /// The source's frames at `address`, innermost first, for a program that stands there: inlined calls whose code begins there are only
@@ -276,8 +283,7 @@ extension Subject {
 
   /// Those of `frames` that have been entered, and how many have not.
   static func standing(_ frames: [SourceFrame], entered: Int) -> (frames: [SourceFrame], ahead: Int) {
-    let begun = frames.prefix { $0.isInlined && $0.isStart }.count
-    let ahead = max(0, begun - entered)
+    let ahead = max(0, frames.beginningCount - entered)
     return (Array(frames.dropFirst(ahead)), ahead)
   }
 
@@ -289,24 +295,22 @@ extension Subject {
     steps -= entered
   }
 
+  /// The source's frames of the frame with this number on the stack; where the program stands in it, without inlined calls that have not
+  /// been entered.
+  func sourceFrames(of frame: StackFrame, number: Int) -> [SourceFrame] {
+    let isPresent = number == 0 && frame.lookup == registers.rip
+    return isPresent ? presentFrames : objects?.sourceFrames(at: frame.lookup) ?? []
+  }
+
   var presentFrames: [SourceFrame] { framesStanding(at: registers.rip) }
 
   /// The source line where the program stands.
   var presentLine: SourceLine? { presentFrames.first?.line ?? objects?.line(at: registers.rip) }
 
-  /// `0x401136 <main+4> in leaf at file.c:12`, for a program that stands there.
-  func presentPlace(_ address: UInt64) -> String {
-    let frame = framesStanding(at: address).first
-    let name = describeRoughly(address).map { " <\($0)>" } ?? ""
-    let inlined = frame?.isInlined == true ? " in \(frame?.name ?? "")" : ""
-    let line = frame?.line ?? objects?.line(at: address)
-    return "0x" + Format.hex(address) + name + inlined + (line.map { " at \($0.text)" } ?? "")
-  }
-
   /// How many of the inlined calls that begin at `address` a stop at a line's breakpoint has entered: as many as lead to its line.
   func callsEntered(at address: UInt64) -> Int {
     let frames = objects?.sourceFrames(at: address) ?? []
-    let begun = frames.prefix { $0.isInlined && $0.isStart }.count
+    let begun = frames.beginningCount
     let lines = breakpoints.filter { $0.isEnabled && $0.kind == .code && $0.address == address }.compactMap {
       LoadedObjects.fileAndLine($0.place)?.line
     }

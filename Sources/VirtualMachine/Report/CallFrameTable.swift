@@ -88,9 +88,8 @@ struct CallFrameTable {
     var reader = cursor
     reader.position = position
     do {
-      var length = UInt64(try reader.read(UInt32.self))
+      let length = try reader.initialLength().length
       if length == 0 { return nil }
-      if length == 0xffff_ffff { length = try reader.read(UInt64.self) }
       var body = try reader.block(length)
       let identifierPlace = body.position
       let identifier = Int(try body.read(UInt32.self))

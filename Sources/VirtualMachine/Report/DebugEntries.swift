@@ -77,11 +77,8 @@ struct InfoUnit {
   init(_ section: [UInt8], at start: Int) throws(DwarfError) {
     self.start = start
     var cursor = DwarfCursor(section, base: 0, position: start)
-    var length = UInt64(try cursor.read(UInt32.self))
-    if length == 0xffff_ffff {
-      isWide = true
-      length = try cursor.read(UInt64.self)
-    }
+    let length: UInt64
+    (length, isWide) = try cursor.initialLength()
     var body = try cursor.block(length)
     next = cursor.position
     do throws(DwarfError) { try readHeader(&body) } catch { version = 0 }
@@ -93,20 +90,16 @@ struct InfoUnit {
     if number == 5 {
       let kind = try body.byte()
       addressSize = UInt64(try body.byte())
-      abbreviations = try offset(&body)
+      abbreviations = try body.offset(isWide: isWide)
       // Skeletons and split units have an identity, units of types a signature and a place.
       if kind == 4 || kind == 5 { try body.skip(8) }
       if kind == 2 || kind == 6 { try body.skip(isWide ? 16 : 12) }
     } else {
-      abbreviations = try offset(&body)
+      abbreviations = try body.offset(isWide: isWide)
       addressSize = UInt64(try body.byte())
     }
     guard addressSize == 8 || addressSize == 4 else { throw DwarfError() }
     (firstEntry, version) = (body.position, number)
-  }
-
-  func offset(_ cursor: inout DwarfCursor) throws(DwarfError) -> UInt64 {
-    isWide ? try cursor.read(UInt64.self) : UInt64(try cursor.read(UInt32.self))
   }
 
   func address(_ cursor: inout DwarfCursor) throws(DwarfError) -> UInt64 {
@@ -128,7 +121,7 @@ struct InfoUnit {
     case 0x07: return .number(try cursor.read(UInt64.self))
     case 0x0f: return .number(try cursor.unsigned())
     case 0x0d: return .number(try cursor.signed())
-    case 0x17: return .number(try offset(&cursor))
+    case 0x17: return .number(try cursor.offset(isWide: isWide))
     case 0x21: return .number(constant)
     case 0x11: return .reference(UInt64(start) &+ UInt64(try cursor.byte()))
     case 0x12: return .reference(UInt64(start) &+ UInt64(try cursor.read(UInt16.self)))
@@ -137,13 +130,13 @@ struct InfoUnit {
     case 0x15: return .reference(UInt64(start) &+ (try cursor.unsigned()))
     case 0x10:
       if version == 2 { return .reference(try address(&cursor)) }
-      return .reference(try offset(&cursor))
+      return .reference(try cursor.offset(isWide: isWide))
     case 0x08:
       let place = cursor.position
       try skipAttribute(&cursor, UInt64(form), isWide: isWide, addressSize: addressSize, version: version)
       return .text(place)
-    case 0x0e: return .string(try offset(&cursor))
-    case 0x1f: return .lineString(try offset(&cursor))
+    case 0x0e: return .string(try cursor.offset(isWide: isWide))
+    case 0x1f: return .lineString(try cursor.offset(isWide: isWide))
     case 0x1a, 0x1f02: return .stringIndex(try cursor.unsigned())
     case 0x25...0x28: return .stringIndex(try InfoUnit.number(&cursor, size: form &- 0x24))
     case 0x1b, 0x1f01: return .addressIndex(try cursor.unsigned())
@@ -192,7 +185,7 @@ struct InfoUnit {
       else { return [] }
       var cursor = DwarfCursor(
         sections.stringOffsets, base: 0, position: Int(stringOffsets &+ index &* size))
-      guard let offset = try? offset(&cursor) else { return [] }
+      guard let offset = try? cursor.offset(isWide: isWide) else { return [] }
       return InfoUnit.text(sections.strings, offset)
     default: return []
     }
@@ -251,7 +244,7 @@ struct InfoUnit {
       guard index < size, rangeLists <= size else { return nil }
       var table = DwarfCursor(
         sections.rangeLists, base: 0, position: Int(rangeLists &+ index &* (isWide ? 8 : 4)))
-      place = rangeLists &+ (try offset(&table))
+      place = rangeLists &+ (try table.offset(isWide: isWide))
     default: return nil
     }
     return place < size ? DwarfCursor(sections.rangeLists, base: 0, position: Int(place)) : nil

@@ -67,6 +67,17 @@ struct DwarfCursor {
     }
   }
 
+  /// The length in front of a unit or an entry, and whether what follows is in the 64-bit format (DWARF 5 section 7.4).
+  mutating func initialLength() throws(DwarfError) -> (length: UInt64, isWide: Bool) {
+    let length = UInt64(try read(UInt32.self))
+    return length == 0xffff_ffff ? (try read(UInt64.self), true) : (length, false)
+  }
+
+  /// A length or an offset into a section, whose size the format decides.
+  mutating func offset(isWide: Bool) throws(DwarfError) -> UInt64 {
+    isWide ? try read(UInt64.self) : UInt64(try read(UInt32.self))
+  }
+
   mutating func skip(_ count: UInt64) throws(DwarfError) {
     guard position <= end, count <= UInt64(truncatingIfNeeded: end &- position) else { throw DwarfError() }
     position &+= Int(truncatingIfNeeded: count)

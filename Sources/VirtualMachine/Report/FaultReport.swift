@@ -172,21 +172,27 @@ public struct FaultReport {
   }
 
   /// `part` is what of the frame's function is meant where the compiler has put others into it.
-  private func frameLine(_ frame: BacktraceFrame, _ number: Int, _ part: SourceFrame? = nil) -> String {
+  private func frameLine(_ frame: BacktraceFrame, _ number: Int, _ part: SourceFrame?) -> String {
     let padded = number < 10 ? " #\(number)" : "#\(number)"
     let start = "  \(padded) \(FaultReport.hex(frame.address, digits: 12))"
     let line = part?.line.map { " at \($0.text)" } ?? ""
     if let part, part.isInlined { return "\(start) in \(part.name)\(line)  (inlined)" }
-    var name = part.flatMap { _ in files.describe(frame.lookup, shownAs: frame.address) }
-    name = name.map { " in \($0)\(line)" }
-    let note: String
-    switch frame.origin {
-    case .framePointer: note = "  (by frame pointer)"
-    case .signal: note = "  (interrupted by a signal)"
-    case .stackTop: note = "  (return address on top of the stack)"
-    case .fault, .callFrameInformation: note = ""
+    var place = place(frame.lookup, shownAs: frame.address)
+    // That is in what was put into the function, whose own line is that of the call.
+    if part != nil, let name = files.describe(frame.lookup, shownAs: frame.address) {
+      place = " in \(name)\(line)"
     }
-    return start + (name ?? place(frame.lookup, shownAs: frame.address)) + note
+    return start + place + FaultReport.note(on: frame.origin)
+  }
+
+  /// How a frame was found, where that is not by the tables.
+  private static func note(on origin: BacktraceFrame.Origin) -> String {
+    switch origin {
+    case .framePointer: "  (by frame pointer)"
+    case .signal: "  (interrupted by a signal)"
+    case .stackTop: "  (return address on top of the stack)"
+    case .fault, .callFrameInformation: ""
+    }
   }
 }
 

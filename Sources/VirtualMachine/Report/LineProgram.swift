@@ -56,11 +56,8 @@ struct LineHeader {
   init(_ section: [UInt8], at start: Int) throws(DwarfError) {
     self.start = start
     var cursor = DwarfCursor(section, base: 0, position: start)
-    var length = UInt64(try cursor.read(UInt32.self))
-    if length == 0xffff_ffff {
-      isWide = true
-      length = try cursor.read(UInt64.self)
-    }
+    let length: UInt64
+    (length, isWide) = try cursor.initialLength()
     // A unit that is longer than the section is cut off.
     let left = UInt64(truncatingIfNeeded: cursor.end &- cursor.position)
     var body = try cursor.block(min(length, left))
@@ -70,7 +67,7 @@ struct LineHeader {
       guard (2...5).contains(version) else { throw DwarfError() }
       // Sizes of addresses and of segment selectors.
       if version == 5 { try body.skip(2) }
-      let headerLength = isWide ? try body.read(UInt64.self) : UInt64(try body.read(UInt32.self))
+      let headerLength = try body.offset(isWide: isWide)
       var rest = body
       try rest.skip(headerLength)
       program = rest.position
@@ -190,13 +187,10 @@ struct LineFiles {
   private static func value(
     _ cursor: inout DwarfCursor, _ form: UInt64, _ isWide: Bool
   ) throws(DwarfError) -> Value {
-    func offset(_ cursor: inout DwarfCursor) throws(DwarfError) -> UInt64 {
-      isWide ? try cursor.read(UInt64.self) : UInt64(try cursor.read(UInt32.self))
-    }
     switch form {
     case 0x08: return .text(try cursor.cString())  // DW_FORM_string
-    case 0x1f: return .lineString(try offset(&cursor))  // DW_FORM_line_strp
-    case 0x0e: return .string(try offset(&cursor))  // DW_FORM_strp
+    case 0x1f: return .lineString(try cursor.offset(isWide: isWide))  // DW_FORM_line_strp
+    case 0x0e: return .string(try cursor.offset(isWide: isWide))  // DW_FORM_strp
     case 0x0b: return .number(UInt64(try cursor.byte()))
     case 0x05: return .number(UInt64(try cursor.read(UInt16.self)))
     case 0x06: return .number(UInt64(try cursor.read(UInt32.self)))

@@ -60,8 +60,8 @@ public final class LineTable {
   private static let mostRowsOfUnit = 1 << 22
   private static let mostRowsKept = 1 << 22
 
-  private var open: (() -> ELFSections?)?
-  private var openAgain: (() -> ELFSections?)?
+  private let open: () -> ELFSections?
+  private var isLoaded = false
   private var knownFunctions: FunctionInfo?
   private var sections = LineSections()
   private var headers: [LineHeader] = []
@@ -73,12 +73,13 @@ public final class LineTable {
   private var directories: [UInt64: [UInt8]] = [:]
   private var filesByName: [[UInt8]: [(unit: Int, files: Set<Int>)]] = [:]
 
-  /// `open` is called at the first question, once; it answers nil where there are no tables.
+  /// `open` is called at the first question about lines and at the first one about functions; it answers nil where there are no tables.
   init(_ open: @escaping () -> ELFSections?) { self.open = open }
 
   /// The tables of these sections, for tests.
   init(_ sections: LineSections, code: [Range<UInt64>]) {
     (self.sections, self.code) = (sections, code)
+    (open, isLoaded) = ({ nil }, true)
     index()
   }
 
@@ -95,10 +96,9 @@ public final class LineTable {
   }
 
   private func load() {
-    guard let open else { return }
-    self.open = nil
+    if isLoaded { return }
+    isLoaded = true
     guard let file = open() else { return }
-    openAgain = open
     sections.lines = file.plainBytes(named: ".debug_line")
     if sections.lines.isEmpty { return }
     sections.lineStrings = file.plainBytes(named: ".debug_line_str")
@@ -123,10 +123,9 @@ public final class LineTable {
     if let knownFunctions { return knownFunctions }
     load()
     var found = InfoSections()
-    if let file = openAgain?(), !sequences.isEmpty {
+    if !sequences.isEmpty, let file = open() {
       found = InfoSections(file, strings: sections.strings, lineStrings: sections.lineStrings)
     }
-    openAgain = nil
     let functions = FunctionInfo(found, code: code)
     knownFunctions = functions
     return functions

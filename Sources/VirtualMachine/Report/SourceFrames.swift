@@ -1,5 +1,6 @@
 // The frames that the code of one address stands for in the source: the function that it was compiled for, and those that the compiler
 // has put into it. Lines come from the tables of lines and, of callers, from the calls' own words.
+import Linux
 
 /// A frame as the source has it.
 public struct SourceFrame: Equatable, Sendable {
@@ -19,6 +20,11 @@ public struct SourceFrame: Equatable, Sendable {
   public var range: Range<UInt64>
 }
 
+extension [SourceFrame] {
+  /// The inlined calls whose code begins at the address of these frames: they are the innermost ones.
+  public var beginningCount: Int { prefix { $0.isInlined && $0.isStart }.count }
+}
+
 extension LineTable {
   /// The frames of the code at `address`, the innermost first, and last the function that linkers know; none where nothing is known.
   public func frames(at address: UInt64) -> [SourceFrame] {
@@ -30,7 +36,7 @@ extension LineTable {
       // Names that nobody can read here are taken as the source has them.
       let isPlain = scope.linkageName.isEmpty || scope.name.isEmpty || !readable.utf8.starts(with: "_Z".utf8)
       let frame = SourceFrame(
-        symbol: symbol, name: isPlain ? readable : SymbolName.shown(scope.name), line: line,
+        symbol: symbol, name: isPlain ? readable : LoadError.name(scope.name), line: line,
         isInlined: scope.isInlined, isStart: scope.isStart, identity: scope.identity, range: scope.range)
       line = lines.flatMap { lines in
         let path = path(scope.callFile, ofTableAt: lines)
@@ -40,9 +46,7 @@ extension LineTable {
       return frame
     }
   }
-}
 
-extension LineTable {
   /// A number for the innermost function, or inlined call, that `address` belongs to; nil where nothing is known.
   func scopeIdentity(at address: UInt64) -> UInt64? {
     functions.scopes(at: address).scopes.first.map { UInt64($0.identity) | 1 &<< 63 }

@@ -8,9 +8,6 @@ enum SymbolName {
     LoadError.name(name.starts(with: [0x5f, 0x5a]) ? cxxName(name) ?? name : name)
   }
 
-  /// A name of the source, made safe for a terminal.
-  static func shown(_ name: [UInt8]) -> String { LoadError.name(name) }
-
   private static func cxxName(_ name: [UInt8]) -> [UInt8]? {
     var rest = name[2...]
     var parts: [[UInt8]] = []
