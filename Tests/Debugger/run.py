@@ -37,6 +37,8 @@ set disassemble-next-line off
 set breakpoint pending off
 """
 MARK = "== begin\\n"
+# What gdb says that does not know how much state a newer processor has: it cannot call functions of native programs there.
+LACK = "Couldn't write extended state status"
 
 
 def normalised(text):
@@ -75,6 +77,8 @@ def session(task):
     name, guest, arguments, commands = task
     program = OUT / guest
     native = gdb(f"starti {arguments} > /dev/null 2>&1", commands, program)
+    if LACK in native:
+        return name, None, (native, "")
     ours = gdb(f"target remote | exec {VITRINE} debug --gdb STDIO {program} {arguments} 2>/dev/null", commands, program)
     wanted, got = normalised(native), normalised(ours)
     difference = list(difflib.unified_diff(wanted, got, "native", "vitrine", lineterm="", n=2))
@@ -103,7 +107,9 @@ def main():
         for name, difference, texts in pool.map(session, tasks):
             if shows:
                 print(f"--- {name}: native\n{texts[0]}\n--- {name}: vitrine\n{texts[1]}")
-            if difference:
+            if difference is None:
+                print(f"left out {name}: this machine's gdb cannot write registers natively")
+            elif difference:
                 failed += 1
                 print(f"FAILED {name}\n" + "\n".join("    " + line for line in difference))
             else:
