@@ -1,16 +1,23 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// Types such as [Region] are put together by the program itself. Else the runtime does it at their first use, from their names
+/// as text, and searches all conformances of the program for what the types' parameters demand: a tenth of a short run.
+let directTypes = SwiftSetting.unsafeFlags([
+  "-Xfrontend", "-disable-concrete-type-metadata-mangled-name-accessors",
+])
+
 /// Settings of the modules below `VirtualMachine`. `-O` also in debug builds: handlers of the interpreter hand over to
 /// each other by tail calls, which exist only in optimised code (Docs/engine.md). Exclusivity checks cost up to 8 ns an
 /// access there. Frame pointers of leaf functions cost 15 % of the interpreter's speed.
 /// A stack protector would spill registers in every handler that has a local variable; merging of equal functions makes
 /// one handler jump to another.
 let core: [SwiftSetting] = [
+  directTypes,
   .unsafeFlags([
     "-O", "-enforce-exclusivity=unchecked", "-Xcc", "-momit-leaf-frame-pointer",
     "-Xfrontend", "-disable-stack-protector", "-Xllvm", "-swiftmergefunc-threshold=0",
-  ])
+  ]),
 ]
 
 /// Without the library of regular expressions, which one search for a word would bring along: a megabyte.
@@ -19,7 +26,9 @@ let plainText = SwiftSetting.unsafeFlags([
 ])
 
 /// Settings of the modules that wait for people most of the time.
-let small: [SwiftSetting] = [plainText, .unsafeFlags(["-Osize"], .when(configuration: .release))]
+let small: [SwiftSetting] = [
+  plainText, directTypes, .unsafeFlags(["-Osize"], .when(configuration: .release)),
+]
 
 /// The product is one static executable: it starts as fast as /usr/bin/true and needs no Swift on the target machine. Nobody
 /// unwinds its stack, so it goes without a megabyte and a half of tables for that.
