@@ -1,5 +1,6 @@
 // Time, randomness, processor and plain memory of the host.
 #include "CHost.h"
+#include <string.h>
 
 uint64_t vt_host_time_stamp(void) {
 #if defined(__x86_64__)
@@ -58,12 +59,24 @@ static void identify(uint32_t leaf, uint32_t subleaf, uint32_t r[4]) {
 }
 
 void vt_host_identify(uint32_t leaf, uint32_t subleaf, uint32_t registers[4]) {
-  identify(leaf & 0x80000000, 0, registers);
-  if (registers[0] >= leaf) {
-    identify(leaf, subleaf, registers);
-  } else {
-    for (int i = 0; i < 4; i++) registers[i] = 0;
+  // Each is asked for once: hypervisors intercept CPUID, which then takes microseconds, and a guest's CPUID comes here often.
+  static struct {
+    uint32_t isKnown, registers[4];
+  } answers[VT_HOST_LEAVES][VT_HOST_SUBLEAVES];
+  memset(registers, 0, 4 * sizeof *registers);
+  if (leaf >= VT_HOST_LEAVES || subleaf >= VT_HOST_SUBLEAVES) return;
+  if (leaf > 0) {
+    uint32_t highest[4];
+    vt_host_identify(0, 0, highest);
+    if (leaf > highest[0]) return;
   }
+  uint32_t *answer = answers[leaf][subleaf].registers;
+  if (!__atomic_load_n(&answers[leaf][subleaf].isKnown, __ATOMIC_ACQUIRE)) {
+    // Two threads that come here at once write the same.
+    identify(leaf, subleaf, answer);
+    __atomic_store_n(&answers[leaf][subleaf].isKnown, 1, __ATOMIC_RELEASE);
+  }
+  memcpy(registers, answer, 4 * sizeof *registers);
 }
 
 uint64_t vt_host_components(void) {

@@ -262,9 +262,9 @@ int64_t vt_set_gs_base(uint64_t base) {
 }
 
 int vt_host_has_bmi2(void) {
-  uint32_t eax = 7, ebx, ecx = 0, edx;
-  __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-  return ebx >> 8 & 1;
+  uint32_t registers[4];
+  vt_host_identify(7, 0, registers);
+  return registers[1] >> 8 & 1;
 }
 
 /// Puts two mappings of a memfd, which begins with the `used` bytes at `writable`, in the place of both; for hosts that let

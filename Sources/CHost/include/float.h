@@ -9,6 +9,7 @@
 #ifndef CHOST_FLOAT_H
 #define CHOST_FLOAT_H
 #include <stdint.h>
+#include "host.h"
 #include "memory.h"
 
 /// 128 bits of a vector register; Swift sees SIMD2<UInt64>.
@@ -23,10 +24,11 @@ typedef unsigned long long vt_chunk __attribute__((ext_vector_type(2)));
 
 #if defined(__x86_64__)
 
-/// Asks the processor once (tens of microseconds under some hypervisors); keep the answer.
+/// What the host's processor has of the extensions above.
 VT_INLINE uint32_t vt_host_float_features(void) {
-  uint32_t eax = 1, ebx, ecx = 0, edx, features = 0;
-  __asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+  uint32_t registers[4], features = 0;
+  vt_host_identify(1, 0, registers);
+  uint32_t ecx = registers[2];
   if (ecx & (1u << 0)) features |= VT_HOST_SSE3;
   if (ecx & (1u << 19)) features |= VT_HOST_SSE41;
   if ((ecx & (1u << 27)) && (ecx & (1u << 28))) {

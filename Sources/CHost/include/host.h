@@ -13,7 +13,10 @@ uint32_t vt_host_processor_number(void);
 uint64_t vt_host_describe_segment(uint32_t question, uint32_t selector);
 /// 64 random bits from the kernel.
 uint64_t vt_host_random(void);
-/// What the host's CPUID says: EAX EBX ECX EDX; zeros on hosts that are not x86-64, and for leaves beyond the last.
+/// What `vt_host_identify` knows of.
+enum { VT_HOST_LEAVES = 8, VT_HOST_SUBLEAVES = 2 };
+/// What the host's CPUID says in these leaves and subleaves: EAX EBX ECX EDX; zeros in others, beyond the last leaf, and on hosts that are not
+/// x86-64.
 void vt_host_identify(uint32_t leaf, uint32_t subleaf, uint32_t registers[4]);
 /// The host's XCR0: the state components that programs may use; 0 without XSAVE.
 uint64_t vt_host_components(void);
