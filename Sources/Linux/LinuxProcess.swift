@@ -80,7 +80,7 @@ public final class LinuxProcess {
   /// The host's process lives on for a while when the guest's has ended: a debugger looks at what is left.
   public var hostRemains = false
 
-  var calls = SystemCallTable()
+  let calls = SystemCallTable()
   var signals = SignalState()
   var descriptors = PrivateDescriptors()
   /// The guest's own root, with `--root` or `--bind`; nil: its paths are the host's.
@@ -175,7 +175,7 @@ public final class LinuxProcess {
       registers[.rax] = UInt64(bitPattern: -Errno.ENOSYS)
       return .resume
     }
-    tracer?.enter(call, calls.signature(call.number), arguments, memory)
+    tracer?.enter(call, call.parsed, arguments, memory)
     if memory.runsSharedFiles { forgetCode(call, arguments) }
     var result = answer(call, arguments)
     // The kernel grows the stack when a call is the first to touch it.
@@ -209,7 +209,7 @@ public final class LinuxProcess {
       if call.number == 15 {
         tracer?.returned(mask: thread.mask, result: Int64(bitPattern: GuestRegisters(cpu)[.rax]))
       } else {
-        tracer?.leave(call, calls.signature(call.number), arguments, 0, memory)
+        tracer?.leave(call, call.parsed, arguments, 0, memory)
       }
       return cpu.pointee.attention == 0 ? .resume : deliverPendingSignals(cpu)
     }
@@ -218,14 +218,14 @@ public final class LinuxProcess {
     let notStarted = result == Int64(VT_NOT_STARTED)
     let interrupted = notStarted || (result == -Errno.EINTR && call.traits.contains(.waits))
     if !interrupted {
-      tracer?.leave(call, calls.signature(call.number), arguments, result, memory)
+      tracer?.leave(call, call.parsed, arguments, result, memory)
       registers[.rax] = UInt64(bitPattern: result)
     } else if restarts(call, notStarted: notStarted) {
-      tracer?.interrupted(call, calls.signature(call.number), arguments, memory, restarts: true)
+      tracer?.interrupted(call, call.parsed, arguments, memory, restarts: true)
       cpu.pointee.rip = cpu.pointee.rip &- 2
       registers[.rax] = UInt64(call.number)
     } else {
-      tracer?.interrupted(call, calls.signature(call.number), arguments, memory, restarts: false)
+      tracer?.interrupted(call, call.parsed, arguments, memory, restarts: false)
       registers[.rax] = UInt64(bitPattern: -Errno.EINTR)
     }
     if cpu.pointee.attention != 0 || thread.savedMask != nil { return deliverPendingSignals(cpu) }
@@ -303,7 +303,7 @@ public final class LinuxProcess {
         translated[index] = memory.hostArgument(value)
       case .path: translated[index] = hostPath(value, buffer: index)
       case .structure:
-        translated[index] = hostValue(value, calls.signature(call.number).arguments[index], arguments)
+        translated[index] = hostValue(value, call.parsed.arguments[index], arguments)
       case .vector: return -Errno.ENOSYS
       }
       rest >>= 8
@@ -314,7 +314,7 @@ public final class LinuxProcess {
 
   private func handingPlan(of call: SystemCall) -> HandingPlan {
     if let known = call.handing { return known }
-    let plan = HandingPlan(calls.signature(call.number))
+    let plan = HandingPlan(call.parsed)
     call.handing = plan
     return plan
   }

@@ -43,6 +43,8 @@ final class SystemCall {
   let refusal: StaticString?
   /// How a call without a handler hands its arguments over; made at the first use.
   var handing: HandingPlan?
+  /// The signature, parsed at the first use.
+  private(set) lazy var parsed = Signature(signature)
 
   init(
     _ number: Int, _ name: StaticString, _ signature: StaticString, _ traits: SystemCallTraits,
@@ -175,13 +177,11 @@ final class Signature {
 /// All calls by number.
 struct SystemCallTable {
   private(set) var calls: [SystemCall?]
-  private var signatures: [Signature?]
 
   static let size = 472
 
   init() {
     calls = [SystemCall?](repeating: nil, count: SystemCallTable.size)
-    signatures = [Signature?](repeating: nil, count: SystemCallTable.size)
     defineFiles()
     defineDirectories()
     defineDescriptors()
@@ -200,14 +200,6 @@ struct SystemCallTable {
 
   subscript(number: UInt64) -> SystemCall? {
     number < UInt64(SystemCallTable.size) ? calls[Int(number)] : nil
-  }
-
-  /// The parsed signature of a defined call; parsed at the first use.
-  mutating func signature(_ number: Int) -> Signature {
-    if let known = signatures[number] { return known }
-    let parsed = Signature(calls[number]?.signature ?? "")
-    signatures[number] = parsed
-    return parsed
   }
 
   mutating func define(

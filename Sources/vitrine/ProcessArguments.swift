@@ -85,6 +85,6 @@ struct ProcessArguments {
   }
 
   private static func bytes(_ string: UnsafeMutablePointer<CChar>) -> [UInt8] {
-    Array(UnsafeBufferPointer(start: string, count: strlen(string))).map { UInt8(bitPattern: $0) }
+    Array(UnsafeRawBufferPointer(start: string, count: strlen(string)))
   }
 }

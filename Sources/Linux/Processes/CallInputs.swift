@@ -18,7 +18,7 @@ public struct CallInputs: Equatable, Sendable {
 
 /// Reads the inputs of calls.
 public final class CallReader {
-  private var calls = SystemCallTable()
+  private let calls = SystemCallTable()
   /// Of one argument's contents so many bytes count.
   private static let mostBytes: UInt64 = 1 << 24
   private static let mostStrings: UInt64 = 4096
@@ -43,7 +43,7 @@ public final class CallReader {
     if number == signalReturn {
       addFrame(registers, memory, &digest)
     } else if let call = calls[number] {
-      let signature = calls.signature(call.number)
+      let signature = call.parsed
       for (index, type) in signature.arguments.enumerated() {
         add(type, arguments[index], arguments, memory, &digest)
         guard type.access == .write || type.access == .readWrite else { continue }

@@ -28,7 +28,7 @@ extension LinuxProcess {
       else { return [] }
       return LinuxProcess.buffers(vector, count: count, memory)
     }
-    let signature = calls.signature(call.number)
+    let signature = call.parsed
     guard let index = signature.filled else { return [] }
     let type = signature.arguments[index]
     let count = type.count.map { arguments[$0] } ?? 0

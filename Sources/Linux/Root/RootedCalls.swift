@@ -104,7 +104,7 @@ extension LinuxProcess {
   /// Answers a call of a guest with a root of its own.
   func rootedCall(_ call: SystemCall, _ arguments: Arguments, _ root: GuestRoot) -> Int64 {
     if let answer = rootedSpecial(call, arguments, root) { return answer }
-    let signature = calls.signature(call.number)
+    let signature = call.parsed
     guard signature.arguments.contains(where: { $0.kind == .path }) else {
       if changesByDescriptor(call.number), root.hasReadOnly, isReadOnly(descriptor: int(arguments.a)) {
         return -Errno.EROFS
@@ -432,7 +432,7 @@ extension LinuxProcess {
   /// Makes the call with paths that are the host's already.
   private func hostCall(_ call: SystemCall, _ number: Int64, _ arguments: Arguments) -> Int64 {
     var translated = arguments
-    for (index, type) in calls.signature(call.number).arguments.enumerated() where index < 6 {
+    for (index, type) in call.parsed.arguments.enumerated() where index < 6 {
       if type.kind == .descriptor, descriptors.contains(int(arguments[index])) { return -Errno.EBADF }
       translated[index] = hostValue(arguments[index], type, arguments)
     }

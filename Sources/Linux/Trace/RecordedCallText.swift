@@ -16,7 +16,7 @@ public final class RecordedCallText {
 
   /// The call that begins with what `cpu` holds behind its SYSCALL; ask it for its text when it has been answered.
   public func begin(_ cpu: UnsafeMutablePointer<vt_cpu_state>, _ memory: AddressSpace) -> RecordedCall {
-    RecordedCall(&calls, cpu, memory)
+    RecordedCall(calls, cpu, memory)
   }
 }
 
@@ -24,21 +24,19 @@ public final class RecordedCallText {
 public final class RecordedCall {
   public let number: UInt64
   private let call: SystemCall?
-  private let signature: Signature?
   private let address: UInt64
   private let arguments: Arguments
   private var line = ""
   private lazy var tracer = Tracer(TraceSink { [unowned self] in line += $0 })
 
-  init(_ calls: inout SystemCallTable, _ cpu: UnsafeMutablePointer<vt_cpu_state>, _ memory: AddressSpace) {
+  init(_ calls: SystemCallTable, _ cpu: UnsafeMutablePointer<vt_cpu_state>, _ memory: AddressSpace) {
     let registers = GuestRegisters(cpu)
     number = registers[.rax]
     address = cpu.pointee.rip
     arguments = Arguments(registers)
     call = calls[number]
-    if let call { signature = calls.signature(call.number) } else { signature = nil }
-    if let call, let signature {
-      tracer.enter(call, signature, arguments, memory)
+    if let call {
+      tracer.enter(call, call.parsed, arguments, memory)
     } else {
       tracer.unknown(number, arguments)
     }
@@ -46,7 +44,7 @@ public final class RecordedCall {
 
   /// The call's line with its result, without the line's end, when it has been answered.
   public func text(_ cpu: UnsafeMutablePointer<vt_cpu_state>, _ memory: AddressSpace) -> String {
-    if let call, let signature {
+    if let call {
       let registers = GuestRegisters(cpu)
       let result = Int64(bitPattern: registers[.rax])
       if call.traits.contains(.noReturn) { return unanswered() }
@@ -54,13 +52,13 @@ public final class RecordedCall {
         // The mask that is in force again is not part of the recording.
         line = "rt_sigreturn()"
       } else if cpu.pointee.rip == address &- 2, result == Int64(bitPattern: number) {
-        tracer.interrupted(call, signature, arguments, memory, restarts: true)
+        tracer.interrupted(call, call.parsed, arguments, memory, restarts: true)
       } else if cpu.pointee.rip != address, !isExecution {
         // A signal's handler begins: the result lies in its frame.
         return unanswered()
       } else {
         // Behind execve(2) nothing is left of the old program's memory; what was read before stays.
-        tracer.leave(call, signature, arguments, isExecution && result >= 0 ? 0 : result, memory)
+        tracer.leave(call, call.parsed, arguments, isExecution && result >= 0 ? 0 : result, memory)
       }
     }
     while line.utf8.last == 10 { line.removeLast() }
