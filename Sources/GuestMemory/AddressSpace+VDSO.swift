@@ -95,7 +95,8 @@ extension HostMemory {
 
   /// The parts of the vdso that lie in a range, in order.
   static func vdsoParts(from start: UInt64, to end: UInt64) -> [VDSOPart] {
-    mappings().filter { $0.range.lowerBound >= start && $0.range.upperBound <= end && $0.name.first == 91 }
+    mappings(from: start, to: end)
+      .filter { $0.range.lowerBound >= start && $0.range.upperBound <= end && $0.name.first == 91 }
       .map {
         VDSOPart(
           offset: $0.range.lowerBound &- start, size: $0.range.upperBound &- $0.range.lowerBound,

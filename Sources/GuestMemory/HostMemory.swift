@@ -77,8 +77,7 @@ enum HostMemory {
   static func cover(_ start: UInt64, _ end: UInt64) -> Bool {
     if start >= end || reserve(start, end &- start) >= 0 { return true }
     var reached = start
-    for mapping in mappings().map({ $0.range }) where mapping.upperBound > reached {
-      if mapping.lowerBound >= end { break }
+    for mapping in mappings(from: start, to: end).map({ $0.range }) {
       if mapping.lowerBound > reached, reserve(reached, mapping.lowerBound &- reached) < 0 { return false }
       let part = max(mapping.lowerBound, reached)..<min(mapping.upperBound, end)
       let result = reserve(part.lowerBound, part.upperBound &- part.lowerBound)
@@ -88,24 +87,24 @@ enum HostMemory {
     return reached >= end || reserve(reached, end &- reached) >= 0
   }
 
-  /// This process's mappings in order, from /proc/self/maps; none when that cannot be read.
-  static func mappings() -> [HostMapping] {
+  /// This process's mappings that overlap `[start, end)`, in order, from /proc/self/maps; none when that cannot be read.
+  static func mappings(from start: UInt64 = 0, to end: UInt64 = .max) -> [HostMapping] {
     let path: StaticString = "/proc/self/maps"
     let descriptor = vt_syscall6(
       openatNumber, -100, Int64(Int(bitPattern: path.utf8Start)), 0, 0, 0, 0)  // AT_FDCWD, O_RDONLY
     if descriptor < 0 { return [] }
     defer { _ = vt_syscall6(closeNumber, descriptor, 0, 0, 0, 0, 0) }
     var result: [HostMapping] = []
-    var reader = MapsReader()
-    var buffer = [UInt8](repeating: 0, count: 4096)
-    while true {
-      // SAFETY: the kernel writes at most the buffer's size, and the buffer outlives the call.
-      let count = buffer.withUnsafeMutableBytes {
-        vt_syscall6(readNumber, descriptor, Int64(Int(bitPattern: $0.baseAddress)), Int64($0.count), 0, 0, 0)
-      }
-      if count <= 0 { return result }
-      for byte in buffer.prefix(Int(truncatingIfNeeded: count)) {
-        if let mapping = reader.take(byte) { result.append(mapping) }
+    var reader = MapsReader(from: start, to: end)
+    return withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { buffer in
+      while true {
+        // SAFETY: the kernel writes at most the buffer's size, and the buffer outlives the call.
+        let count = vt_syscall6(
+          readNumber, descriptor, Int64(Int(bitPattern: buffer.baseAddress)), Int64(buffer.count), 0, 0, 0)
+        if count <= 0 { return result }
+        for byte in buffer.prefix(Int(truncatingIfNeeded: count)) {
+          if let mapping = reader.take(byte) { result.append(mapping) }
+        }
       }
     }
   }
@@ -152,21 +151,28 @@ struct HostMapping {
 
 /// Reads the lines of /proc/PID/maps, byte by byte.
 private struct MapsReader {
+  private let lowest: UInt64
+  private let end: UInt64
   private var start: UInt64 = 0
   private var number: UInt64 = 0
   private var isAddress = true
   private var word: [UInt8] = []
 
-  /// The mapping whose line `byte` completes.
+  /// For the mappings that overlap `[lowest, end)`.
+  init(from lowest: UInt64, to end: UInt64) { (self.lowest, self.end) = (lowest, end) }
+
+  private var isWanted: Bool { start < number && start < end && number > lowest }
+
+  /// The mapping whose line `byte` completes, if it is wanted.
   mutating func take(_ byte: UInt8) -> HostMapping? {
     switch byte {
     case UInt8(ascii: "\n"):
-      defer { self = MapsReader() }
-      return start < number ? HostMapping(range: start..<number, name: word) : nil
+      defer { self = MapsReader(from: lowest, to: end) }
+      return isWanted ? HostMapping(range: start..<number, name: word) : nil
     case UInt8(ascii: " "):
       isAddress = false
       word.removeAll(keepingCapacity: true)
-    case _ where !isAddress: word.append(byte)
+    case _ where !isAddress: if isWanted { word.append(byte) }
     case UInt8(ascii: "-"): (start, number) = (number, 0)
     case UInt8(ascii: "0")...UInt8(ascii: "9"): number = number << 4 | UInt64(byte & 15)
     case UInt8(ascii: "a")...UInt8(ascii: "f"):

@@ -166,7 +166,7 @@ public struct Executable {
     var program = LoadedProgram(
       entry: entry, stackPointer: 0, loadBias: bias,
       image: programHeaders.lowest &+ bias..<programHeaders.highest &+ bias,
-      executablePath: file.resolvedIdentity().path,
+      executablePath: file.resolvedIdentity.path,
       requestedPath: request.path, argumentStrings: 0..<0, environmentStrings: 0..<0, auxiliaryVector: 0..<0)
     try stack.build(in: space, &program)
     return program

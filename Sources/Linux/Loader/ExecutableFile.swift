@@ -58,12 +58,12 @@ public final class ExecutableFile {
   deinit { HostCall.close(descriptor) }
 
   /// The identity with the path that the host has for the file, absolute and without symbolic links, as /proc/PID/maps
-  /// shows it; with the path that was opened when the host does not say.
-  public func resolvedIdentity() -> Backing {
+  /// shows it; with the path that was opened when the host does not say. The host is asked once.
+  public private(set) lazy var resolvedIdentity: Backing = {
     var result = identity
     if let path = HostCall.path(of: descriptor) { result.path = path }
     return result
-  }
+  }()
 
   /// Reads up to `count` bytes at `offset`; fewer at the end of the file, none beyond it or when the host
   /// cannot read.

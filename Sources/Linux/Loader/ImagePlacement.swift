@@ -30,7 +30,7 @@ struct ImagePlacement {
   /// Maps all segments; the load bias.
   func place(in space: AddressSpace) throws(LoadError) -> UInt64 {
     let bias = try chooseBias(space)
-    let identity = image.file.resolvedIdentity()
+    let identity = image.file.resolvedIdentity
     for segment in headers.segments { try place(segment, bias, identity, in: space) }
     return bias
   }
