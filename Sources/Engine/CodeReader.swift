@@ -9,15 +9,18 @@ import X86
 public final class CodeReader {
   /// Most blocks are shorter; longer ones read again.
   private static let size = 128
+  /// So many bytes may be read at what `bytes(at:)` returns, whatever the instruction's length.
+  public static let readable = 16
   private let memory: AddressSpace
-  // SAFETY: `size` bytes, freed in deinit.
+  // SAFETY: `size` bytes and `readable`, freed in deinit.
   private let bytes: UnsafeMutableRawPointer
   private var start: UInt64 = 0
   private var count = 0
 
   public init(memory: AddressSpace) {
     self.memory = memory
-    bytes = .allocate(byteCount: CodeReader.size, alignment: 16)
+    bytes = .allocate(byteCount: CodeReader.size + CodeReader.readable, alignment: 16)
+    bytes.initializeMemory(as: UInt8.self, repeating: 0, count: CodeReader.size + CodeReader.readable)
   }
 
   deinit { bytes.deallocate() }

@@ -46,10 +46,8 @@ final class BlockDecoder {
       let row = buffer[count].instruction.row
       buffer[count].plan = options.trapsChance && isChance(row) ? .interpreted : RowPlan(row: row)
       let length = Int(buffer[count].instruction.length)
-      let bytes = code.bytes(at: address)
-      withUnsafeMutableBytes(of: &buffer[count].bytes) { copy in
-        for index in 0..<length { copy[index] = bytes[index] }
-      }
+      // SAFETY: `CodeReader.readable` bytes, also of a shorter instruction; nobody looks behind its end.
+      buffer[count].bytes = UnsafeRawPointer(code.bytes(at: address)).loadUnaligned(as: (UInt64, UInt64).self)
       address &+= UInt64(length)
       count &+= 1
       if isLast(buffer[count &- 1].plan.template) { break }
