@@ -18,10 +18,10 @@ extension UserMachine {
   /// Lets the guest have threads, unless instructions are counted: their sum would depend on chance.
   func allowThreads(_ engine: any GuestEngine, _ process: LinuxProcess) {
     process.thread.observes = { engine.observes($0) }
-    engines[ObjectIdentifier(process.thread)] = engine
+    engines.append(RunningEngine(process.thread, engine))
     process.forked = { [unowned self, unowned process] in
       let current = ObjectIdentifier(process.thread)
-      engines = engines.filter { $0.key == current }
+      engines.removeAll { $0.thread != current }
       idleEngines = []
       pastStatistics = StatisticsText.Sum()
       controller?.forked()
@@ -49,12 +49,13 @@ extension UserMachine {
       context.release()
       return -Errno.EAGAIN
     }
-    engines[ObjectIdentifier(thread)] = engine
+    engines.append(RunningEngine(thread, engine))
     return result
   }
 
   private func makeFurtherEngine(_ process: LinuxProcess) -> (any GuestEngine)? {
-    if let own = engines[ObjectIdentifier(process.thread)] as? TranslatorEngine {
+    let current = ObjectIdentifier(process.thread)
+    if let own = engines.first(where: { $0.thread == current })?.engine as? TranslatorEngine {
       return TranslatorEngine(besides: own)
     }
     return makeEngine(process.memory)
@@ -62,7 +63,8 @@ extension UserMachine {
 
   /// The thread has ended; its engine waits for another one, or is given up.
   func giveBack(_ engine: any GuestEngine, of thread: GuestThread) {
-    engines[ObjectIdentifier(thread)] = nil
+    let ended = ObjectIdentifier(thread)
+    engines.removeAll { $0.thread == ended }
     if idleEngines.count < UserMachine.mostIdleEngines {
       idleEngines.append(engine)
     } else if configuration.wantsStatistics {
@@ -75,7 +77,7 @@ extension UserMachine {
     watch?.end()
     guard configuration.wantsStatistics else { return }
     var sum = pastStatistics
-    for engine in engines.values { sum.add(engine) }
+    for running in engines { sum.add(running.engine) }
     for engine in idleEngines { sum.add(engine) }
     process.writeDiagnostic(sum.text)
   }
@@ -105,6 +107,16 @@ extension UserMachine {
       if let termination = loop(engine, process, cpu) { return termination }
       process.waitForRevival()
     }
+  }
+}
+
+/// The engine of a thread that runs.
+struct RunningEngine {
+  let thread: ObjectIdentifier
+  let engine: any GuestEngine
+
+  init(_ thread: GuestThread, _ engine: any GuestEngine) {
+    (self.thread, self.engine) = (ObjectIdentifier(thread), engine)
   }
 }
 
