@@ -37,6 +37,7 @@ let staticExecutable: [LinkerSetting] = [
     [
       "-static-executable", "-use-ld=lld", "-Xlinker", "-s", "-Xlinker", "--gc-sections",
       "-Xlinker", "--icf=safe", "-Xlinker", "--no-eh-frame-hdr",
+      "-Xlinker", "--build-id=sha1",
       "-Xlinker", "-T\(Context.packageDirectory)/Tools/no-unwinding.ld",
     ], .when(configuration: .release)),
   .unsafeFlags(["-static-executable"], .when(configuration: .debug)),

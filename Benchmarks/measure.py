@@ -99,6 +99,7 @@ def launch(words, runs=1):
 VARIANTS = {  # of Vitrine: the words after `vitrine run`
     "vitrine": [],
     "translator": ["--engine", "translator"],
+    "fresh": ["--no-store"],
     "unguarded": ["--engine", "translator", "--unguarded"],
     "counting": ["--engine", "translator", "--count"],
     "interpreter": ["--engine", "interpreter"],

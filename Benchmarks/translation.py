@@ -95,6 +95,8 @@ def forever(engines, counts, report):
 
 
 def measured(engines, quick):
+    # What was kept of an earlier run would not be translated.
+    engines = {name: words + ["--no-store"] if name in measure.VARIANTS else words for name, words in engines.items()}
     print("\ntranslation: processor time and peak of resident memory")
     print(f"{'':26}" + "".join(f"{name:>23}" for name in engines))
     rows = []

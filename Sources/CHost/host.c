@@ -117,3 +117,35 @@ void vt_release(void *memory, size_t size) {
   free(memory);
 }
 #endif
+
+#if defined(__linux__) && defined(__ELF__) && defined(__x86_64__)
+#include <elf.h>
+
+extern __attribute__((weak)) const Elf64_Ehdr __ehdr_start;
+
+size_t vt_build_id(void *target, size_t size) {
+  if (&__ehdr_start == NULL) return 0;
+  const char *file = (const char *)&__ehdr_start;
+  const char *base = __ehdr_start.e_type == ET_EXEC ? NULL : file;
+  const Elf64_Phdr *header = (const void *)(file + __ehdr_start.e_phoff);
+  for (int i = 0; i < __ehdr_start.e_phnum; i++, header++) {
+    if (header->p_type != PT_NOTE) continue;
+    for (uint64_t offset = 0; offset + sizeof(Elf64_Nhdr) < header->p_memsz;) {
+      const Elf64_Nhdr *note = (const void *)(base + header->p_vaddr + offset);
+      const char *name = (const char *)(note + 1), *value = name + ((note->n_namesz + 3) & ~3u);
+      if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && __builtin_memcmp(name, "GNU", 4) == 0) {
+        size_t count = note->n_descsz < size ? note->n_descsz : size;
+        __builtin_memcpy(target, value, count);
+        return count;
+      }
+      offset += (uint64_t)(value - (const char *)note) + ((note->n_descsz + 3) & ~3u);
+    }
+  }
+  return 0;
+}
+#else
+size_t vt_build_id(void *target, size_t size) {
+  (void)target, (void)size;
+  return 0;
+}
+#endif

@@ -103,6 +103,11 @@ public final class LinuxProcess {
   var observation = Observation()
   /// Called in a forked child.
   public var forked: (() -> Void)?
+  /// Called when execve(2) is about to replace the program, and when the next one has been loaded.
+  public var programEnds: (() -> Void)?
+  public var programBegins: (() -> Void)?
+  /// The file of the present program, open as long as it runs.
+  public var programDescriptor: Int32? { heldProgram }
   let threads: ThreadSwitch
   /// The threads by number; empty as long as there has been only one.
   var allThreads: [Int32: GuestThread] = [:]

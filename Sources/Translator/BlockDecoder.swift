@@ -14,6 +14,11 @@ final class BlockDecoder {
   /// The block ends with bytes that are no instruction, of this length.
   private(set) var endsInvalid = false
   private(set) var invalidLength = 0
+  /// Instructions of the block that was decoded last.
+  private var decodedCount = 0
+  // SAFETY: room for the bytes of so many instructions, and for a whole copy of the last one's sixteen; freed in deinit.
+  private let joined = UnsafeMutableRawPointer.allocate(
+    byteCount: 16 &* (TranslatorOptions.mostInstructions &+ 1), alignment: 8)
   /// Blocks end in front of these.
   var stops: StopAddresses?
 
@@ -23,7 +28,20 @@ final class BlockDecoder {
     buffer.initialize(repeating: DecodedInstruction(), count: TranslatorOptions.mostInstructions)
   }
 
-  deinit { buffer.deallocate() }
+  deinit {
+    buffer.deallocate()
+    joined.deallocate()
+  }
+
+  /// The bytes of the block that was decoded last, as they were then. Valid until the next call.
+  var bytes: UnsafeRawBufferPointer {
+    var size = 0
+    for index in 0..<decodedCount {
+      (joined + size).storeBytes(of: buffer[index].bytes, as: (UInt64, UInt64).self)
+      size &+= Int(buffer[index].instruction.length)
+    }
+    return UnsafeRawBufferPointer(start: joined, count: size)
+  }
 
   /// The block at `start`; empty when its first instruction cannot be fetched or is invalid.
   func decode(_ start: UInt64, _ options: TranslatorOptions) -> UnsafeMutableBufferPointer<DecodedInstruction>
@@ -52,6 +70,7 @@ final class BlockDecoder {
       count &+= 1
       if isLast(buffer[count &- 1].plan.template) { break }
     }
+    decodedCount = count
     return UnsafeMutableBufferPointer(start: buffer, count: count)
   }
 

@@ -49,6 +49,9 @@ struct BlockTranslator {
   /// First site of this block; its host code's beginning.
   let firstSite: Int
   private var begin: UInt32
+  /// The block's first byte, in front of its indirect entry, and its first relocation.
+  private let firstByte: UInt32
+  private let firstRelocation: Int
   /// What is charged together (X64/Counting.swift).
   var segments = Segments()
 
@@ -61,6 +64,8 @@ struct BlockTranslator {
     cache.willChange()
     assembler = cache.assembler(at: cache.used)
     begin = UInt32(truncatingIfNeeded: cache.used)
+    firstByte = begin
+    firstRelocation = cache.relocationCount
     address = start
     next = start
     firstSite = cache.siteCount
@@ -86,7 +91,10 @@ struct BlockTranslator {
     }
     if options.countsInstructions && loop.registers == 0 { writeBudgetExit() }
     let entry = host
-    let distance = indirectly ? CommonCode.writeIndirectEntry(start, &assembler, cache) : 0
+    var miss: UInt32 = 0
+    let distance =
+      indirectly ? CommonCode.writeIndirectEntry(start, &assembler, cache, miss: &miss) : 0
+    if indirectly { relocate(.common, miss) }
     let head = host
     begin = head
     let firstEntry = cache.entryCount
@@ -111,6 +119,7 @@ struct BlockTranslator {
     endSegment()
     writeStubs()
     let block = finish(head, firstEntry)
+    noteOrigin(block, code)
     if indirectly {
       (cache.records[block].indirectEntry, cache.records[block].indirectDistance) = (entry, distance)
       cache.tell(.indirectEntry, guest: start, guestSize: 0, Int(entry), Int(head))
@@ -139,6 +148,23 @@ struct BlockTranslator {
     cache.tell(
       .block(number), guest: start, guestSize: Int(truncatingIfNeeded: next &- start), Int(begin), Int(host))
     return number
+  }
+
+  /// The 32 bits at offset `place` depend on where this block lies.
+  func relocate(_ kind: Relocation.Kind, _ place: UInt32) {
+    cache.relocate(kind, place, from: firstByte)
+  }
+
+  /// For the store, if there is one: where the block comes from.
+  private func noteOrigin(_ block: Int, _ code: BlockDecoder) {
+    guard let origins = cache.origins else { return }
+    let bytes = code.bytes.prefix(Int(cache.blocks[block].guest_size))
+    let isKept = !options.isPrivate && !code.endsInvalid
+    origins[block] = BlockOrigin(
+      guestHash: isKept ? cache.store?.hash(UnsafeRawBufferPointer(rebasing: bytes)) ?? 0 : 0,
+      firstRelocation: UInt32(truncatingIfNeeded: firstRelocation),
+      relocationCount: UInt16(truncatingIfNeeded: cache.relocationCount &- firstRelocation),
+      needs: needs.rawValue)
   }
 
   /// Notes that the current guest instruction's code goes on here, where RSP is `stack` more than its host register.
@@ -240,8 +266,8 @@ struct BlockTranslator {
       }
       cache.sites[number].stub = host
       assembler.storeState(constant: number, StateOffset.site)
-      let place = assembler.jump()
-      cache.patch(offset(place), to: cache.leaveStub)
+      relocate(.site, host &- 4)
+      jumpToCommon(cache.leaveStub)
       if cache.sites[number].patch == 0 { continue }
       cache.patch(cache.sites[number].patch, to: cache.sites[number].stub)
       guard cache.sites[number].kind == .branch, options.linksBlocks else { continue }

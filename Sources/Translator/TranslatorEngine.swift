@@ -299,11 +299,13 @@ public final class TranslatorEngine: GuestEngine {
       // Other threads have had time to make it.
       if untracked != rip, let block = cache.lookup(rip) { return block }
     }
+    cache.preparePages()
     if memory.isThreaded, untracked != rip {
       memory.markCode(aheadOf: rip, instructions: options.longestBlock)
     }
     cache.measurement?.translationBegins()
     defer { cache.measurement?.translationEnds() }
+    if untracked != rip, let block = takeStored(rip) { return block }
     var options = options
     if untracked == rip {
       options.longestBlock = 1
@@ -315,11 +317,7 @@ public final class TranslatorEngine: GuestEngine {
     }
     var translator = BlockTranslator(cache: cache, options: options, start: rip)
     guard let block = translator.translate(code, indirectly: indirectly) else { return nil }
-    if !translator.needs.isSubset(of: cache.needs) {
-      // Nobody may come to this block who has not loaded what it needs.
-      memory.evictAll()
-      cache.need(translator.needs)
-    }
+    announce(translator.needs)
     if untracked == rip {
       untracked = nil
       untrackedBlock = block
@@ -328,6 +326,13 @@ public final class TranslatorEngine: GuestEngine {
       memory.markCode(from: rip, to: translator.next)
     }
     return block
+  }
+
+  /// Nobody may come to a new block who has not loaded what it needs.
+  func announce(_ needs: LoadedState) {
+    if needs.isSubset(of: cache.needs) { return }
+    memory.evictAll()
+    cache.need(needs)
   }
 
   // MARK: Leaving

@@ -54,6 +54,13 @@ struct TranslationExceptions {
 
   mutating func insert(loop: UInt64) { _ = TranslationExceptions.insert(loop, into: &loops) }
 
+  /// Whether the code at these addresses has to be translated with what was found out.
+  func concern(_ guest: Range<UInt64>) -> Bool {
+    if loops.contains(guest.lowerBound) { return true }
+    if addresses.count < guest.count { return addresses.contains(where: guest.contains) }
+    return guest.contains(where: addresses.contains)
+  }
+
   private static func insert(_ place: UInt64, into places: inout Set<UInt64>) -> Bool {
     if places.contains(place) { return false }
     if places.count >= most { places.removeAll(keepingCapacity: true) }
@@ -66,6 +73,8 @@ struct TranslationExceptions {
 public struct TranslatorStatistics: Sendable {
   /// Blocks and guest instructions translated, bytes of guest code and of host code, since creation.
   public var blocks = 0
+  /// Blocks taken from the store instead.
+  public var storedBlocks = 0
   public var instructions = 0
   public var guestBytes = 0
   public var hostBytes = 0

@@ -24,6 +24,7 @@ extension UserMachine {
       engines.removeAll { $0.thread != current }
       idleEngines = []
       pastStatistics = StatisticsText.Sum()
+      kept?.forked()
       controller?.forked()
     }
     let counts = configuration.budget != nil || configuration.translator.countsInstructions
@@ -73,8 +74,15 @@ extension UserMachine {
   }
 
   /// The process has ended: writes what was asked for about all its threads.
-  func tellEnd(_ process: LinuxProcess) {
+  func tellEnd(_ process: LinuxProcess, _ termination: Termination) {
     watch?.end()
+    if let kept, case .exited = termination {
+      // A signal that comes now finds no guest any more. rt_sigprocmask(2): SIG_BLOCK.
+      withUnsafeBytes(of: UInt64.max) {
+        _ = vt_syscall6(14, 0, Int64(Int(bitPattern: $0.baseAddress)), 0, 8, 0, 0)
+      }
+      kept.end()
+    }
     guard configuration.wantsStatistics else { return }
     var sum = pastStatistics
     for running in engines { sum.add(running.engine) }
@@ -91,7 +99,7 @@ extension UserMachine {
 
   /// The process ends on a thread that is not the machine's caller.
   func end(_ termination: Termination, _ process: LinuxProcess) -> Never {
-    tellEnd(process)
+    tellEnd(process, termination)
     if let ending = configuration.ending { ending(termination) }
     var code: Int32 = 125
     if case .exited(let exitCode) = termination { code = exitCode }

@@ -41,6 +41,8 @@ public struct UserMachineConfiguration: Sendable {
   public var wantsStatistics = false
   /// What is wanted about translated code.
   public var translation = TranslationOutput()
+  /// Where translated code is kept for the next run; nil: nowhere.
+  public var storeFolder: [UInt8]?
   /// Instructions to execute at most; nil: no limit.
   public var budget: Int64?
   public var randomizeAddresses = false
@@ -90,6 +92,7 @@ public final class UserMachine {
   /// What engines have counted that are no more.
   var pastStatistics = StatisticsText.Sum()
   var watch: TranslationWatch?
+  var kept: KeptTranslations?
 
   public init(_ configuration: UserMachineConfiguration) {
     self.configuration = configuration
@@ -134,11 +137,12 @@ public final class UserMachine {
         if let problem = watching.begin() { return .failed(problem) }
         watch = watching
       }
+      keepTranslations(engine, process)
       allowThreads(engine, process)
       process.hostRemains = controller != nil
       if let problem = controller?.begin(process, cpu) { return .failed(problem) }
       let termination = runFirst(engine, process)
-      tellEnd(process)
+      tellEnd(process, termination)
       // Here, because the host's kernel takes the guest's memory back faster than AddressSpace and engine can.
       configuration.ending?(termination)
       return termination
@@ -151,6 +155,20 @@ public final class UserMachine {
     if isRepeatable { options.isRepeatable = true }
     options.measures = configuration.wantsStatistics
     return configuration.engine.make(memory, options)
+  }
+
+  /// Begins to take translations from the store, if there is one and nothing else is wanted of the translator.
+  private func keepTranslations(_ engine: any GuestEngine, _ process: LinuxProcess) {
+    let options = configuration.translator
+    guard let folder = configuration.storeFolder, let engine = engine as? TranslatorEngine, controller == nil,
+      !engine.countsInstructions, options.linksBlocks, options.flushInterval == nil,
+      !configuration.translation.isWanted, !configuration.randomizeAddresses,
+      let kept = KeptTranslations(folder, process, engine, isGuarded: options.isGuarded)
+    else { return }
+    self.kept = kept
+    process.programEnds = { kept.end() }
+    process.programBegins = { kept.begin() }
+    kept.begin()
   }
 
   var isRepeatable: Bool { controller?.isRepeatable ?? false }

@@ -97,6 +97,9 @@ enum HelpText {
       --translation-cache SIZE
                           KiB of machine code to keep (default: 65536); when they
                           are full, everything is translated anew
+      --store FOLDER      where machine code is kept for the next run (default:
+                          vitrine in $XDG_CACHE_HOME or in ~/.cache)
+      --no-store          keep none, and use none that was kept
       --no-links          go through the run loop at every branch (for tests)
       --flush-after N     forget all machine code after N blocks (for tests)
       --perf-map          write /tmp/perf-PID.map: perf report then names the

@@ -19,8 +19,35 @@ enum RunCommand {
   static func run(_ configuration: UserMachineConfiguration, _ process: ProcessArguments) -> Int32 {
     var configuration = configuration
     configuration.window = process.window
+    let folder = configuration.storeFolder ?? defaultStore(process)
+    configuration.storeFolder = folder.flatMap { $0.isEmpty ? nil : absolute($0) }
     configuration.ending = { exitProcess(with: finish($0)) }
     return finish(UserMachine(configuration).run())
+  }
+
+  /// `path` without regard to where the guest goes; nil when that is unknown.
+  private static func absolute(_ path: [UInt8]) -> [UInt8]? {
+    if path.first == UInt8(ascii: "/") { return path }
+    guard let directory = getcwd(nil, 0) else { return nil }
+    defer { free(directory) }
+    return directory.withMemoryRebound(to: UInt8.self, capacity: strlen(directory)) {
+      Array(UnsafeBufferPointer(start: $0, count: strlen(directory)))
+    } + [UInt8(ascii: "/")] + path
+  }
+
+  /// Where translations are kept: `vitrine` in the folder for what can be made again (XDG Base Directory Specification).
+  private static func defaultStore(_ process: ProcessArguments) -> [UInt8]? {
+    func value(of name: StaticString) -> [UInt8]? {
+      let beginning = name.withUTF8Buffer { Array($0) } + [UInt8(ascii: "=")]
+      let variable = process.environment.first { $0.starts(with: beginning) }
+      return variable.map { Array($0.dropFirst(beginning.count)) }
+    }
+    let slash = UInt8(ascii: "/")
+    if let folder = value(of: "XDG_CACHE_HOME"), folder.first == slash {
+      return folder + Array("/vitrine".utf8)
+    }
+    guard let home = value(of: "HOME"), home.first == slash else { return nil }
+    return home + Array("/.cache/vitrine".utf8)
   }
 
   /// Runs what the kernel's binfmt_misc hands over to its interpreter: the program's path, its argument 0 when the format

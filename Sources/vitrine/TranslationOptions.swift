@@ -20,6 +20,13 @@ extension RunCommand {
       configuration.translator.linksBlocks = false
     case "--flush-after":
       configuration.translator.flushInterval = Int(try number(of: option, &reader, 1...UInt64(Int32.max)))
+    case "--store":
+      let folder = try reader.bytes(of: option)
+      if folder.isEmpty { throw UsageError("--store needs a folder") }
+      configuration.storeFolder = folder
+    case "--no-store":
+      try reader.requireNoValue(option)
+      configuration.storeFolder = []
     case "--perf-map":
       try reader.requireNoValue(option)
       configuration.translation.perfMap = true

@@ -2,6 +2,7 @@
 // can stand in for them.
 #ifndef CHOST_HOST_H
 #define CHOST_HOST_H
+#include <stddef.h>
 #include <stdint.h>
 
 /// The time-stamp counter: TSC on x86-64, the virtual counter on arm64.
@@ -18,6 +19,8 @@ enum { VT_HOST_LEAVES = 8, VT_HOST_SUBLEAVES = 2 };
 /// What the host's CPUID says in these leaves and subleaves: EAX EBX ECX EDX; zeros in others, beyond the last leaf, and on hosts that are not
 /// x86-64.
 void vt_host_identify(uint32_t leaf, uint32_t subleaf, uint32_t registers[4]);
+/// The linker's name for this executable (NT_GNU_BUILD_ID): its bytes, at most `size`, and how many there are; 0 without one.
+size_t vt_build_id(void *target, size_t size);
 /// The host's XCR0: the state components that programs may use; 0 without XSAVE.
 uint64_t vt_host_components(void);
 #endif

@@ -73,8 +73,10 @@ extension LinuxProcess {
     giveBack()
     endOtherThreads()
     releaseFutexes()
+    programEnds?()
     do {
       _ = try start(executable, cpu)
+      programBegins?()
     } catch {
       outcome = killed(Signal.kill, nil)
       return 0

@@ -151,8 +151,14 @@ extension BlockTranslator {
     // Behind JRCXZ's distance and the jump's opcode.
     cache.patch(cache.sites[number].patch &+ 2, to: host)
     Difference(cache.sites[number].target).undo(&assembler)
-    let place = assembler.jump()
-    cache.patch(offset(place), to: cache.returnStub)
+    jumpToCommon(cache.returnStub)
+  }
+
+  /// A jump to code that all blocks share.
+  mutating func jumpToCommon(_ target: UInt32) {
+    let place = offset(assembler.jump())
+    cache.patch(place, to: target)
+    relocate(.common, place)
   }
 
   mutating func ret(_ instruction: Instruction) {
@@ -162,6 +168,7 @@ extension BlockTranslator {
     let released = Int32(truncatingIfNeeded: instruction.immediate & 0xffff)
     let number = addIndirectSite(stack: 8 &+ released)
     assembler.move(HostRegister.secondScratch, constant: UInt64(number))
+    relocate(.site, host &- 4)
     assembler.add(HostRegister.guestStack, stackDelta &+ 8 &+ released)
     stackDelta = 0
     assembler.byte(0xc3)
@@ -194,29 +201,35 @@ extension BlockTranslator {
   /// Tells the run loop which branch it is, should the target turn out to be no address: the fault is the branch's then.
   private mutating func noteIndirect(stack: Int32) {
     assembler.storeState(constant: addIndirectSite(stack: stack), StateOffset.indirectSite)
+    relocate(.site, host &- 4)
   }
 
   /// Jumps to the block of the guest address in the second scratch register, through the table of indirect entries.
   mutating func indirectJump() {
     guarded = .none
-    writeIndirectJump(&assembler, cache)
+    let places = writeIndirectJump(&assembler, cache)
+    relocate(.table, places.table)
+    relocate(.common, places.miss)
   }
 }
 
-/// The code of an indirect jump: looks the target's entry up by its low 16 bits; zero goes to the run loop.
-func writeIndirectJump(_ assembler: inout Assembler, _ cache: CodeCache) {
+/// The code of an indirect jump: looks the target's entry up by its low 16 bits; zero goes to the run loop. Returns the offsets of
+/// the table's address and of the distance to common code.
+func writeIndirectJump(_ assembler: inout Assembler, _ cache: CodeCache) -> (table: UInt32, miss: UInt32) {
   let scratch = HostRegister.scratch
   // MOVZX ECX, R12W
   for byte: UInt8 in [0x41, 0x0f, 0xb7, 0xcc] { assembler.byte(byte) }
   let table = Int32(truncatingIfNeeded: Int(bitPattern: cache.jumps))
   assembler.load(scratch, HostAddress(index: scratch, scale: 3, displacement: table, isGuest: false))
+  let displacement = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable) &- 4
   let none = assembler.jumpIfScratchZero()
   // JMP RCX
   assembler.byte(0xff)
   assembler.byte(0xe1)
   assembler.completeShort(none)
-  let miss = assembler.jump()
-  cache.patch(UInt32(truncatingIfNeeded: miss - cache.writable), to: cache.missStub)
+  let miss = UInt32(truncatingIfNeeded: assembler.jump() - cache.writable)
+  cache.patch(miss, to: cache.missStub)
+  return (displacement, miss)
 }
 
 /// Comparing a register with a constant of 64 bits, without flags.

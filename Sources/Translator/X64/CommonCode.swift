@@ -20,7 +20,7 @@ enum CommonCode {
     cache.returnStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
     assembler.narrow(0x89, HostRegister.secondScratch, .memory(.state(StateOffset.indirectSite)))
     assembler.move(HostRegister.secondScratch, HostRegister.scratch)
-    writeIndirectJump(&assembler, cache)
+    _ = writeIndirectJump(&assembler, cache)
     if cache.countingState != nil { writeCountingStubs(&assembler, cache) }
     cache.patch(UInt32(truncatingIfNeeded: leave - cache.writable), to: cache.leaveStub)
     cache.used = assembler.cursor - cache.writable
@@ -42,12 +42,14 @@ enum CommonCode {
 
   /// The indirect entry in front of a block that is about to be written: the target is compared, JRCXZ falls into the block.
   /// Returns the offset of JRCXZ's distance: written 0, nothing gets through any more.
-  static func writeIndirectEntry(_ guest: UInt64, _ assembler: inout Assembler, _ cache: CodeCache) -> UInt32
-  {
+  /// `miss` becomes the offset of the jump to common code.
+  static func writeIndirectEntry(
+    _ guest: UInt64, _ assembler: inout Assembler, _ cache: CodeCache, miss: inout UInt32
+  ) -> UInt32 {
     Difference(guest).write(&assembler, from: HostRegister.secondScratch)
     let same = assembler.jumpIfScratchZero()
-    let miss = assembler.jump()
-    cache.patch(UInt32(truncatingIfNeeded: miss - cache.writable), to: cache.missStub)
+    miss = UInt32(truncatingIfNeeded: assembler.jump() - cache.writable)
+    cache.patch(miss, to: cache.missStub)
     assembler.completeShort(same)
     return UInt32(truncatingIfNeeded: same - cache.writable)
   }
@@ -59,7 +61,9 @@ enum CommonCode {
       cache.willChange()
       var assembler = cache.assembler(at: cache.used)
       cache.records[block].indirectEntry = UInt32(truncatingIfNeeded: cache.used)
-      cache.records[block].indirectDistance = writeIndirectEntry(cache.blocks[block].guest, &assembler, cache)
+      var miss: UInt32 = 0
+      cache.records[block].indirectDistance = writeIndirectEntry(
+        cache.blocks[block].guest, &assembler, cache, miss: &miss)
       while (Int(bitPattern: assembler.cursor) &+ 1) & 63 > 60 { assembler.nop() }
       cache.patch(UInt32(truncatingIfNeeded: assembler.jump() - cache.writable), to: cache.blocks[block].host)
       let end = assembler.cursor - cache.writable

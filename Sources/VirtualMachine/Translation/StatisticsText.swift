@@ -51,7 +51,8 @@ enum StatisticsText {
 
   private static func translatorLines(_ statistics: TranslatorStatistics) -> [(String, String)] {
     let numbers = [
-      ("blocks", statistics.blocks), ("translated instructions", statistics.instructions),
+      ("blocks", statistics.blocks), ("blocks from the store", statistics.storedBlocks),
+      ("translated instructions", statistics.instructions),
       ("guest bytes", statistics.guestBytes), ("host bytes", statistics.hostBytes),
     ]
     let counters = [

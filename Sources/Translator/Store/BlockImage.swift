@@ -1,0 +1,250 @@
+// One translated block as it is kept between runs: everything that says where it lies in a cache is taken out, so the same block
+// has the same image wherever it was translated. All numbers are little-endian; parts follow each other without gaps, and
+// the whole is a multiple of eight bytes:
+//
+//     header | sites | entries | relocations | host code
+//
+// A relocation names a place of 32 bits in the host code and says what belongs there.
+
+import CHost
+
+/// A place in a block's host code that depends on where the block or its cache lies.
+struct Relocation {
+  enum Kind: UInt32 {
+    /// The distance to common code: the image has the offset of that.
+    case common
+    /// A site's number: the image counts from the block's first site.
+    case site
+    /// The address of the table of indirect entries: the image has 0.
+    case table
+  }
+  /// The place in bytes from the beginning of the block's host code, and in bits 16 and 17 the kind.
+  let word: UInt32
+
+  init(_ kind: Kind, at place: UInt32) { word = kind.rawValue &<< 16 | place & 0xffff }
+  init(word: UInt32) { self.word = word }
+
+  var place: Int { Int(word & 0xffff) }
+  var kind: Kind? { Kind(rawValue: word &>> 16) }
+}
+
+/// What the cache knows of a block for the sake of the store; see `CodeCache.keepOrigins`.
+struct BlockOrigin {
+  /// The keyed hash of the guest's code; 0: the block cannot be kept.
+  var guestHash: UInt64 = 0
+  var firstRelocation: UInt32 = 0
+  var relocationCount: UInt16 = 0
+  var needs: UInt8 = 0
+  /// It comes from the store.
+  var isStored = false
+}
+
+/// The beginning of an image.
+struct ImageHeader {
+  static let size = 48
+
+  /// The keyed hash of everything behind it and of the store's identity.
+  var check: UInt64 = 0
+  /// Where the guest's code was, and the keyed hash of it.
+  var guest: UInt64 = 0
+  var guestHash: UInt64 = 0
+  /// Bytes of the whole image.
+  var size: UInt32 = 0
+  /// Bytes of guest code, of host code, and of the indirect entry in front of the block.
+  var guestSize: UInt16 = 0
+  var hostSize: UInt16 = 0
+  var head: UInt16 = 0
+  /// Where the distance of the indirect entry's JRCXZ is; 0: there is no such entry.
+  var indirectDistance: UInt16 = 0
+  var siteCount: UInt16 = 0
+  var entryCount: UInt16 = 0
+  var relocationCount: UInt16 = 0
+  var instructions: UInt16 = 0
+  var needs: UInt8 = 0
+  private var reserved: (UInt8, UInt8, UInt8) = (0, 0, 0)
+
+  /// Bytes that the parts take, as the counts say.
+  var expectedSize: Int {
+    let tables =
+      Int(siteCount) &* ImageSite.size &+ Int(entryCount) &* MemoryLayout<vt_translated_entry>.size
+      &+ Int(relocationCount) &* 4
+    return (ImageHeader.size &+ tables &+ Int(hostSize) &+ 7) & ~7
+  }
+}
+
+/// A site in an image; offsets from the beginning of the block's host code, 0: none.
+struct ImageSite {
+  static let size = 24
+
+  var target: UInt64
+  var stack: Int32
+  var patch: UInt16
+  var stub: UInt16
+  var executed: UInt16
+  var kind: UInt8
+  /// Leads to the block's own head or body.
+  var isLinked: UInt8
+  private var reserved: UInt32 = 0
+
+  init(_ site: Site, start: UInt32, isLinked: Bool) {
+    target = site.target
+    stack = site.stack
+    patch = site.patch == 0 ? 0 : UInt16(truncatingIfNeeded: site.patch &- start)
+    stub = site.stub == 0 ? 0 : UInt16(truncatingIfNeeded: site.stub &- start)
+    executed = site.executed
+    kind = site.kind.rawValue
+    self.isLinked = isLinked ? 1 : 0
+  }
+
+  /// The site of block number `block`, whose host code begins at `start`; nil when it is none of ours.
+  func site(start: UInt32, block: Int) -> Site? {
+    guard let kind = Site.Kind(rawValue: kind) else { return nil }
+    return Site(
+      target: target, patch: patch == 0 ? 0 : start &+ UInt32(patch),
+      stub: stub == 0 ? 0 : start &+ UInt32(stub), block: UInt32(truncatingIfNeeded: block), stack: stack,
+      executed: executed, kind: kind, isLinked: isLinked != 0)
+  }
+}
+
+// MARK: Taking
+
+extension CodeCache {
+  /// Where the host code of `block` begins: with its indirect entry, if that lies in front.
+  private func start(of block: Int) -> UInt32 {
+    let entry = records[block].indirectEntry
+    return entry != 0 && entry < blocks[block].host ? entry : blocks[block].host
+  }
+
+  /// Adds the image of `block` to `bytes`; false: it has none.
+  func appendImage(of block: Int, _ key: StoreKey, _ identity: UInt64, to bytes: inout [UInt8]) -> Bool {
+    guard let origins, origins[block].guestHash != 0, let relocations else { return false }
+    let (origin, record, code) = (origins[block], records[block], blocks[block])
+    let start = start(of: block)
+    var header = ImageHeader()
+    header.guest = code.guest
+    header.guestHash = origin.guestHash
+    header.guestSize = code.guest_size
+    header.hostSize = UInt16(truncatingIfNeeded: code.host_end &- start)
+    header.head = UInt16(truncatingIfNeeded: code.host &- start)
+    if header.head != 0 {
+      header.indirectDistance = UInt16(truncatingIfNeeded: record.indirectDistance &- start)
+    }
+    header.siteCount = record.siteCount
+    header.entryCount = code.entry_count
+    header.relocationCount = origin.relocationCount
+    header.instructions = record.instructions
+    header.needs = origin.needs
+    header.size = UInt32(header.expectedSize)
+
+    let begin = bytes.count
+    var host = [UInt8](UnsafeBufferPointer(start: writable + Int(start), count: Int(header.hostSize)))
+    withUnsafeBytes(of: header) { bytes.append(contentsOf: $0) }
+    let first = Int(record.firstSite)
+    for number in first..<first &+ Int(record.siteCount) {
+      let site = sites[number]
+      let leadsInside = site.isLinked && site.target == code.guest
+      let image = ImageSite(site, start: start, isLinked: leadsInside)
+      withUnsafeBytes(of: image) { bytes.append(contentsOf: $0) }
+      if site.kind == .branch, !leadsInside, site.patch != 0 {
+        host.store(UInt32(image.stub) &- UInt32(image.patch) &- 4, at: Int(image.patch))
+      }
+    }
+    let entries = UnsafeBufferPointer(
+      start: self.entries + Int(code.first_entry), count: Int(code.entry_count))
+    bytes.append(contentsOf: UnsafeRawBufferPointer(entries))
+    for index in 0..<Int(origin.relocationCount) {
+      let relocation = Relocation(word: relocations[Int(origin.firstRelocation) &+ index])
+      withUnsafeBytes(of: relocation.word) { bytes.append(contentsOf: $0) }
+      let value = host.word(at: relocation.place)
+      switch relocation.kind {
+      case .common: host.store(value &+ start &+ UInt32(relocation.place) &+ 4, at: relocation.place)
+      case .site: host.store(value &- record.firstSite, at: relocation.place)
+      case .table, nil: host.store(0, at: relocation.place)
+      }
+    }
+    bytes.append(contentsOf: host)
+    while (bytes.count &- begin) & 7 != 0 { bytes.append(0) }
+    bytes.withUnsafeMutableBytes { buffer in
+      let check = key.hash(UnsafeRawBufferPointer(rebasing: buffer[(begin &+ 8)...]), seed: identity)
+      buffer.storeBytes(of: check, toByteOffset: begin, as: UInt64.self)
+    }
+    return true
+  }
+}
+
+extension [UInt8] {
+  fileprivate func word(at offset: Int) -> UInt32 {
+    withUnsafeBytes { $0.loadUnaligned(fromByteOffset: offset, as: UInt32.self) }
+  }
+
+  fileprivate mutating func store(_ word: UInt32, at offset: Int) {
+    withUnsafeMutableBytes { $0.storeBytes(of: word, toByteOffset: offset, as: UInt32.self) }
+  }
+}
+
+// MARK: Giving back
+
+extension CodeCache {
+  /// Makes a block of an image that is known to be right (`TranslationStore.image`); the caller has made sure of the room.
+  /// Nil when it is not one of this version after all.
+  func addBlock(_ header: ImageHeader, _ image: UnsafeRawPointer) -> Int? {
+    willChange()
+    let start = UInt32(truncatingIfNeeded: (used &+ 63) & ~63)
+    let (firstSite, firstEntry, number) = (siteCount, entryCount, blockCount)
+    var part = image + ImageHeader.size
+    for _ in 0..<Int(header.siteCount) {
+      let site = part.loadUnaligned(as: ImageSite.self)
+      guard let site = site.site(start: start, block: number) else {
+        removeSites(from: firstSite)
+        return nil
+      }
+      _ = addSite(site)
+      part += ImageSite.size
+    }
+    let entryBytes = Int(header.entryCount) &* MemoryLayout<vt_translated_entry>.stride
+    UnsafeMutableRawPointer(entries + entryCount).copyMemory(from: part, byteCount: entryBytes)
+    entryCount &+= Int(header.entryCount)
+    part += entryBytes
+    let relocations = part
+    let host = UnsafeMutableRawPointer(writable + Int(start))
+    host.copyMemory(
+      from: part + Int(header.relocationCount) &* 4, byteCount: Int(header.hostSize))
+    for index in 0..<Int(header.relocationCount) {
+      let word = relocations.loadUnaligned(fromByteOffset: index &* 4, as: UInt32.self)
+      apply(Relocation(word: word), host, start, firstSite)
+    }
+    used = Int(start) &+ Int(header.hostSize)
+    var record = BlockRecord(
+      firstSite: UInt32(truncatingIfNeeded: firstSite), siteCount: header.siteCount,
+      instructions: header.instructions)
+    if header.head != 0 {
+      record.indirectEntry = start
+      record.indirectDistance = start &+ UInt32(header.indirectDistance)
+    }
+    origins?[number] = BlockOrigin(guestHash: header.guestHash, needs: header.needs, isStored: true)
+    statistics.storedBlocks &+= 1
+    let begin = start &+ UInt32(header.head)
+    _ = add(
+      vt_translated_block(
+        guest: header.guest, host: begin, host_end: UInt32(used),
+        first_entry: UInt32(truncatingIfNeeded: firstEntry), entry_count: header.entryCount,
+        guest_size: header.guestSize), record)
+    if header.head != 0 { tell(.indirectEntry, guest: header.guest, guestSize: 0, Int(start), Int(begin)) }
+    tell(.block(number), guest: header.guest, guestSize: Int(header.guestSize), Int(begin), used)
+    return number
+  }
+
+  private func apply(
+    _ relocation: Relocation, _ host: UnsafeMutableRawPointer, _ start: UInt32, _ firstSite: Int
+  ) {
+    let place = host + relocation.place
+    let value = place.loadUnaligned(as: UInt32.self)
+    let result: UInt32
+    switch relocation.kind {
+    case .common: result = value &- start &- UInt32(relocation.place) &- 4
+    case .site: result = value &+ UInt32(truncatingIfNeeded: firstSite)
+    case .table, nil: result = UInt32(truncatingIfNeeded: Int(bitPattern: jumps))
+    }
+    place.storeBytes(of: result, as: UInt32.self)
+  }
+}

@@ -1,0 +1,253 @@
+// Translated blocks of earlier runs of a program, for the next ones. Where a block is wanted whose guest address is in the
+// store, the guest's bytes are compared with those that it was made of, by a keyed hash, and it is put into the code cache in a
+// tenth of the time of a translation. Files of others cannot get in: each block carries a keyed hash (KeyedHash.swift).
+//
+// The file is only ever read by copies that may fail, because a guest can truncate it. It consists of
+//
+//     magic, identity, number of images, slots | slots: tag and place of an image, by guest address | images (BlockImage.swift)
+
+import CHost
+import GuestMemory
+
+/// What was kept of a program's translations.
+public final class TranslationStore {
+  /// A file grows to this size and no further.
+  public static let mostBytes = 64 << 20
+  private static let magic = UInt64(littleEndian: 0x0131_6572_6f74_7356)  // "Vstore1" and a one
+  private static let headerSize = 32
+  /// An image at most: host code, and its tables.
+  private static let mostImage = 128 << 10
+  /// A chain of slots that is longer is damage.
+  private static let mostProbes = 256
+
+  private let key: StoreKey
+  /// Of the program and of what translates it; part of every block's hash.
+  private let identity: UInt64
+  // SAFETY: a mapping of `size` bytes that this object owns; its pages may vanish.
+  private let file: UnsafeMutableRawPointer?
+  private let size: Int
+  private var slots: UInt64 = 0
+  /// Blocks that the file has, as it says.
+  public private(set) var count = 0
+  // SAFETY: `mostImage` bytes, freed in deinit: the image that was found last.
+  private let scratch: UnsafeMutableRawPointer
+
+  /// `file`: a private mapping of a file of the store, or nil; it belongs to the store from now on. One of another identity counts
+  /// as empty.
+  public init(key: StoreKey, identity: UInt64, file: UnsafeMutableRawPointer?, size: Int) {
+    (self.key, self.identity, self.file, self.size) = (key, identity, file, size)
+    scratch = .allocate(byteCount: TranslationStore.mostImage, alignment: 16)
+    guard word(at: 0) == TranslationStore.magic, word(at: 8) == identity, let count = word(at: 16),
+      let slots = word(at: 24), slots & (slots &- 1) == 0, count <= slots,
+      slots <= UInt64(TranslationStore.mostBytes) / 8
+    else { return }
+    self.slots = slots
+    self.count = Int(count)
+  }
+
+  deinit {
+    scratch.deallocate()
+    if let file { vt_release(file, size) }
+  }
+
+  func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    let hash = key.hash(bytes, seed: 1)
+    return hash == 0 ? 1 : hash
+  }
+
+  // MARK: Reading
+
+  private func copy(_ target: UnsafeMutableRawPointer, from offset: UInt64, _ count: Int) -> Bool {
+    guard let file, offset <= UInt64(size), count <= size &- Int(offset) else { return false }
+    return vt_guard_copy(target, file + Int(offset), count) == 0
+  }
+
+  private func word(at offset: UInt64) -> UInt64? {
+    withUnsafeTemporaryAllocation(byteCount: 8, alignment: 8) {
+      $0.baseAddress.map { copy($0, from: offset, 8) ? $0.load(as: UInt64.self) : 0 }
+    }
+  }
+
+  private static func tag(_ guest: UInt64) -> UInt64 { (guest &* 0x9e37_79b9_7f4a_7c15) &>> 32 }
+
+  /// The image of the block at `guest`, which is valid until the next call; nil: there is none that is right.
+  func image(of guest: UInt64) -> (header: ImageHeader, bytes: UnsafeRawPointer)? {
+    if slots == 0 { return nil }
+    let tag = TranslationStore.tag(guest)
+    for probe in 0..<UInt64(TranslationStore.mostProbes) {
+      let slot = (tag &+ probe) & (slots &- 1)
+      guard let value = word(at: UInt64(TranslationStore.headerSize) &+ slot &* 8), value != 0 else {
+        return nil
+      }
+      if value &>> 32 != tag { continue }
+      let place = (value & 0xffff_ffff) &* 8
+      guard copy(scratch, from: place, ImageHeader.size) else { return nil }
+      if scratch.load(as: ImageHeader.self).guest != guest { continue }
+      guard let header = loadImage(at: place) else { return nil }
+      let hashed = UnsafeRawBufferPointer(start: scratch + 8, count: Int(header.size) &- 8)
+      return key.hash(hashed, seed: identity) == header.check ? (header, UnsafeRawPointer(scratch)) : nil
+    }
+    return nil
+  }
+
+  /// Whether there is a block of this guest code.
+  func has(_ guest: UInt64, hash: UInt64?) -> Bool {
+    image(of: guest).map { $0.header.guestHash == hash } ?? false
+  }
+
+  /// Copies the image at `offset`; nil when there cannot be one. Its hash is yet to be compared.
+  private func loadImage(at offset: UInt64) -> ImageHeader? {
+    guard copy(scratch, from: offset, ImageHeader.size) else { return nil }
+    let header = scratch.load(as: ImageHeader.self)
+    guard Int(header.size) == header.expectedSize, Int(header.size) <= TranslationStore.mostImage,
+      copy(scratch, from: offset, Int(header.size))
+    else { return nil }
+    // Both copies are of the same bytes, or the hash does not fit.
+    return scratch.load(as: ImageHeader.self).size == header.size ? scratch.load(as: ImageHeader.self) : nil
+  }
+
+  // MARK: Writing
+
+  /// A file with these blocks of `cache`, and with what this one has besides.
+  func file(of blocks: [Int], _ cache: CodeCache) -> [UInt8] {
+    var images: [UInt8] = []
+    var places: [UInt64: Int] = [:]
+    for block in blocks {
+      let place = images.count
+      if cache.appendImage(of: block, key, identity, to: &images) {
+        places[cache.blocks[block].guest] = place
+      }
+      if images.count > TranslationStore.mostBytes / 2 { break }
+    }
+    // A file that was damaged on purpose may name the same large image often.
+    var left = size
+    for slot in 0..<slots {
+      guard let value = word(at: UInt64(TranslationStore.headerSize) &+ slot &* 8), left > 0 else { break }
+      guard value != 0, let header = loadImage(at: (value & 0xffff_ffff) &* 8) else { continue }
+      left &-= Int(header.size)
+      if places[header.guest] != nil { continue }
+      places[header.guest] = images.count
+      images.append(contentsOf: UnsafeRawBufferPointer(start: scratch, count: Int(header.size)))
+      if images.count > TranslationStore.mostBytes * 3 / 4 { break }
+    }
+    return assemble(images, places)
+  }
+
+  private func assemble(_ images: [UInt8], _ places: [UInt64: Int]) -> [UInt8] {
+    var capacity = 64
+    while capacity < places.count * 2 { capacity *= 2 }
+    let start = TranslationStore.headerSize + capacity * 8
+    var table = [UInt64](repeating: 0, count: capacity)
+    for (guest, place) in places {
+      let tag = TranslationStore.tag(guest)
+      var slot = Int(tag) & (capacity - 1)
+      while table[slot] != 0 { slot = (slot + 1) & (capacity - 1) }
+      table[slot] = tag &<< 32 | UInt64((start + place) / 8)
+    }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(start + images.count)
+    for word in [TranslationStore.magic, identity, UInt64(places.count), UInt64(capacity)] + table {
+      withUnsafeBytes(of: word.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+    bytes += images
+    return bytes
+  }
+}
+
+extension TranslatorEngine {
+  /// Takes blocks from `store` from now on, and notes what it needs to know of new ones. For engines without special options:
+  /// nothing is counted, nothing observed, and blocks are linked. Nil: no more.
+  public func use(_ store: TranslationStore?) {
+    if store != nil { cache.keepOrigins() }
+    cache.store = cache.origins == nil ? nil : store
+  }
+
+  /// A file for the store with what has been translated of mapped files that the guest cannot write, and with what the store had;
+  /// nil when that would bring less than `least` blocks, or there is no store. `newer`: what others have put in the place of the
+  /// store's file since, with which it is put together then.
+  public func storedForm(least: Int, newer: TranslationStore? = nil) -> [UInt8]? {
+    guard let store = cache.store else { return nil }
+    var blocks = (0..<cache.blockCount).filter { isWorthKeeping($0) }
+    if blocks.count < least { return nil }
+    if let newer {
+      blocks = blocks.filter { !newer.has(cache.blocks[$0].guest, hash: cache.origins?[$0].guestHash) }
+    }
+    return blocks.count < least
+      ? nil
+      : (newer ?? store).file(
+        of: blocks.filter { guestHash($0, store) == cache.origins?[$0].guestHash }, cache)
+  }
+
+  /// It is not in the store, and the next run may find the same code again.
+  private func isWorthKeeping(_ block: Int) -> Bool {
+    guard cache.records[block].isAlive, let origin = cache.origins?[block], !origin.isStored,
+      origin.guestHash != 0,
+      let region = memory.query(cache.blocks[block].guest)
+    else { return false }
+    return region.backing != 0 && !region.permissions.contains(.write) && !region.flags.contains(.shared)
+  }
+
+  private func guestHash(_ block: Int, _ store: TranslationStore) -> UInt64? {
+    let guest = cache.blocks[block].guest
+    return guestHash(guest..<guest &+ UInt64(cache.blocks[block].guest_size), store)
+  }
+
+  /// The hash of executable bytes as they are now; nil when they cannot be fetched.
+  private func guestHash(_ guest: Range<UInt64>, _ store: TranslationStore) -> UInt64? {
+    guard guest.upperBound <= memory.limit, guest.count <= 16 &* TranslatorOptions.mostInstructions,
+      memory.executableEnd(from: guest.lowerBound, to: guest.upperBound) == guest.upperBound
+    else { return nil }
+    return withUnsafeTemporaryAllocation(byteCount: guest.count, alignment: 16) { bytes -> UInt64? in
+      let source = memory.base + Int(truncatingIfNeeded: guest.lowerBound)
+      guard let target = bytes.baseAddress, vt_guard_copy(target, source, guest.count) == 0 else {
+        return nil
+      }
+      return store.hash(UnsafeRawBufferPointer(bytes))
+    }
+  }
+
+  /// Blocks taken from the store at once, at most.
+  private static let mostTogether = 128
+
+  /// The block at `rip` from the store, and with it those that its branches lead to, as far as they are there too: to come to them
+  /// one by one would mean leaving and entering translated code for each.
+  func takeStored(_ rip: UInt64) -> Int? {
+    guard let block = restore(rip) else { return nil }
+    withUnsafeTemporaryAllocation(of: Int.self, capacity: TranslatorEngine.mostTogether) { queue in
+      queue[0] = block
+      var (next, count) = (0, 1)
+      while next < count {
+        let record = cache.records[queue[next]]
+        let first = Int(record.firstSite)
+        next &+= 1
+        for site in first..<first &+ Int(record.siteCount) {
+          guard cache.sites[site].kind == .branch, !cache.sites[site].isLinked else { continue }
+          let target = cache.sites[site].target
+          if let known = cache.lookup(target) {
+            cache.link(site, to: known)
+          } else if count < queue.count, cache.hasRoom, let found = restore(target) {
+            cache.link(site, to: found)
+            queue[count] = found
+            count &+= 1
+          }
+        }
+      }
+    }
+    return block
+  }
+
+  /// The block at `guest` from the store, if its bytes are still what it was made of and nothing has been learnt of it since.
+  func restore(_ guest: UInt64) -> Int? {
+    guard let store = cache.store, let (header, image) = store.image(of: guest) else { return nil }
+    let end = guest &+ UInt64(header.guestSize)
+    if memory.isThreaded { memory.markCode(aheadOf: guest, instructions: options.longestBlock) }
+    guard end > guest, !cache.exceptions.concern(guest..<end),
+      guestHash(guest..<end, store) == header.guestHash,
+      let block = cache.addBlock(header, image)
+    else { return nil }
+    cache.preparePages()
+    announce(LoadedState(rawValue: header.needs))
+    memory.markCode(from: guest, to: end)
+    return block
+  }
+}

@@ -1,0 +1,217 @@
+// The folder of kept translations: a few calls of the host's file system. It is opened anew each time, and has to be the same folder
+// still: a guest may have changed its root or its mounts. Nothing here says why it failed; then nothing is kept.
+import CHost
+
+struct StoreFolder {
+  /// Which file, and which version of it.
+  struct Identity: Equatable {
+    var device: UInt64
+    var inode: UInt64
+    var seconds: UInt64
+    var nanoseconds: UInt64
+  }
+
+  /// What is asked of a file's status.
+  struct Status {
+    var device: UInt64 = 0
+    var inode: UInt64 = 0
+    var mode: UInt32 = 0
+    var owner: UInt32 = 0
+    var size: UInt64 = 0
+    /// When it was changed last.
+    var seconds: UInt64 = 0
+    var nanoseconds: UInt64 = 0
+
+    var isFile: Bool { mode & 0o170000 == 0o100000 }
+    var identity: Identity {
+      Identity(device: device, inode: inode, seconds: seconds, nanoseconds: nanoseconds)
+    }
+  }
+
+  /// fstat(2)
+  static func status(_ descriptor: Int32) -> Status? {
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 18) { words -> Status? in
+      words.initialize(repeating: 0)
+      guard call(5, descriptor, Int64(Int(bitPattern: words.baseAddress))) == 0 else { return nil }
+      return Status(
+        device: words[0], inode: words[1], mode: UInt32(truncatingIfNeeded: words[3]),
+        owner: UInt32(truncatingIfNeeded: words[3] >> 32), size: words[6], seconds: words[11],
+        nanoseconds: words[12])
+    }
+  }
+
+  private let path: [UInt8]
+  private let device: UInt64
+  private let inode: UInt64
+
+  /// The folder is made when its parent's parent exists; nil unless it is the user's own and nobody else may write there.
+  init?(_ path: [UInt8]) {
+    let separator = path.lastIndex(of: UInt8(ascii: "/")) ?? 0
+    for part in [Array(path[..<separator]), path] where !part.isEmpty {
+      // mkdirat(2)
+      _ = StoreFolder.withPath(part) { vt_syscall6(258, StoreFolder.currentDirectory, $0, 0o700, 0, 0, 0) }
+    }
+    guard let descriptor = StoreFolder.open(path) else { return nil }
+    defer { _ = StoreFolder.call(3, descriptor) }
+    let user = UInt32(truncatingIfNeeded: vt_syscall6(107, 0, 0, 0, 0, 0, 0))
+    guard let status = StoreFolder.status(descriptor), status.owner == user, status.mode & 0o022 == 0 else {
+      return nil
+    }
+    (self.path, device, inode) = (path, status.device, status.inode)
+  }
+
+  /// `1a2b3c….vts`
+  static func fileName(_ number: UInt64) -> [UInt8] { Array((String(number, radix: 16) + ".vts").utf8) }
+
+  /// A name that `fileName` or `write` may have given.
+  private static func isOurs(_ name: [UInt8]) -> Bool {
+    let digits = name.prefix { $0 >= 48 && $0 <= 57 || $0 >= 97 && $0 <= 102 }
+    let rest = name.dropFirst(digits.count)
+    return !digits.isEmpty && digits.count <= 16
+      && (rest.elementsEqual(".vts".utf8) || rest.elementsEqual(".new".utf8))
+  }
+
+  private static func open(_ path: [UInt8]) -> Int32? {
+    // openat(2): O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
+    let result = withPath(path) { vt_syscall6(257, currentDirectory, $0, 0o2600000, 0, 0, 0) }
+    return result < 0 ? nil : Int32(truncatingIfNeeded: result)
+  }
+
+  /// Calls `body` with a descriptor of the folder; nil when it is another one by now.
+  private func withFolder<T>(_ body: (Int32) -> T?) -> T? {
+    guard let descriptor = StoreFolder.open(path) else { return nil }
+    defer { _ = StoreFolder.call(3, descriptor) }
+    guard let status = StoreFolder.status(descriptor), status.device == device, status.inode == inode else {
+      return nil
+    }
+    return body(descriptor)
+  }
+
+  /// The status of a file in `folder`.
+  private static func status(_ name: [UInt8], in folder: Int32) -> Status? {
+    // O_PATH | O_NOFOLLOW | O_CLOEXEC
+    let result = withPath(name) { call(257, folder, $0, 0o12400000) }
+    guard result >= 0 else { return nil }
+    defer { _ = call(3, Int32(truncatingIfNeeded: result)) }
+    return status(Int32(truncatingIfNeeded: result))
+  }
+
+  /// Which file has this name now.
+  func identity(_ name: [UInt8]) -> Identity? {
+    withFolder { StoreFolder.status(name, in: $0)?.identity }
+  }
+
+  /// Maps a file privately for reading.
+  func map(_ name: [UInt8], most: Int) -> (start: UnsafeMutableRawPointer, size: Int, identity: Identity)? {
+    withFolder { folder in
+      // O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
+      let result = StoreFolder.withPath(name) { StoreFolder.call(257, folder, $0, 0o2404000) }
+      guard result >= 0 else { return nil }
+      let descriptor = Int32(truncatingIfNeeded: result)
+      defer { _ = StoreFolder.call(3, descriptor) }
+      guard let status = StoreFolder.status(descriptor), status.isFile, status.size > 0,
+        status.size <= UInt64(most)
+      else { return nil }
+      // mmap(2): PROT_READ, MAP_PRIVATE
+      let start = vt_syscall6(9, 0, Int64(status.size), 1, 2, Int64(descriptor), 0)
+      guard start > 0, let pointer = UnsafeMutableRawPointer(bitPattern: Int(start)) else { return nil }
+      return (pointer, Int(status.size), status.identity)
+    }
+  }
+
+  /// Writes a file beside the one that it then replaces, so that readers find the old or the new one.
+  func write(_ bytes: [UInt8], to name: [UInt8]) -> Bool {
+    if StoreFolder.fileSizeLimit() < UInt64(bytes.count) { return false }
+    return withFolder { folder in
+      let other = Array((String(vt_host_random(), radix: 16) + ".new").utf8)
+      // O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
+      let result = StoreFolder.withPath(other) { StoreFolder.call(257, folder, $0, 0o2400301, 0o600) }
+      guard result >= 0 else { return false }
+      let descriptor = Int32(truncatingIfNeeded: result)
+      // fchmod(2): the umask is the guest's.
+      _ = StoreFolder.call(91, descriptor, 0o600)
+      let isComplete = StoreFolder.write(bytes, descriptor)
+      _ = StoreFolder.call(3, descriptor)
+      // renameat(2), unlinkat(2)
+      let renamed = StoreFolder.withPath(other) { old in
+        StoreFolder.withPath(name) { isComplete ? StoreFolder.call(264, folder, old, Int64(folder), $0) : -1 }
+      }
+      if renamed != 0 { _ = StoreFolder.withPath(other) { StoreFolder.call(263, folder, $0) } }
+      return renamed == 0
+    } ?? false
+  }
+
+  private static func write(_ bytes: [UInt8], _ descriptor: Int32) -> Bool {
+    bytes.withUnsafeBytes { buffer in
+      var written = 0
+      while written < buffer.count {
+        let place = Int64(Int(bitPattern: buffer.baseAddress)) &+ Int64(written)
+        let count = call(1, descriptor, place, Int64(buffer.count &- written))
+        if count == -4 { continue }  // EINTR
+        if count <= 0 { return false }
+        written &+= Int(count)
+      }
+      return true
+    }
+  }
+
+  /// Removes those of the store's files that were written first until all together have at most `most` bytes, and what killed
+  /// processes have left half-written.
+  func prune(to most: UInt64) {
+    _ = withFolder { folder -> Void? in
+      var files: [(name: [UInt8], status: Status)] = []
+      for name in StoreFolder.names(in: folder) where StoreFolder.isOurs(name) {
+        if let status = StoreFolder.status(name, in: folder), status.isFile { files.append((name, status)) }
+      }
+      files.sort { ($0.status.seconds, $0.status.nanoseconds) < ($1.status.seconds, $1.status.nanoseconds) }
+      var total = files.reduce(0) { $0 &+ $1.status.size }
+      let newest = files.last?.status.seconds ?? 0
+      for file in files {
+        let isLeft = file.name.last == UInt8(ascii: "w") && file.status.seconds + 3600 < newest
+        guard total > most || isLeft else { continue }
+        if StoreFolder.withPath(file.name, { StoreFolder.call(263, folder, $0) }) == 0 {
+          total &-= file.status.size
+        }
+      }
+    }
+  }
+
+  /// getdents64(2), from the beginning.
+  private static func names(in folder: Int32) -> [[UInt8]] {
+    var names: [[UInt8]] = []
+    _ = call(8, folder, 0, 0)  // lseek(2)
+    withUnsafeTemporaryAllocation(byteCount: 1 << 15, alignment: 8) { buffer in
+      while true {
+        let count = Int(call(217, folder, Int64(Int(bitPattern: buffer.baseAddress)), Int64(buffer.count)))
+        if count <= 0 { return }
+        var offset = 0
+        while offset &+ 19 < count {
+          let length = Int(buffer.loadUnaligned(fromByteOffset: offset &+ 16, as: UInt16.self))
+          if length < 20 || offset &+ length > count { return }
+          names.append(Array(buffer[offset &+ 19..<offset &+ length].prefix { $0 != 0 }))
+          offset &+= length
+        }
+      }
+    }
+    return names.filter { $0 != [46] && $0 != [46, 46] }
+  }
+
+  /// RLIMIT_FSIZE: whoever writes more is sent a signal.
+  private static func fileSizeLimit() -> UInt64 {
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { limit in
+      limit.initialize(repeating: 0)
+      // getrlimit(2)
+      return call(97, 1, Int64(Int(bitPattern: limit.baseAddress))) == 0 ? limit[0] : 0
+    }
+  }
+
+  private static let currentDirectory: Int64 = -100
+
+  private static func call(
+    _ number: Int64, _ descriptor: Int32, _ a: Int64 = 0, _ b: Int64 = 0, _ c: Int64 = 0
+  ) -> Int64 { vt_syscall6(number, Int64(descriptor), a, b, c, 0, 0) }
+
+  private static func withPath(_ path: [UInt8], _ body: (Int64) -> Int64) -> Int64 {
+    (path + [0]).withUnsafeBytes { body(Int64(Int(bitPattern: $0.baseAddress))) }
+  }
+}
