@@ -27,7 +27,6 @@ static native_result *running_result;
 static int entering;
 static ucontext_t saved_context;
 static uint8_t saved_extended[16384];
-static uint32_t extended_size;
 static struct sigaction previous_actions[32];
 
 // Segment bases of a run; 0 in `uses_bases`: the host's own stay. While a run's FS base is in force, nothing here may use
@@ -50,6 +49,15 @@ __attribute__((target("fsgsbase"))) static void read_bases(uint64_t bases[2]) {
 // Register numbers of the instruction set in the order of gregs.
 static const int greg_of[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                 REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+
+/// Bytes of extended state in a signal frame: what the kernel says in its words at 464 (`struct _fpx_sw_bytes`). CPUID's size
+/// is larger on machines with AMX, whose tiles have no place in the frame of a process that has not asked for them.
+static uint32_t frame_size(const ucontext_t *context) {
+  struct _fpx_sw_bytes kernel;
+  memcpy(&kernel, (const uint8_t *)context->uc_mcontext.fpregs + 464, sizeof kernel);
+  if (kernel.magic1 != FP_XSTATE_MAGIC1) return 512;
+  return kernel.xstate_size < sizeof saved_extended ? kernel.xstate_size : sizeof saved_extended;
+}
 
 static int is_zero(const uint8_t *bytes, size_t count) {
   for (size_t i = 0; i < count; i++)
@@ -114,7 +122,7 @@ static void on_signal(int signal, siginfo_t *info, void *pointer) {
   if (entering) {
     entering = 0;
     saved_context = *context;
-    memcpy(saved_extended, context->uc_mcontext.fpregs, extended_size);
+    memcpy(saved_extended, context->uc_mcontext.fpregs, frame_size(context));
     load(context);
     if (uses_bases) {
       read_bases(host_bases);
@@ -140,7 +148,7 @@ static void on_signal(int signal, siginfo_t *info, void *pointer) {
   running_result->trap_number = (uint64_t)context->uc_mcontext.gregs[REG_TRAPNO];
   running = NULL;
   // Keep the frame's own place for the extended state, bring back everything else.
-  memcpy(context->uc_mcontext.fpregs, saved_extended, extended_size);
+  memcpy(context->uc_mcontext.fpregs, saved_extended, frame_size(context));
   memcpy(context->uc_mcontext.gregs, saved_context.uc_mcontext.gregs, sizeof saved_context.uc_mcontext.gregs);
 }
 
@@ -198,8 +206,6 @@ int native_install(void) {
   stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
   if (sigaltstack(&alternate, NULL) != 0) return -errno;
   uint32_t a, b, c, d;
-  __cpuid_count(0xd, 0, a, b, c, d);
-  extended_size = b < sizeof saved_extended ? b : sizeof saved_extended;
   const uint64_t present = native_components();
   for (int i = 0; i < COMPONENT_COUNT; i++) {
     if (!(present >> components[i].number & 1)) continue;
