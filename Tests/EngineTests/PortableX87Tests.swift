@@ -104,7 +104,9 @@
       let distance = a.significand &- b.significand
       let isNeighbour = distance == 1 || distance == ~0
       let crosses = a.significand &+ b.significand == (1 << 63) &- 1
-      return a.sign_exponent == b.sign_exponent ? isNeighbour : crosses
+      // Denormals have the units of the smallest normal numbers.
+      let isSameScale = max(a.sign_exponent & 0x7fff, 1) == max(b.sign_exponent & 0x7fff, 1)
+      return isSameScale ? isNeighbour : crosses
     }
 
     /// The status bits that the operation defines.
@@ -121,6 +123,26 @@
       guard transcendental.contains(number) else { return 0x23f }
       let hasC2 = within((vt_x87_operation_sine, vt_x87_operation_tangent), number)
       return hasC2 ? 0x43f : 0x3f
+    }
+
+    /// The control word under which the portable unit answers as this host does under `control`: on Intel's processors a
+    /// remainder by infinity is the dividend, and no underflow even of a denormal (Docs/x87.md).
+    private func controlOfHost(_ number: UInt32, _ control: UInt16, _ a: X87Register) -> UInt16 {
+      let isRemainder = within((vt_x87_operation_remainder, vt_x87_operation_remainder_nearest), number)
+      let isByInfinity = a.significand == 1 << 63 && a.sign_exponent & 0x7fff == 0x7fff
+      return !HostVendor.isAMD && isRemainder && isByInfinity ? control | 0x10 : control
+    }
+
+    /// Underflow that only one of two transcendental results reports, allowed where the host's result is at most the smallest
+    /// normal number: one unit decides there whether it is tiny, and the manual does not say whether results that
+    /// happen to be exact count as exact. AMD's processors agree with the portable unit.
+    private func mayDifferInUnderflow(_ number: UInt32, _ expected: Answer, _ found: Answer) -> Bool {
+      guard !HostVendor.isAMD, transcendental.contains(number), (expected.status ^ found.status) & 0x10 != 0
+      else { return false }
+      let isSecond = within((vt_x87_operation_sine_cosine, vt_x87_operation_tangent), number)
+      let result = isSecond ? expected.second : expected.first
+      let exponent = result.sign_exponent & 0x7fff
+      return exponent == 0 || (exponent == 1 && result.significand == 1 << 63)
     }
 
     @Test(arguments: 0...vt_x87_operation_load_zero.rawValue)
@@ -144,8 +166,12 @@
         if logarithm >= 0x3ffd && logarithm != 0x7fff { continue }
         let memory = source.memory(decimal: number == vt_x87_operation_load_decimal.rawValue)
         let expected = host(operation, control, a, b, memory)
-        let found = portable(operation, control, a, b, memory)
-        let mask = statusMask(number, expected, control)
+        var found = portable(operation, controlOfHost(number, control, a), a, b, memory)
+        var mask = statusMask(number, expected, control)
+        if mayDifferInUnderflow(number, expected, found) {
+          mask &= ~0x10
+          found = portable(operation, control | 0x10, a, b, memory)
+        }
         var agrees = (expected.status ^ found.status) & mask == 0
         let preventing: UInt16 = stores ? 0x1f : 7
         let isPrevented = expected.status & ~control & preventing != 0

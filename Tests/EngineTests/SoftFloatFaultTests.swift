@@ -54,7 +54,7 @@
     case 10: return SoftVector.binary(.divide, format, count: 4, x, y, &environment)
     case 11: return SoftVector.binary(.horizontalAdd, format, count: 4, x, y, &environment)
     case 12: return SoftVector.round(format, count: 4, x, x, 4, &environment)
-    case 13: return SoftVector.dotProduct(format, x, y, 0xff, &environment)
+    case 13: return hostDotProduct(format, x, y, terms: 15, &environment)
     case 14: return SoftVector.fusedMultiply(.form213, .add, format, count: 2, x, y, x, &environment)
     default: return SoftVector.toHalf(x, 4, &environment)
     }
