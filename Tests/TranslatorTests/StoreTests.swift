@@ -9,7 +9,7 @@ import Testing
 @testable import Translator
 
 @Suite(.serialized) struct StoreTests {
-  private static let start: UInt64 = 0x2000_0040_0000
+  private static let start: UInt64 = 0x7_0040_0000
   private static let blockDistance = 256
   private static let blockTotal = 300
   private static let key = StoreKey(low: 0x0123_4567_89ab_cdef, high: 0xfedc_ba98_7654_3210)
