@@ -23,6 +23,8 @@ struct Oracle {
 
   private var cases = 0
   private var mismatches = 0
+  /// Differences from processors of another maker than AMD, which the manual allows.
+  private var excused = 0
   private var failedForms: [String] = []
   private var uncovered: [String] = []
   private var unavailable: Set<String> = []
@@ -110,6 +112,7 @@ struct Oracle {
     if !unavailable.isEmpty { print("not on this host: \(unavailable.sorted().joined(separator: " "))") }
     if replayed > 0 { print("checked against captured vectors: \(replayed) forms") }
     if capture != nil { print("captured: \(vectors.count) forms") }
+    if excused > 0 { print("left open by the manual, otherwise than on AMD's processors: \(excused) cases") }
     for line in uncovered { print("without coverage: \(line)") }
     print("oracle: \(cases) cases, \(mismatches) mismatches in \(failedForms.count) forms, seed \(seed)")
     return mismatches == 0 && uncovered.isEmpty ? 0 : 1
@@ -198,10 +201,17 @@ struct Oracle {
         fillData(&generator, guest, row, area)
         random = generator.random
         if SaveArea.concerns(row) && area == nil { continue }
-        var lines = compare(state, comparison, guest, area)
+        let run = compare(state, comparison, guest, area)
+        var lines = run.lines
         if row.isVectors512 { lines += EncodingCheck.differences(instructions[slot], row) }
         cases += 1
         if lines.isEmpty { continue }
+        let choice = MakersChoice(
+          row: row, form: form, instruction: instructions[slot], start: state, run: run)
+        if choice.isExcused {
+          excused += 1
+          continue
+        }
         failures += 1
         if shown < show {
           shown += 1
@@ -235,7 +245,14 @@ struct Oracle {
         uncovered.append("\(row.location) \(row.mnemonic) \(form): no captured vector")
         continue
       }
-      if digest(row, form, guest, native: false) != expected {
+      let found = digest(row, form, guest, native: false)
+      if found != expected {
+        // Approximations, NaNs of DPPS, last places: captured on AMD's processors, and here the engine does as this host.
+        let isHostOwn = !MakersChoice.isAMD && row.features.allSatisfy(HostFeatures.has)
+        if isHostOwn && digest(row, form, guest, native: true) == found {
+          excused += Vectors.states
+          continue
+        }
         mismatches += 1
         failedForms.append("\(row.location) \(row.mnemonic) \(form): differs from its captured vector")
       }
@@ -308,24 +325,33 @@ struct Oracle {
 
   private func compare(
     _ start: native_state, _ comparison: Comparison, _ guest: Guest, _ area: UInt64?
-  ) -> [String] {
+  ) -> OracleRun {
     // The engine goes first: where it faults tells whether silicon would read or write this process's own memory.
     var guestState = start
     let guestEnding = guest.run(&guestState)
-    if case .pageFault(let address) = guestEnding, !Layout.contains(address), native_is_mapped(address) != 0 {
-      return []
-    }
     var nativeState = start
+    func run(_ lines: [String], _ nativeEnding: Ending) -> OracleRun {
+      OracleRun(lines: lines, native: (nativeState, nativeEnding), guest: (guestState, guestEnding))
+    }
+    if case .pageFault(let address) = guestEnding, !Layout.contains(address), native_is_mapped(address) != 0 {
+      return run([], guestEnding)
+    }
     var result = native_result()
     native_run(&nativeState, &result)
     let nativeEnding = Ending(result)
-    if comparison.mustBeDefined, nativeEnding == .invalidOpcode { return ["undefined on this host"] }
-    if isExcused(nativeEnding, guestEnding, comparison) || hasHostMXCSR(nativeState) { return [] }
+    if comparison.mustBeDefined, nativeEnding == .invalidOpcode {
+      return run(["undefined on this host"], nativeEnding)
+    }
+    if isExcused(nativeEnding, guestEnding, comparison) || hasHostMXCSR(nativeState) {
+      return run([], nativeEnding)
+    }
     var lines: [String] = []
     if nativeEnding != guestEnding { lines.append("ending: native \(nativeEnding), guest \(guestEnding)") }
     let isPartial = comparison.mayBePartial && lines.isEmpty && nativeEnding != .completed
     lines += comparison.differences(nativeState, guestState).filter { !isPartial || !Comparison.isVector($0) }
-    guard let native = UnsafeRawPointer(bitPattern: UInt(Layout.data)) else { return lines }
+    guard let native = UnsafeRawPointer(bitPattern: UInt(Layout.data)) else {
+      return run(lines, nativeEnding)
+    }
     if let area { SaveArea.settle(area, guestData: guest.data) }
     if memcmp(native, guest.data, Int(Layout.dataSize)) != 0 {
       for offset in stride(from: 0, to: Int(Layout.dataSize), by: 8) {
@@ -338,7 +364,7 @@ struct Oracle {
         }
       }
     }
-    return lines
+    return run(lines, nativeEnding)
   }
 
   /// Differences that are not the instruction's: faults of which the manual leaves open which byte comes first.

@@ -72,7 +72,9 @@ extension BlockGenerator {
       let semantic = random.oneIn(6) ? random.pick(["push", "pop", "gather"]) : nil
       guard let index = semantic.map({ pool.pick($0, &random) }) ?? pool.pick(&random) else { continue }
       let row = pool.rows[index]
-      guard row.accessSize > 0, row.forms.contains(.memory), kind != .misaligned || row.isAligned else {
+      guard row.accessSize > 0, row.forms.contains(.memory),
+        kind != .misaligned || row.row.attributes.contains(.align)
+      else {
         continue
       }
       if kind == .readOnly && !row.isStore { continue }

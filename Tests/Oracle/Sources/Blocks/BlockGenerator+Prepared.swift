@@ -50,7 +50,9 @@ extension BlockGenerator {
     if target <= BlockLayout.readOnly - 2 * length && random.oneIn(2) { destination = target }
     var bytes = RowEncoder.encode(row.row, form, &random, codeAddress: 0).bytes
     let is32Bit = row.row.encoding.addressSize == 32
-    let rubbish = is32Bit && random.oneIn(3) ? random.next() << 32 : 0
+    // REP with 32-bit addresses that has nothing to do keeps the upper halves on AMD's processors and clears them on Intel's.
+    let mayHaveRubbish = MakersChoice.isAMD || !isRepeated
+    let rubbish = is32Bit && random.oneIn(3) && mayHaveRubbish ? random.next() << 32 : 0
     if let wild = wildString(isRepeated ? count : 1) {
       if random.oneIn(2) && row.semantic != "stos" && row.semantic != "scas" {
         source = wild
