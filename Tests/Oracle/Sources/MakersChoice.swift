@@ -44,6 +44,22 @@ struct MakersChoice {
     }
   }
 
+  /// Whether a block that ends with a fault at this instruction may leave something else behind: what is said here of single
+  /// instructions, without looking at what exactly differs.
+  static func mayDiffer(faultingAt instruction: Instruction, _ row: Row) -> Bool {
+    if isAMD { return false }
+    switch row.semantic?.name ?? "" {
+    case "call": return true
+    case "movs", "stos", "lods", "cmps", "scas":
+      return instruction.addressSize == 32 || row.mnemonic.hasPrefix("CMPS") || row.mnemonic.hasPrefix("SCAS")
+    default: break
+    }
+    let isStoreOfMMX = ["MOVQ", "MOVD", "MOVNTQ"].contains(row.mnemonic)
+    let isX87Store = row.file == "x87.isa" && row.mnemonic.hasPrefix("F") && row.mnemonic.contains("ST")
+    return row.encoding.modRM == .vsib || row.mnemonic.contains("MASKMOV") || row.mnemonic == "VCVTPS2PH"
+      || row.file == "sha.isa" || isStoreOfMMX || isX87Store
+  }
+
   /// SHLD and SHRD of 16 bits by more than 16 (SDM volume 2: the result is undefined).
   private func isLongShift(_ semantic: String) -> Bool {
     guard semantic == "shld" || semantic == "shrd", row.operands.first?.width == 16 else { return false }

@@ -28,7 +28,7 @@ struct BlockCommand {
     var options = options
     options.hasBases = native_has_bases() != 0
     guard let row = rows.first(where: { $0.mnemonic == "NOP" }),
-      let runner = BlockRunner(guest, options, anyRow: row)
+      let runner = BlockRunner(guest, options, anyRow: row, rows: rows)
     else { return nil }
     self.options = options
     self.runner = runner

@@ -53,7 +53,8 @@ extension BlockGenerator {
     // REP with 32-bit addresses that has nothing to do keeps the upper halves on AMD's processors and clears them on Intel's.
     let mayHaveRubbish = MakersChoice.isAMD || !isRepeated
     let rubbish = is32Bit && random.oneIn(3) && mayHaveRubbish ? random.next() << 32 : 0
-    if let wild = wildString(isRepeated ? count : 1) {
+    if var wild = wildString(isRepeated ? count : 1) {
+      if is32Bit && !mayHaveRubbish { wild &= 0xffff_ffff }
       if random.oneIn(2) && row.semantic != "stos" && row.semantic != "scas" {
         source = wild
       } else {

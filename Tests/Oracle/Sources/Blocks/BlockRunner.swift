@@ -11,7 +11,7 @@ struct BlockOutcome {
   var lines: [String] = []
   var ending = Ending.completed
   var start = native_state()
-  /// Both sides agree only because this process has something mapped where the guest faults.
+  /// Not to be compared: this process has something mapped where the guest faults, or processors differ there.
   var isExcused = false
 }
 
@@ -20,15 +20,17 @@ final class BlockRunner {
   let memory: BlockMemory
   let options: BlockOptions
   private let anyRow: Row
+  private let rows: [Int: Row]
   private let cpu: UnsafeMutablePointer<CPUState>
   private let attention: UnsafeMutablePointer<UInt32>
 
-  init?(_ guest: Guest, _ options: BlockOptions, anyRow: Row) {
+  init?(_ guest: Guest, _ options: BlockOptions, anyRow: Row, rows: [Row]) {
     guard let memory = BlockMemory(guest), native_limit_time() == 0 else { return nil }
     self.guest = guest
     self.memory = memory
     self.options = options
     self.anyRow = anyRow
+    self.rows = Dictionary(uniqueKeysWithValues: rows.map { ($0.id, $0) })
     cpu = guest.cpu
     guard let offset = MemoryLayout<CPUState>.offset(of: \CPUState.attention) else { return nil }
     attention = (UnsafeMutableRawPointer(cpu) + offset).assumingMemoryBound(to: UInt32.self)
@@ -71,8 +73,22 @@ final class BlockRunner {
       if native.ending == .vectorError { second.keepMXCSR(native, program, block) }
       outcome.lines = compare(native, second, mask)
       if !outcome.lines.isEmpty { outcome.lines.insert("only the second run differs", at: 0) }
+    } else if mayDiffer(program, block, [native.state.rip, first.state.rip]) {
+      outcome.isExcused = true
+      outcome.lines = []
     }
     return outcome
+  }
+
+  /// Whether the instruction at one of these addresses is one that processors of different makers execute differently when it faults.
+  private func mayDiffer(_ program: BlockProgram, _ block: AssembledBlock, _ addresses: [UInt64]) -> Bool {
+    addresses.contains { address in
+      guard let index = block.places.lastIndex(of: address), index < program.items.count,
+        let instruction = program.items[index].bytes.withUnsafeBytes({ Decoder.decode($0, mode: .bits64) }),
+        let row = rows[Int(instruction.row)]
+      else { return false }
+      return MakersChoice.mayDiffer(faultingAt: instruction, row)
+    }
   }
 
   private struct Side {
