@@ -41,22 +41,23 @@ def no_store(harness):
 
 
 def default(harness):
-    """XDG_CACHE_HOME if it is absolute, or HOME, or none; folders on the way that are missing are made, one."""
+    """XDG_CACHE_HOME if it is absolute, or HOME, or none. Where the folder for such things is missing it is not made."""
     place = harness.folder("default")
     home, cache, here = place / "home", place / "cache", place / "here"
 
-    def run(where, **variables):
+    def run(where, has=True, **variables):
         for path in (home, cache, here):
             shutil.rmtree(path, ignore_errors=True)
-        home.mkdir()
-        here.mkdir()
+        there = [home, here] + ([cache, home / ".cache"] if has else [])
+        for path in there:
+            path.mkdir(mode=0o700)
         # Two runs: the second one has to profit.
         names = {key: value for key, value in ENVIRONMENT.items() if key != "HOME"}
         for _ in range(2):
             answer = harness.guest([], WORDS, here, environment={**names, **variables}, before=lambda: os.umask(0))
         if answer.outcome != WANTED:
             return f"{variables}: {answer}"
-        made = [path for path in place.rglob("*") if path not in (home, here)]
+        made = [path for path in place.rglob("*") if path not in there]
         if where is None:
             return f"{variables}: there are {made}, {answer.stored} blocks from the store" if made or answer.stored else None
         if answer.stored < 300 or not files(where):
@@ -77,6 +78,7 @@ def default(harness):
         or run(inHome, HOME=str(home), XDG_CACHE_HOME="")
         or run(inHome, HOME=str(home), XDG_CACHE_HOME="relative/cache")
         or run(inHome, HOME=str(home), XDG_CACHE_HOME="cache")
+        or run(None, has=False, HOME=str(home)) or run(None, has=False, HOME=str(home), XDG_CACHE_HOME=str(cache))
         or run(None) or run(None, HOME="") or run(None, HOME=".") or run(None, HOME="home", XDG_CACHE_HOME=".")
         or run(None, XDG_CACHE_HOME="../cache")
         or run(None, XDG_CACHE_HOME=str(place / "missing/parents"), HOME=str(home)))

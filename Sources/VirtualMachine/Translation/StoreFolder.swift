@@ -44,13 +44,11 @@ struct StoreFolder {
   private let device: UInt64
   private let inode: UInt64
 
-  /// The folder is made when its parent's parent exists; nil unless it is the user's own and nobody else may write there.
+  /// The folder is made when its parent exists: a guest whose home has no folder for such things finds none afterwards. Nil unless it
+  /// is the user's own and nobody else may write there.
   init?(_ path: [UInt8]) {
-    let separator = path.lastIndex(of: UInt8(ascii: "/")) ?? 0
-    for part in [Array(path[..<separator]), path] where !part.isEmpty {
-      // mkdirat(2)
-      _ = StoreFolder.withPath(part) { vt_syscall6(258, StoreFolder.currentDirectory, $0, 0o700, 0, 0, 0) }
-    }
+    // mkdirat(2)
+    _ = StoreFolder.withPath(path) { vt_syscall6(258, StoreFolder.currentDirectory, $0, 0o700, 0, 0, 0) }
     guard let descriptor = StoreFolder.open(path) else { return nil }
     defer { _ = StoreFolder.call(3, descriptor) }
     let user = UInt32(truncatingIfNeeded: vt_syscall6(107, 0, 0, 0, 0, 0, 0))
