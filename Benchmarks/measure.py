@@ -96,11 +96,12 @@ def launch(words, runs=1):
     return Launch(least / 1e9, median / 1e9, peak / 1024, processor / 1e9, output.read_bytes())
 
 
+STORE = ["--store", str(PRIVATE / "store")]  # empty at first: a program's first run of a session fills it
 VARIANTS = {  # of Vitrine: the words after `vitrine run`
-    "vitrine": [],
-    "translator": ["--engine", "translator"],
+    "vitrine": STORE,
+    "translator": STORE + ["--engine", "translator"],
     "fresh": ["--no-store"],
-    "unguarded": ["--engine", "translator", "--unguarded"],
+    "unguarded": STORE + ["--engine", "translator", "--unguarded"],
     "counting": ["--engine", "translator", "--count"],
     "interpreter": ["--engine", "interpreter"],
 }

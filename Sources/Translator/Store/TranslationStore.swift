@@ -12,7 +12,7 @@ import GuestMemory
 /// What was kept of a program's translations.
 public final class TranslationStore {
   /// A file grows to this size and no further.
-  public static let mostBytes = 64 << 20
+  public static let mostBytes = 128 << 20
   private static let magic = UInt64(littleEndian: 0x0131_6572_6f74_7356)  // "Vstore1" and a one
   private static let headerSize = 32
   /// An image at most: host code, and its tables.
@@ -29,6 +29,8 @@ public final class TranslationStore {
   private var slots: UInt64 = 0
   /// Blocks that the file has, as it says.
   public private(set) var count = 0
+  /// No more fits in: what is new takes the place of what is there.
+  public var isFull: Bool { size > TranslationStore.mostBytes * 3 / 4 }
   // SAFETY: `mostImage` bytes, freed in deinit: the image that was found last.
   private let scratch: UnsafeMutableRawPointer
 
@@ -117,7 +119,7 @@ public final class TranslationStore {
       if cache.appendImage(of: block, key, identity, to: &images) {
         places[cache.blocks[block].guest] = place
       }
-      if images.count > TranslationStore.mostBytes / 2 { break }
+      if images.count > TranslationStore.mostBytes * 3 / 4 { break }
     }
     // A file that was damaged on purpose may name the same large image often.
     var left = size

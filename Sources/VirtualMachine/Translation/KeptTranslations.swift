@@ -9,7 +9,7 @@ import Translator
 /// The store of one process, through all programs that it executes. Used under the address space's lock.
 /// Nothing is open between its calls: descriptors are the guest's.
 final class KeptTranslations {
-  /// A file is written when so many blocks are new, or a sixteenth of those that it has.
+  /// A file is written when so many blocks are new, or a sixteenth of those that it has; a quarter if it is full.
   private static let fewBlocks = 32
   /// Bytes of all files; when there are more, those that were written first go.
   private static let mostBytes: UInt64 = 512 << 20
@@ -27,7 +27,8 @@ final class KeptTranslations {
   /// The file when it was read; nil: there was none.
   private var file: StoreFolder.Identity?
   private var knownBlocks = 0
-  private var storedBlocks = 0
+  /// New blocks that are worth a new file.
+  private var least = 0
 
   /// `path` is absolute. Nil when there is no key or no folder of the user's own.
   init?(_ path: [UInt8], _ process: LinuxProcess, _ engine: TranslatorEngine, isGuarded: Bool) {
@@ -53,7 +54,7 @@ final class KeptTranslations {
     let version = [program.device, program.inode, program.size, program.seconds, program.nanoseconds]
     identity = (version + [translator]).withUnsafeBytes { key.hash($0, seed: 3) }
     let store = openStore()
-    storedBlocks = store.count
+    least = max(KeptTranslations.fewBlocks, store.count / (store.isFull ? 4 : 16))
     engine.use(store)
   }
 
@@ -67,7 +68,6 @@ final class KeptTranslations {
   /// The program has ended, or another one is about to take its place: writes its file, if it is worth that. What others have
   /// written since it was read stays, and counts as known: of a shell's two hundred children that all find the same one writes.
   func end() {
-    let least = max(KeptTranslations.fewBlocks, storedBlocks / 16)
     guard !name.isEmpty, engine.statistics.blocks - knownBlocks >= least else { return }
     knownBlocks = engine.statistics.blocks
     let newer = folder.identity(name) == file ? nil : openStore()
