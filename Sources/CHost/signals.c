@@ -187,6 +187,13 @@ uint64_t vt_signal_waiting(void) {
 
 void vt_signal_block_all(void) { block_all(); }
 
+void vt_signal_block_sent(void) {
+  uint64_t sent = 0;
+  for (int signal = 1; signal <= 64; signal++)
+    if (!is_guarded(signal)) sent |= 1ull << (signal - 1);
+  vt_syscall6(SYS_RT_SIGPROCMASK, SIG_BLOCK, (int64_t)&sent, 0, 8, 0, 0);
+}
+
 void vt_signal_pass_on(uint64_t signals) {
   enum { SYS_RT_SIGQUEUEINFO = 129, SYS_GETPID = 39, TO_THREAD = -6 };
   uint8_t information[INFORMATION];

@@ -91,10 +91,12 @@ struct BlockTranslator {
     }
     if options.countsInstructions && loop.registers == 0 { writeBudgetExit() }
     let entry = host
-    var miss: UInt32 = 0
-    let distance =
-      indirectly ? CommonCode.writeIndirectEntry(start, &assembler, cache, miss: &miss) : 0
-    if indirectly { relocate(.common, miss) }
+    var distance: UInt32 = 0
+    if indirectly {
+      let places = CommonCode.writeIndirectEntry(start, &assembler, cache)
+      relocate(.common, places.miss)
+      distance = places.distance
+    }
     let head = host
     begin = head
     let firstEntry = cache.entryCount
@@ -164,7 +166,7 @@ struct BlockTranslator {
       guestHash: isKept ? cache.store?.hash(UnsafeRawBufferPointer(rebasing: bytes)) ?? 0 : 0,
       firstRelocation: UInt32(truncatingIfNeeded: firstRelocation),
       relocationCount: UInt16(truncatingIfNeeded: cache.relocationCount &- firstRelocation),
-      needs: needs.rawValue)
+      needs: needs)
   }
 
   /// Notes that the current guest instruction's code goes on here, where RSP is `stack` more than its host register.

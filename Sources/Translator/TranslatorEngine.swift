@@ -299,13 +299,13 @@ public final class TranslatorEngine: GuestEngine {
       // Other threads have had time to make it.
       if untracked != rip, let block = cache.lookup(rip) { return block }
     }
+    cache.measurement?.translationBegins()
+    defer { cache.measurement?.translationEnds() }
+    if untracked != rip, let block = takeStored(rip) { return block }
     cache.preparePages()
     if memory.isThreaded, untracked != rip {
       memory.markCode(aheadOf: rip, instructions: options.longestBlock)
     }
-    cache.measurement?.translationBegins()
-    defer { cache.measurement?.translationEnds() }
-    if untracked != rip, let block = takeStored(rip) { return block }
     var options = options
     if untracked == rip {
       options.longestBlock = 1

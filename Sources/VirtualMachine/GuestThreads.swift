@@ -77,10 +77,8 @@ extension UserMachine {
   func tellEnd(_ process: LinuxProcess, _ termination: Termination) {
     watch?.end()
     if let kept, case .exited = termination {
-      // A signal that comes now finds no guest any more. rt_sigprocmask(2): SIG_BLOCK.
-      withUnsafeBytes(of: UInt64.max) {
-        _ = vt_syscall6(14, 0, Int64(Int(bitPattern: $0.baseAddress)), 0, 8, 0, 0)
-      }
+      // A signal that comes now finds no guest any more.
+      vt_signal_block_sent()
       kept.end()
     }
     guard configuration.wantsStatistics else { return }

@@ -37,16 +37,11 @@ enum RunCommand {
 
   /// Where translations are kept: `vitrine` in the folder for what can be made again (XDG Base Directory Specification).
   private static func defaultStore(_ process: ProcessArguments) -> [UInt8]? {
-    func value(of name: StaticString) -> [UInt8]? {
-      let beginning = name.withUTF8Buffer { Array($0) } + [UInt8(ascii: "=")]
-      let variable = process.environment.first { $0.starts(with: beginning) }
-      return variable.map { Array($0.dropFirst(beginning.count)) }
-    }
     let slash = UInt8(ascii: "/")
-    if let folder = value(of: "XDG_CACHE_HOME"), folder.first == slash {
+    if let folder = process.value(of: "XDG_CACHE_HOME"), folder.first == slash {
       return folder + Array("/vitrine".utf8)
     }
-    guard let home = value(of: "HOME"), home.first == slash else { return nil }
+    guard let home = process.value(of: "HOME"), home.first == slash else { return nil }
     return home + Array("/.cache/vitrine".utf8)
   }
 

@@ -11,25 +11,21 @@ of what else is promised (checks.py). The last line is `N passed, M failed`.
     Tests/Record/run.py --keep FOLDER      recordings stay there
 """
 
-import argparse
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "Tests/Programs"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Programs"))
 import checks  # noqa: E402
 import confinement  # noqa: E402
 import damage  # noqa: E402
+import tasks  # noqa: E402
 from programs import GUESTS, PROGRAMS, V3, Case  # noqa: E402
 
-OUT = ROOT / "Tests/Guests/.out"
+OUT = tasks.ROOT / "Tests/Guests/.out"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": ".", "LC_ALL": "C", "TZ": "UTC0"}
 
 
@@ -96,6 +92,9 @@ class Harness:
 
     def problem(self, case):
         """What is wrong; None when nothing is."""
+        for path in case.needs:
+            if not os.path.exists(path):
+                raise tasks.Skipped(f"there is no {path}")
         recording = self.scratch / (case.name + ".rec")
         try:
             code, output, errors = self.record(case, recording)
@@ -126,63 +125,22 @@ class Harness:
                 recording.unlink(missing_ok=True)
 
 
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", help="only cases and checks whose name contains one of these")
-    parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4))
-    parser.add_argument("--damage", type=int, default=120, metavar="N", help="so many damaged recordings of each kind")
-    parser.add_argument("--seed", type=int, default=1, help="other damage")
-    parser.add_argument("--keep", metavar="FOLDER", help="recordings stay in this folder")
-    parser.add_argument("--verbose", action="store_true", help="print every case, and how long it took")
-    return parser.parse_args()
-
-
 def main():
-    confinement.restore_ignored()
-    options = parse()
-    vitrine = Path(os.environ.get("VITRINE") or ROOT / ".build/release/vitrine").resolve()
-    if not vitrine.exists():
-        sys.exit(f"{vitrine} is missing; build it with `make build`")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    scratch = Path(options.keep).resolve() if options.keep else Path(tempfile.mkdtemp(prefix="vitrine-record-"))
-    harness = Harness(vitrine, scratch, bool(options.keep))
+    parser = tasks.parser(__doc__, damaged="recordings", kept="what is recorded")
+    parser.set_defaults(damage=120)
+    options = parser.parse_args()
+    vitrine = tasks.prepare()
+    scratch = Path(options.keep or tempfile.mkdtemp(prefix="vitrine-record-")).resolve()
     scratch.mkdir(parents=True, exist_ok=True)
-    begin = time.monotonic()
-    tasks, skipped = [], []
-    for case in [*PROGRAMS, *guest_cases()]:
-        missing = [path for path in case.needs if not os.path.exists(path)]
-        if missing:
-            skipped.append(f"skipped {case.name}: there is no {missing[0]}")
-        else:
-            tasks.append((case.name, lambda case=case: harness.problem(case)))
-    tasks += checks.tasks(harness, OUT)
-    tasks += damage.tasks(harness, OUT, options.damage, options.seed)
-    tasks = [task for task in tasks if not options.words or any(word in task[0] for word in options.words)]
-
-    def timed(task):
-        start = time.monotonic()
-        try:
-            return task[1](), time.monotonic() - start
-        except (OSError, AssertionError, subprocess.SubprocessError) as error:
-            return f"{type(error).__name__}: {error}", time.monotonic() - start
-
-    passed = failed = 0
-    with ThreadPoolExecutor(options.jobs) as pool:
-        for (name, _), (problem, seconds) in zip(tasks, pool.map(timed, tasks)):
-            if problem:
-                failed += 1
-                print(f"FAILED {name}: {problem}", flush=True)
-            else:
-                passed += 1
-                if options.verbose:
-                    print(f"passed {name} ({seconds:.1f} s)", flush=True)
-    if not options.keep:
-        shutil.rmtree(scratch, ignore_errors=True)
-    for line in skipped:
-        print(line)
-    print(f"recordings: {len(tasks)} cases in {time.monotonic() - begin:.0f} s")
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    harness = Harness(vitrine, scratch, bool(options.keep))
+    every = [(case.name, lambda case=case: harness.problem(case)) for case in [*PROGRAMS, *guest_cases()]]
+    every += checks.tasks(harness, OUT)
+    every += damage.tasks(harness, OUT, options.damage, options.seed)
+    try:
+        return tasks.run(every, options)
+    finally:
+        if not options.keep:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
-main()
+sys.exit(main())

@@ -10,18 +10,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "Tests/Programs"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Programs"))
 import confinement  # noqa: E402
+import tasks  # noqa: E402
+from tasks import ROOT, Skipped  # noqa: E402
 
 SOURCES = Path(__file__).resolve().parent / "c"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": ".", "LC_ALL": "C", "TZ": "UTC0"}
 # Of a file of the store: magic, identity, number of images, slots; then the slots, then images (TranslationStore.swift).
 FILE_HEADER = 32
-
-
-class Skipped(Exception):
-    """The check cannot be made on this machine."""
 
 
 @dataclass

@@ -94,6 +94,19 @@ def replaced_library(harness, how):
     return None
 
 
+def truncated(harness):
+    """A library is truncated when its code has run, so that its bytes cannot be read at the end."""
+    place = harness.folder("truncated")
+    program = harness.compile("truncated.c", place / "program")
+    whole = harness.compile("library.c", place / "whole.so", "-DVALUE=5", "-shared", "-fPIC")
+    for number in range(3):
+        shutil.copy(whole, place / "library.so")
+        run = harness.guest(place / "store", [program, place / "library.so"], place)
+        if run.code != 7 or run.errors:
+            return f"run {number}: {run}"
+    return None
+
+
 def pieces(path, seed):
     """Code for c/mappings.c."""
     path.write_bytes(b"".join(
@@ -174,6 +187,7 @@ def tasks(harness):
             kind = "static" if options_ else "dynamic"
             yield f"hostile: rebuilt, {how}, {kind}", lambda how=how, options_=options_: rebuilt(harness, how, options_)
         yield f"hostile: library replaced, {how}", lambda how=how: replaced_library(harness, how)
+    yield "hostile: truncated library", lambda: truncated(harness)
     yield "hostile: mappings", lambda: mappings(harness)
     yield "hostile: scripts and ld.so", lambda: scripts(harness)
     yield "hostile: options", lambda: options(harness)

@@ -9,16 +9,10 @@ needs what the machine does not have, that is said. The last line is `N passed, 
     Tests/Store/run.py --damage 500 --seed 7 damage     more damaged files, other ones
 """
 
-import argparse
 import ctypes
-import os
-import resource
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import crowds
@@ -27,7 +21,7 @@ import folders
 import hostile
 import limits
 import programs
-from harness import ROOT, Harness, Skipped, confinement
+from harness import Harness, tasks
 
 
 def has_keyring():
@@ -35,34 +29,11 @@ def has_keyring():
     return ctypes.CDLL(None).syscall(250, 0, -4, 1) > 0
 
 
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", help="only checks whose name contains one of these")
-    parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4))
-    parser.add_argument("--damage", type=int, default=60, metavar="N", help="so many damaged files of each kind")
-    parser.add_argument("--seed", type=int, default=1, help="other damage")
-    parser.add_argument("--keep", metavar="FOLDER", help="what checks make stays in this folder")
-    parser.add_argument("--verbose", action="store_true", help="print every check, and how long it took")
-    return parser.parse_args()
-
-
-def timed(check):
-    start = time.monotonic()
-    try:
-        return check(), time.monotonic() - start
-    except (OSError, AssertionError, subprocess.SubprocessError) as error:
-        return f"{type(error).__name__}: {error}", time.monotonic() - start
-    except Skipped as reason:
-        return reason, time.monotonic() - start
-
-
 def main():
-    confinement.restore_ignored()
-    options = parse()
-    vitrine = Path(os.environ.get("VITRINE") or ROOT / ".build/release/vitrine").resolve()
-    if not vitrine.exists():
-        sys.exit(f"{vitrine} is missing; build it with `make build`")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    parser = tasks.parser(__doc__, damaged="files", kept="what checks make")
+    parser.set_defaults(damage=60)
+    options = parser.parse_args()
+    vitrine = tasks.prepare()
     if not has_keyring():
         print("skipped all: there is no user keyring, so that nothing is kept\n0 passed, 0 failed")
         return 0
@@ -70,25 +41,11 @@ def main():
     harness = Harness(vitrine, scratch)
     checks = [check for module in (programs, folders, hostile, crowds, limits) for check in module.tasks(harness)]
     checks += damage.tasks(harness, options.damage, options.seed)
-    checks = [check for check in checks if not options.words or any(word in check[0] for word in options.words)]
-    passed = failed = 0
     try:
-        with ThreadPoolExecutor(options.jobs) as pool:
-            for (name, _), (problem, seconds) in zip(checks, pool.map(lambda check: timed(check[1]), checks)):
-                if isinstance(problem, Skipped):
-                    print(f"skipped {name}: {problem}", flush=True)
-                elif problem:
-                    failed += 1
-                    print(f"FAILED {name}: {problem}", flush=True)
-                else:
-                    passed += 1
-                    if options.verbose:
-                        print(f"passed {name} ({seconds:.1f} s)", flush=True)
+        return tasks.run(checks, options)
     finally:
         if not options.keep:
             shutil.rmtree(scratch, ignore_errors=True)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
 
 
 sys.exit(main())

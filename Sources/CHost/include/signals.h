@@ -32,6 +32,8 @@ int64_t vt_signal_call(
 void vt_signal_pass_on(uint64_t signals);
 /// Blocks all signals in the calling thread.
 void vt_signal_block_all(void);
+/// The same but for the signals of faults, without which `vt_guard_copy` cannot fail.
+void vt_signal_block_sent(void);
 /// For the signal handlers of this module: leaves translated code, or the beginning of a call that waits.
 void vt_signal_interrupt(void *context);
 #endif

@@ -83,7 +83,7 @@ public final class ExecutableFile {
 }
 
 /// The few host calls that reading an executable needs, as raw numbers.
-enum HostCall {
+public enum HostCall {
   static let noEntry: Int32 = 2
   private static let interrupted: Int64 = -4
 
@@ -108,13 +108,17 @@ enum HostCall {
   #endif
 
   /// What statx(2) says of a file.
-  struct Status {
-    var mode: UInt32 = 0
-    var user: UInt32 = 0
+  public struct Status {
+    public var mode: UInt32 = 0
+    public var user: UInt32 = 0
     var group: UInt32 = 0
-    var inode: UInt64 = 0
-    var size: UInt64 = 0
-    var device: UInt64 = 0
+    public var inode: UInt64 = 0
+    public var size: UInt64 = 0
+    public var device: UInt64 = 0
+    /// When its contents changed last: seconds and nanoseconds.
+    public var changed: (UInt64, UInt64) = (0, 0)
+
+    public init() {}
   }
 
   /// openat(2) with O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY: a pipe or a terminal must not make us wait
@@ -125,7 +129,9 @@ enum HostCall {
     }
   }
 
-  static func close(_ descriptor: Int32) { _ = vt_syscall6(closeNumber, Int64(descriptor), 0, 0, 0, 0, 0) }
+  public static func close(_ descriptor: Int32) {
+    _ = vt_syscall6(closeNumber, Int64(descriptor), 0, 0, 0, 0, 0)
+  }
 
   static func read(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int
   {
@@ -174,8 +180,8 @@ enum HostCall {
   }
 
   /// statx(2): one layout on every architecture. Offsets of `struct statx` in bytes are 28 mode (16 bits), 20
-  /// user, 24 group, 32 inode, 40 size, 136 and 140 device.
-  static func status(of descriptor: Int32, into status: inout Status) -> Int64 {
+  /// user, 24 group, 32 inode, 40 size, 112 and 120 time of change, 136 and 140 device. 0, or -errno.
+  public static func status(of descriptor: Int32, into status: inout Status) -> Int64 {
     var bytes = [UInt8](repeating: 0, count: 256)
     let result = bytes.withUnsafeMutableBytes { buffer -> Int64 in
       var empty: UInt8 = 0
@@ -190,6 +196,9 @@ enum HostCall {
     status.group = bytes.littleEndian(UInt32.self, at: 24) ?? 0
     status.inode = bytes.littleEndian(UInt64.self, at: 32) ?? 0
     status.size = bytes.littleEndian(UInt64.self, at: 40) ?? 0
+    status.changed = (
+      bytes.littleEndian(UInt64.self, at: 112) ?? 0, UInt64(bytes.littleEndian(UInt32.self, at: 120) ?? 0)
+    )
     let major = UInt64(bytes.littleEndian(UInt32.self, at: 136) ?? 0)
     let minor = UInt64(bytes.littleEndian(UInt32.self, at: 140) ?? 0)
     status.device = (minor & 0xff) | (major & 0xfff) &<< 8 | (minor & ~0xff) &<< 12 | (major & ~0xfff) &<< 32

@@ -128,7 +128,7 @@ extension LinuxProcess {
   }
 
   /// A limit of the host.
-  func hostLimit(_ resource: Int32) -> (soft: UInt64, hard: UInt64) {
+  public func hostLimit(_ resource: Int32) -> (soft: UInt64, hard: UInt64) {
     withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { limits in
       limits.initialize(repeating: .max)
       _ = host.call(302, 0, UInt64(UInt32(bitPattern: resource)), 0, address(of: limits.baseAddress))

@@ -25,18 +25,16 @@ struct Relocation {
   init(word: UInt32) { self.word = word }
 
   var place: Int { Int(word & 0xffff) }
-  var kind: Kind? { Kind(rawValue: word &>> 16) }
+  var kind: Kind { Kind(rawValue: word &>> 16) ?? .common }
 }
 
 /// What the cache knows of a block for the sake of the store; see `CodeCache.keepOrigins`.
 struct BlockOrigin {
-  /// The keyed hash of the guest's code; 0: the block cannot be kept.
+  /// The keyed hash of the guest's code; 0: the block is not to be kept, or comes from the store.
   var guestHash: UInt64 = 0
   var firstRelocation: UInt32 = 0
   var relocationCount: UInt16 = 0
-  var needs: UInt8 = 0
-  /// It comes from the store.
-  var isStored = false
+  var needs = LoadedState()
 }
 
 /// The beginning of an image.
@@ -96,13 +94,12 @@ struct ImageSite {
     self.isLinked = isLinked ? 1 : 0
   }
 
-  /// The site of block number `block`, whose host code begins at `start`; nil when it is none of ours.
-  func site(start: UInt32, block: Int) -> Site? {
-    guard let kind = Site.Kind(rawValue: kind) else { return nil }
-    return Site(
+  /// The site of block number `block`, whose host code begins at `start`.
+  func site(start: UInt32, block: Int) -> Site {
+    Site(
       target: target, patch: patch == 0 ? 0 : start &+ UInt32(patch),
       stub: stub == 0 ? 0 : start &+ UInt32(stub), block: UInt32(truncatingIfNeeded: block), stack: stack,
-      executed: executed, kind: kind, isLinked: isLinked != 0)
+      executed: executed, kind: Site.Kind(rawValue: kind) ?? .branch, isLinked: isLinked != 0)
   }
 }
 
@@ -113,6 +110,11 @@ extension CodeCache {
   private func start(of block: Int) -> UInt32 {
     let entry = records[block].indirectEntry
     return entry != 0 && entry < blocks[block].host ? entry : blocks[block].host
+  }
+
+  /// The site's branch goes to the head or body of its own block, at `guest`.
+  private func leadsInside(_ site: Int, _ guest: UInt64) -> Bool {
+    sites[site].isLinked && sites[site].target == guest
   }
 
   /// Adds the image of `block` to `bytes`; false: it has none.
@@ -133,36 +135,36 @@ extension CodeCache {
     header.entryCount = code.entry_count
     header.relocationCount = origin.relocationCount
     header.instructions = record.instructions
-    header.needs = origin.needs
+    header.needs = origin.needs.rawValue
     header.size = UInt32(header.expectedSize)
 
     let begin = bytes.count
-    var host = [UInt8](UnsafeBufferPointer(start: writable + Int(start), count: Int(header.hostSize)))
     withUnsafeBytes(of: header) { bytes.append(contentsOf: $0) }
-    let first = Int(record.firstSite)
-    for number in first..<first &+ Int(record.siteCount) {
-      let site = sites[number]
-      let leadsInside = site.isLinked && site.target == code.guest
-      let image = ImageSite(site, start: start, isLinked: leadsInside)
+    let sites = Int(record.firstSite)..<Int(record.firstSite) &+ Int(record.siteCount)
+    for number in sites {
+      let image = ImageSite(self.sites[number], start: start, isLinked: leadsInside(number, code.guest))
       withUnsafeBytes(of: image) { bytes.append(contentsOf: $0) }
-      if site.kind == .branch, !leadsInside, site.patch != 0 {
-        host.store(UInt32(image.stub) &- UInt32(image.patch) &- 4, at: Int(image.patch))
-      }
     }
     let entries = UnsafeBufferPointer(
       start: self.entries + Int(code.first_entry), count: Int(code.entry_count))
     bytes.append(contentsOf: UnsafeRawBufferPointer(entries))
-    for index in 0..<Int(origin.relocationCount) {
-      let relocation = Relocation(word: relocations[Int(origin.firstRelocation) &+ index])
-      withUnsafeBytes(of: relocation.word) { bytes.append(contentsOf: $0) }
-      let value = host.word(at: relocation.place)
+    let places = UnsafeBufferPointer(
+      start: relocations + Int(origin.firstRelocation), count: Int(origin.relocationCount))
+    bytes.append(contentsOf: UnsafeRawBufferPointer(places))
+    let host = bytes.count
+    bytes.append(contentsOf: UnsafeBufferPointer(start: writable + Int(start), count: Int(header.hostSize)))
+    for number in sites where self.sites[number].kind == .branch && !leadsInside(number, code.guest) {
+      let site = self.sites[number]
+      if site.patch != 0 { bytes.store(site.stub &- site.patch &- 4, at: host &+ Int(site.patch &- start)) }
+    }
+    for relocation in places.map({ Relocation(word: $0) }) {
+      let place = host &+ relocation.place
       switch relocation.kind {
-      case .common: host.store(value &+ start &+ UInt32(relocation.place) &+ 4, at: relocation.place)
-      case .site: host.store(value &- record.firstSite, at: relocation.place)
-      case .table, nil: host.store(0, at: relocation.place)
+      case .common: bytes.store(bytes.word(at: place) &+ start &+ UInt32(relocation.place) &+ 4, at: place)
+      case .site: bytes.store(bytes.word(at: place) &- record.firstSite, at: place)
+      case .table: bytes.store(0, at: place)
       }
     }
-    bytes.append(contentsOf: host)
     while (bytes.count &- begin) & 7 != 0 { bytes.append(0) }
     bytes.withUnsafeMutableBytes { buffer in
       let check = key.hash(UnsafeRawBufferPointer(rebasing: buffer[(begin &+ 8)...]), seed: identity)
@@ -186,19 +188,13 @@ extension [UInt8] {
 
 extension CodeCache {
   /// Makes a block of an image that is known to be right (`TranslationStore.image`); the caller has made sure of the room.
-  /// Nil when it is not one of this version after all.
-  func addBlock(_ header: ImageHeader, _ image: UnsafeRawPointer) -> Int? {
+  func addBlock(_ header: ImageHeader, _ image: UnsafeRawPointer) -> Int {
     willChange()
     let start = UInt32(truncatingIfNeeded: (used &+ 63) & ~63)
     let (firstSite, firstEntry, number) = (siteCount, entryCount, blockCount)
     var part = image + ImageHeader.size
     for _ in 0..<Int(header.siteCount) {
-      let site = part.loadUnaligned(as: ImageSite.self)
-      guard let site = site.site(start: start, block: number) else {
-        removeSites(from: firstSite)
-        return nil
-      }
-      _ = addSite(site)
+      _ = addSite(part.loadUnaligned(as: ImageSite.self).site(start: start, block: number))
       part += ImageSite.size
     }
     let entryBytes = Int(header.entryCount) &* MemoryLayout<vt_translated_entry>.stride
@@ -221,7 +217,7 @@ extension CodeCache {
       record.indirectEntry = start
       record.indirectDistance = start &+ UInt32(header.indirectDistance)
     }
-    origins?[number] = BlockOrigin(guestHash: header.guestHash, needs: header.needs, isStored: true)
+    origins?[number] = BlockOrigin()
     statistics.storedBlocks &+= 1
     let begin = start &+ UInt32(header.head)
     _ = add(
@@ -243,7 +239,7 @@ extension CodeCache {
     switch relocation.kind {
     case .common: result = value &- start &- UInt32(relocation.place) &- 4
     case .site: result = value &+ UInt32(truncatingIfNeeded: firstSite)
-    case .table, nil: result = UInt32(truncatingIfNeeded: Int(bitPattern: jumps))
+    case .table: result = UInt32(truncatingIfNeeded: Int(bitPattern: jumps))
     }
     place.storeBytes(of: result, as: UInt32.self)
   }

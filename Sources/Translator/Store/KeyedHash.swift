@@ -8,7 +8,7 @@ public struct StoreKey: Sendable, Equatable {
 
   public init(low: UInt64, high: UInt64) { (self.low, self.high) = (low, high) }
 
-  /// The hash of `bytes`; what `of` is, is part of it.
+  /// The hash of `bytes` and of `seed`, which says what they are.
   public func hash(_ bytes: UnsafeRawBufferPointer, seed: UInt64 = 0) -> UInt64 {
     var hash = KeyedHash(self)
     hash.add(seed)

@@ -1,6 +1,6 @@
 // Translated blocks of earlier runs of a program, for the next ones. Where a block is wanted whose guest address is in the
-// store, the guest's bytes are compared with those that it was made of, by a keyed hash, and it is put into the code cache in a
-// tenth of the time of a translation. Files of others cannot get in: each block carries a keyed hash (KeyedHash.swift).
+// store, the guest's bytes are compared with those that it was made of, by a keyed hash, and it is copied into the code cache.
+// Files of others cannot get in: each block carries a keyed hash (KeyedHash.swift).
 //
 // The file is only ever read by copies that may fail, because a guest can truncate it. It consists of
 //
@@ -39,12 +39,11 @@ public final class TranslationStore {
   public init(key: StoreKey, identity: UInt64, file: UnsafeMutableRawPointer?, size: Int) {
     (self.key, self.identity, self.file, self.size) = (key, identity, file, size)
     scratch = .allocate(byteCount: TranslationStore.mostImage, alignment: 16)
-    guard word(at: 0) == TranslationStore.magic, word(at: 8) == identity, let count = word(at: 16),
-      let slots = word(at: 24), slots & (slots &- 1) == 0, count <= slots,
-      slots <= UInt64(TranslationStore.mostBytes) / 8
+    let (count, slots) = (word(at: 16), word(at: 24))
+    guard word(at: 0) == TranslationStore.magic, word(at: 8) == identity, slots & (slots &- 1) == 0,
+      count <= slots, slots <= UInt64(TranslationStore.mostBytes) / 8
     else { return }
-    self.slots = slots
-    self.count = Int(count)
+    (self.slots, self.count) = (slots, Int(count))
   }
 
   deinit {
@@ -64,10 +63,19 @@ public final class TranslationStore {
     return vt_guard_copy(target, file + Int(offset), count) == 0
   }
 
-  private func word(at offset: UInt64) -> UInt64? {
-    withUnsafeTemporaryAllocation(byteCount: 8, alignment: 8) {
-      $0.baseAddress.map { copy($0, from: offset, 8) ? $0.load(as: UInt64.self) : 0 }
+  /// 0 where there is none.
+  private func word(at offset: UInt64) -> UInt64 {
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 1) { word in
+      word.initialize(repeating: 0)
+      guard let target = word.baseAddress, copy(target, from: offset, 8) else { return 0 }
+      return word[0]
     }
+  }
+
+  /// The tag and the place of the image that a slot names; place 0: none.
+  private func slot(_ number: UInt64) -> (tag: UInt64, place: UInt64) {
+    let value = word(at: UInt64(TranslationStore.headerSize) &+ number &* 8)
+    return (value &>> 32, (value & 0xffff_ffff) &* 8)
   }
 
   private static func tag(_ guest: UInt64) -> UInt64 { (guest &* 0x9e37_79b9_7f4a_7c15) &>> 32 }
@@ -77,15 +85,10 @@ public final class TranslationStore {
     if slots == 0 { return nil }
     let tag = TranslationStore.tag(guest)
     for probe in 0..<UInt64(TranslationStore.mostProbes) {
-      let slot = (tag &+ probe) & (slots &- 1)
-      guard let value = word(at: UInt64(TranslationStore.headerSize) &+ slot &* 8), value != 0 else {
-        return nil
-      }
-      if value &>> 32 != tag { continue }
-      let place = (value & 0xffff_ffff) &* 8
-      guard copy(scratch, from: place, ImageHeader.size) else { return nil }
-      if scratch.load(as: ImageHeader.self).guest != guest { continue }
-      guard let header = loadImage(at: place) else { return nil }
+      let slot = slot((tag &+ probe) & (slots &- 1))
+      if slot.place == 0 { return nil }
+      guard slot.tag == tag, let header = header(at: slot.place), header.guest == guest else { continue }
+      guard load(header, from: slot.place) else { return nil }
       let hashed = UnsafeRawBufferPointer(start: scratch + 8, count: Int(header.size) &- 8)
       return key.hash(hashed, seed: identity) == header.check ? (header, UnsafeRawPointer(scratch)) : nil
     }
@@ -97,15 +100,18 @@ public final class TranslationStore {
     image(of: guest).map { $0.header.guestHash == hash } ?? false
   }
 
-  /// Copies the image at `offset`; nil when there cannot be one. Its hash is yet to be compared.
-  private func loadImage(at offset: UInt64) -> ImageHeader? {
+  /// The beginning of an image at `offset`; nil when there cannot be one.
+  private func header(at offset: UInt64) -> ImageHeader? {
     guard copy(scratch, from: offset, ImageHeader.size) else { return nil }
     let header = scratch.load(as: ImageHeader.self)
-    guard Int(header.size) == header.expectedSize, Int(header.size) <= TranslationStore.mostImage,
-      copy(scratch, from: offset, Int(header.size))
-    else { return nil }
-    // Both copies are of the same bytes, or the hash does not fit.
-    return scratch.load(as: ImageHeader.self).size == header.size ? scratch.load(as: ImageHeader.self) : nil
+    let isPossible = Int(header.size) == header.expectedSize && Int(header.size) <= TranslationStore.mostImage
+    return isPossible ? header : nil
+  }
+
+  /// Copies the rest of the image behind its header. Its hash is yet to be compared.
+  private func load(_ header: ImageHeader, from offset: UInt64) -> Bool {
+    let rest = Int(header.size) &- ImageHeader.size
+    return copy(scratch + ImageHeader.size, from: offset &+ UInt64(ImageHeader.size), rest)
   }
 
   // MARK: Writing
@@ -121,16 +127,12 @@ public final class TranslationStore {
       }
       if images.count > TranslationStore.mostBytes * 3 / 4 { break }
     }
-    // A file that was damaged on purpose may name the same large image often.
-    var left = size
-    for slot in 0..<slots {
-      guard let value = word(at: UInt64(TranslationStore.headerSize) &+ slot &* 8), left > 0 else { break }
-      guard value != 0, let header = loadImage(at: (value & 0xffff_ffff) &* 8) else { continue }
-      left &-= Int(header.size)
-      if places[header.guest] != nil { continue }
+    for number in 0..<slots where images.count <= TranslationStore.mostBytes * 3 / 4 {
+      let place = slot(number).place
+      guard place != 0, let header = header(at: place), places[header.guest] == nil, load(header, from: place)
+      else { continue }
       places[header.guest] = images.count
       images.append(contentsOf: UnsafeRawBufferPointer(start: scratch, count: Int(header.size)))
-      if images.count > TranslationStore.mostBytes * 3 / 4 { break }
     }
     return assemble(images, places)
   }
@@ -182,8 +184,7 @@ extension TranslatorEngine {
 
   /// It is not in the store, and the next run may find the same code again.
   private func isWorthKeeping(_ block: Int) -> Bool {
-    guard cache.records[block].isAlive, let origin = cache.origins?[block], !origin.isStored,
-      origin.guestHash != 0,
+    guard cache.records[block].isAlive, cache.origins?[block].guestHash ?? 0 != 0,
       let region = memory.query(cache.blocks[block].guest)
     else { return false }
     return region.backing != 0 && !region.permissions.contains(.write) && !region.flags.contains(.shared)
@@ -244,10 +245,10 @@ extension TranslatorEngine {
     let end = guest &+ UInt64(header.guestSize)
     if memory.isThreaded { memory.markCode(aheadOf: guest, instructions: options.longestBlock) }
     guard end > guest, !cache.exceptions.concern(guest..<end),
-      guestHash(guest..<end, store) == header.guestHash,
-      let block = cache.addBlock(header, image)
+      guestHash(guest..<end, store) == header.guestHash
     else { return nil }
     cache.preparePages()
+    let block = cache.addBlock(header, image)
     announce(LoadedState(rawValue: header.needs))
     memory.markCode(from: guest, to: end)
     return block

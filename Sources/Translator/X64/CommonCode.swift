@@ -41,17 +41,16 @@ enum CommonCode {
   }
 
   /// The indirect entry in front of a block that is about to be written: the target is compared, JRCXZ falls into the block.
-  /// Returns the offset of JRCXZ's distance: written 0, nothing gets through any more.
-  /// `miss` becomes the offset of the jump to common code.
+  /// Returns the offsets of JRCXZ's distance (written 0, nothing gets through any more) and of the distance to common code.
   static func writeIndirectEntry(
-    _ guest: UInt64, _ assembler: inout Assembler, _ cache: CodeCache, miss: inout UInt32
-  ) -> UInt32 {
+    _ guest: UInt64, _ assembler: inout Assembler, _ cache: CodeCache
+  ) -> (distance: UInt32, miss: UInt32) {
     Difference(guest).write(&assembler, from: HostRegister.secondScratch)
     let same = assembler.jumpIfScratchZero()
-    miss = UInt32(truncatingIfNeeded: assembler.jump() - cache.writable)
+    let miss = UInt32(truncatingIfNeeded: assembler.jump() - cache.writable)
     cache.patch(miss, to: cache.missStub)
     assembler.completeShort(same)
-    return UInt32(truncatingIfNeeded: same - cache.writable)
+    return (UInt32(truncatingIfNeeded: same - cache.writable), miss)
   }
 
   /// The host address of `block`'s indirect entry, which is made apart from it if it has none. Nil when the cache is full.
@@ -61,9 +60,8 @@ enum CommonCode {
       cache.willChange()
       var assembler = cache.assembler(at: cache.used)
       cache.records[block].indirectEntry = UInt32(truncatingIfNeeded: cache.used)
-      var miss: UInt32 = 0
-      cache.records[block].indirectDistance = writeIndirectEntry(
-        cache.blocks[block].guest, &assembler, cache, miss: &miss)
+      cache.records[block].indirectDistance =
+        writeIndirectEntry(cache.blocks[block].guest, &assembler, cache).distance
       while (Int(bitPattern: assembler.cursor) &+ 1) & 63 > 60 { assembler.nop() }
       cache.patch(UInt32(truncatingIfNeeded: assembler.jump() - cache.writable), to: cache.blocks[block].host)
       let end = assembler.cursor - cache.writable

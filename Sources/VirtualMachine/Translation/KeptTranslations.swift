@@ -20,8 +20,8 @@ final class KeptTranslations {
   /// What translates, as a hash.
   private let translator: UInt64
   private let folder: StoreFolder
-  /// Of the present program; empty: nothing is kept of it.
-  private var name: [UInt8] = []
+  /// Of the present program's file; nil: nothing is kept of it.
+  private var name: [UInt8]?
   /// Of the file's contents.
   private var identity: UInt64 = 0
   /// The file when it was read; nil: there was none.
@@ -44,22 +44,23 @@ final class KeptTranslations {
 
   /// A program has been loaded: opens its file.
   func begin() {
-    name = []
+    name = nil
     knownBlocks = engine.statistics.blocks
     guard let descriptor = process.programDescriptor, let program = StoreFolder.status(descriptor) else {
       return engine.use(nil)
     }
     let place = [translator, program.device, program.inode].withUnsafeBytes { key.hash($0, seed: 2) }
-    name = StoreFolder.fileName(place)
-    let version = [program.device, program.inode, program.size, program.seconds, program.nanoseconds]
+    let version = [program.device, program.inode, program.size, program.changed.0, program.changed.1]
     identity = (version + [translator]).withUnsafeBytes { key.hash($0, seed: 3) }
-    let store = openStore()
+    let name = StoreFolder.fileName(place)
+    let store = openStore(name)
     least = max(KeptTranslations.fewBlocks, store.count / (store.isFull ? 4 : 16))
+    self.name = name
     engine.use(store)
   }
 
-  /// What the present program's file has now.
-  private func openStore() -> TranslationStore {
+  /// What the file has now.
+  private func openStore(_ name: [UInt8]) -> TranslationStore {
     let mapping = folder.map(name, most: TranslationStore.mostBytes)
     file = mapping?.identity
     return TranslationStore(key: key, identity: identity, file: mapping?.start, size: mapping?.size ?? 0)
@@ -68,11 +69,15 @@ final class KeptTranslations {
   /// The program has ended, or another one is about to take its place: writes its file, if it is worth that. What others have
   /// written since it was read stays, and counts as known: of a shell's two hundred children that all find the same one writes.
   func end() {
-    guard !name.isEmpty, engine.statistics.blocks - knownBlocks >= least else { return }
+    guard let name, engine.statistics.blocks - knownBlocks >= least else { return }
     knownBlocks = engine.statistics.blocks
-    let newer = folder.identity(name) == file ? nil : openStore()
-    guard let bytes = engine.storedForm(least: least, newer: newer) else { return }
-    if folder.write(bytes, to: name) { folder.prune(to: KeptTranslations.mostBytes) }
+    let newer = folder.identity(name) == file ? nil : openStore(name)
+    // RLIMIT_FSIZE: whoever writes more is sent a signal.
+    let fileSize: Int32 = 1
+    guard let bytes = engine.storedForm(least: least, newer: newer),
+      process.hostLimit(fileSize).soft >= UInt64(bytes.count)
+    else { return }
+    if folder.write(bytes, to: name, process.host) { folder.prune(to: KeptTranslations.mostBytes) }
   }
 
   /// In a forked child: what the parent has translated is the parent's to write.

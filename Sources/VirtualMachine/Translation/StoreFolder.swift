@@ -1,44 +1,28 @@
 // The folder of kept translations: a few calls of the host's file system. It is opened anew each time, and has to be the same folder
 // still: a guest may have changed its root or its mounts. Nothing here says why it failed; then nothing is kept.
 import CHost
+import Linux
 
 struct StoreFolder {
   /// Which file, and which version of it.
   struct Identity: Equatable {
-    var device: UInt64
-    var inode: UInt64
-    var seconds: UInt64
-    var nanoseconds: UInt64
-  }
+    let device: UInt64
+    let inode: UInt64
+    let seconds: UInt64
+    let nanoseconds: UInt64
 
-  /// What is asked of a file's status.
-  struct Status {
-    var device: UInt64 = 0
-    var inode: UInt64 = 0
-    var mode: UInt32 = 0
-    var owner: UInt32 = 0
-    var size: UInt64 = 0
-    /// When it was changed last.
-    var seconds: UInt64 = 0
-    var nanoseconds: UInt64 = 0
-
-    var isFile: Bool { mode & 0o170000 == 0o100000 }
-    var identity: Identity {
-      Identity(device: device, inode: inode, seconds: seconds, nanoseconds: nanoseconds)
+    init(_ status: HostCall.Status) {
+      (device, inode) = (status.device, status.inode)
+      (seconds, nanoseconds) = status.changed
     }
   }
 
-  /// fstat(2)
-  static func status(_ descriptor: Int32) -> Status? {
-    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 18) { words -> Status? in
-      words.initialize(repeating: 0)
-      guard call(5, descriptor, Int64(Int(bitPattern: words.baseAddress))) == 0 else { return nil }
-      return Status(
-        device: words[0], inode: words[1], mode: UInt32(truncatingIfNeeded: words[3]),
-        owner: UInt32(truncatingIfNeeded: words[3] >> 32), size: words[6], seconds: words[11],
-        nanoseconds: words[12])
-    }
+  static func status(_ descriptor: Int32) -> HostCall.Status? {
+    var status = HostCall.Status()
+    return HostCall.status(of: descriptor, into: &status) == 0 ? status : nil
   }
+
+  private static func isFile(_ status: HostCall.Status) -> Bool { status.mode & 0o170000 == 0o100000 }
 
   private let path: [UInt8]
   private let device: UInt64
@@ -50,9 +34,9 @@ struct StoreFolder {
     // mkdirat(2)
     _ = StoreFolder.withPath(path) { vt_syscall6(258, StoreFolder.currentDirectory, $0, 0o700, 0, 0, 0) }
     guard let descriptor = StoreFolder.open(path) else { return nil }
-    defer { _ = StoreFolder.call(3, descriptor) }
+    defer { HostCall.close(descriptor) }
     let user = UInt32(truncatingIfNeeded: vt_syscall6(107, 0, 0, 0, 0, 0, 0))
-    guard let status = StoreFolder.status(descriptor), status.owner == user, status.mode & 0o022 == 0 else {
+    guard let status = StoreFolder.status(descriptor), status.user == user, status.mode & 0o022 == 0 else {
       return nil
     }
     (self.path, device, inode) = (path, status.device, status.inode)
@@ -78,7 +62,7 @@ struct StoreFolder {
   /// Calls `body` with a descriptor of the folder; nil when it is another one by now.
   private func withFolder<T>(_ body: (Int32) -> T?) -> T? {
     guard let descriptor = StoreFolder.open(path) else { return nil }
-    defer { _ = StoreFolder.call(3, descriptor) }
+    defer { HostCall.close(descriptor) }
     guard let status = StoreFolder.status(descriptor), status.device == device, status.inode == inode else {
       return nil
     }
@@ -86,17 +70,17 @@ struct StoreFolder {
   }
 
   /// The status of a file in `folder`.
-  private static func status(_ name: [UInt8], in folder: Int32) -> Status? {
+  private static func status(_ name: [UInt8], in folder: Int32) -> HostCall.Status? {
     // O_PATH | O_NOFOLLOW | O_CLOEXEC
     let result = withPath(name) { call(257, folder, $0, 0o12400000) }
     guard result >= 0 else { return nil }
-    defer { _ = call(3, Int32(truncatingIfNeeded: result)) }
+    defer { HostCall.close(Int32(truncatingIfNeeded: result)) }
     return status(Int32(truncatingIfNeeded: result))
   }
 
   /// Which file has this name now.
   func identity(_ name: [UInt8]) -> Identity? {
-    withFolder { StoreFolder.status(name, in: $0)?.identity }
+    withFolder { StoreFolder.status(name, in: $0).map(Identity.init) }
   }
 
   /// Maps a file privately for reading.
@@ -106,21 +90,20 @@ struct StoreFolder {
       let result = StoreFolder.withPath(name) { StoreFolder.call(257, folder, $0, 0o2404000) }
       guard result >= 0 else { return nil }
       let descriptor = Int32(truncatingIfNeeded: result)
-      defer { _ = StoreFolder.call(3, descriptor) }
-      guard let status = StoreFolder.status(descriptor), status.isFile, status.size > 0,
+      defer { HostCall.close(descriptor) }
+      guard let status = StoreFolder.status(descriptor), StoreFolder.isFile(status), status.size > 0,
         status.size <= UInt64(most)
       else { return nil }
       // mmap(2): PROT_READ, MAP_PRIVATE
       let start = vt_syscall6(9, 0, Int64(status.size), 1, 2, Int64(descriptor), 0)
       guard start > 0, let pointer = UnsafeMutableRawPointer(bitPattern: Int(start)) else { return nil }
-      return (pointer, Int(status.size), status.identity)
+      return (pointer, Int(status.size), Identity(status))
     }
   }
 
   /// Writes a file beside the one that it then replaces, so that readers find the old or the new one.
-  func write(_ bytes: [UInt8], to name: [UInt8]) -> Bool {
-    if StoreFolder.fileSizeLimit() < UInt64(bytes.count) { return false }
-    return withFolder { folder in
+  func write(_ bytes: [UInt8], to name: [UInt8], _ host: Host) -> Bool {
+    withFolder { folder in
       let other = Array((String(vt_host_random(), radix: 16) + ".new").utf8)
       // O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
       let result = StoreFolder.withPath(other) { StoreFolder.call(257, folder, $0, 0o2400301, 0o600) }
@@ -128,8 +111,8 @@ struct StoreFolder {
       let descriptor = Int32(truncatingIfNeeded: result)
       // fchmod(2): the umask is the guest's.
       _ = StoreFolder.call(91, descriptor, 0o600)
-      let isComplete = StoreFolder.write(bytes, descriptor)
-      _ = StoreFolder.call(3, descriptor)
+      let isComplete = host.writeAll(bytes, to: descriptor)
+      HostCall.close(descriptor)
       // renameat(2), unlinkat(2)
       let renamed = StoreFolder.withPath(other) { old in
         StoreFolder.withPath(name) { isComplete ? StoreFolder.call(264, folder, old, Int64(folder), $0) : -1 }
@@ -139,33 +122,21 @@ struct StoreFolder {
     } ?? false
   }
 
-  private static func write(_ bytes: [UInt8], _ descriptor: Int32) -> Bool {
-    bytes.withUnsafeBytes { buffer in
-      var written = 0
-      while written < buffer.count {
-        let place = Int64(Int(bitPattern: buffer.baseAddress)) &+ Int64(written)
-        let count = call(1, descriptor, place, Int64(buffer.count &- written))
-        if count == -4 { continue }  // EINTR
-        if count <= 0 { return false }
-        written &+= Int(count)
-      }
-      return true
-    }
-  }
-
   /// Removes those of the store's files that were written first until all together have at most `most` bytes, and what killed
   /// processes have left half-written.
   func prune(to most: UInt64) {
     _ = withFolder { folder -> Void? in
-      var files: [(name: [UInt8], status: Status)] = []
+      var files: [(name: [UInt8], status: HostCall.Status)] = []
       for name in StoreFolder.names(in: folder) where StoreFolder.isOurs(name) {
-        if let status = StoreFolder.status(name, in: folder), status.isFile { files.append((name, status)) }
+        if let status = StoreFolder.status(name, in: folder), StoreFolder.isFile(status) {
+          files.append((name, status))
+        }
       }
-      files.sort { ($0.status.seconds, $0.status.nanoseconds) < ($1.status.seconds, $1.status.nanoseconds) }
+      files.sort { $0.status.changed < $1.status.changed }
       var total = files.reduce(0) { $0 &+ $1.status.size }
-      let newest = files.last?.status.seconds ?? 0
+      let newest = files.last?.status.changed.0 ?? 0
       for file in files {
-        let isLeft = file.name.last == UInt8(ascii: "w") && file.status.seconds + 3600 < newest
+        let isLeft = file.name.last == UInt8(ascii: "w") && file.status.changed.0 + 3600 < newest
         guard total > most || isLeft else { continue }
         if StoreFolder.withPath(file.name, { StoreFolder.call(263, folder, $0) }) == 0 {
           total &-= file.status.size
@@ -192,15 +163,6 @@ struct StoreFolder {
       }
     }
     return names.filter { $0 != [46] && $0 != [46, 46] }
-  }
-
-  /// RLIMIT_FSIZE: whoever writes more is sent a signal.
-  private static func fileSizeLimit() -> UInt64 {
-    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { limit in
-      limit.initialize(repeating: 0)
-      // getrlimit(2)
-      return call(97, 1, Int64(Int(bitPattern: limit.baseAddress))) == 0 ? limit[0] : 0
-    }
   }
 
   private static let currentDirectory: Int64 = -100

@@ -279,9 +279,3 @@ int native_has(uint32_t leaf, uint32_t subleaf, int reg, int bit) {
   __cpuid_count(leaf, subleaf, r[0], r[1], r[2], r[3]);
   return (r[reg] >> bit) & 1;
 }
-
-uint32_t native_vendor(int part) {
-  uint32_t a, b, c, d;
-  __cpuid(0, a, b, c, d);
-  return part == 0 ? b : part == 1 ? d : c;
-}

@@ -64,6 +64,4 @@ void native_watch_engine(volatile uint32_t *attention, void (*interrupt)(void *c
 int native_limit_time(void);
 /// 1 when the host has the CPUID bit: leaf, subleaf, register 0…3 (eax ebx ecx edx), bit.
 int native_has(uint32_t leaf, uint32_t subleaf, int reg, int bit);
-/// Four bytes of the name of the processor's maker (CPUID leaf 0): the first (0), the second (1), the third (2).
-uint32_t native_vendor(int part);
 #endif
