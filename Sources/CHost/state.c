@@ -12,3 +12,8 @@ _Static_assert(offsetof(vt_translated_state, pinned) - offsetof(vt_translated_st
 _Static_assert(offsetof(vt_cpu_state, vector) % 64 == 0, "layout");
 _Static_assert(offsetof(vt_cpu_state, mask) == offsetof(vt_cpu_state, vector) + 32 * 64, "layout");
 _Static_assert(sizeof(vt_operation) == 32, "layout");
+
+const vt_direct_calls *vt_direct_none(void) {
+  static const vt_direct_calls none;
+  return &none;
+}

@@ -50,7 +50,59 @@ enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
 /// all entries are filled before it; behind it as many as the run loop has frames below the machine's, and as many again.
 #define FORGET_RETURNS(count) ".rept " #count "\n call 9f\n int3\n 9:\n .endr\n lea 8*" #count "(%%rsp), %%rsp\n"
 
+/// SYSCALL in translated code jumps here. R12 says where it goes on, `site` what it leaves for. Only RCX, R12 and what the state
+/// keeps may be used, and no flag may change; the host's SYSCALL puts them back. The table is read at a masked number, because
+/// a processor may guess past a comparison. Attention is looked at last: whoever calls for it later finds RIP at or
+/// before `vt_direct_made`.
+#define DIRECT_CALL \
+  ".globl vt_direct_call\nvt_direct_call:\n" \
+  "mov %%rax, -60(%%rbp)\n mov %%rsi, 48-60(%%rbp)\n mov %%r10, 112-60(%%rbp)\n mov %%r11, 120-60(%%rbp)\n" \
+  ".globl vt_direct_kept\nvt_direct_kept:\n" \
+  "mov %c[direct_calls]-60(%%rbp), %%r11\n" \
+  "movzbl %%al, %%ecx\n" \
+  "movzbl %c[kinds](%%r11, %%rcx), %%r10d\n" \
+  "not %%rcx\n lea 1(%%rcx, %%rax), %%rcx\n" /* RAX without AL */ \
+  "jrcxz 1f\n" \
+  "2: jmp vt_direct_refused\n" \
+  "1: mov %%r10, %%rcx\n jrcxz 2b\n" \
+  "lea -%c[numbers](%%r10), %%rcx\n jrcxz 5f\n" \
+  "mov %%edi, %%ecx\n not %%rcx\n" \
+  "mov %c[hidden](%%r11), %%rsi\n lea (%%rcx, %%rsi), %%rcx\n" /* negative: not below it */ \
+  "mov $63, %%esi\n shrx %%rsi, %%rcx, %%rcx\n" \
+  "mov 48-60(%%rbp), %%rsi\n" \
+  "jrcxz 3f\n jmp 2b\n" \
+  "3: lea -%c[descriptor](%%r10), %%rcx\n jrcxz 5f\n" \
+  "mov %c[needs_care](%%r11), %%rcx\n jrcxz 4f\n" \
+  "2: jmp vt_direct_refused\n" \
+  "4: mov %%rsi, %%rcx\n jrcxz 2b\n" \
+  "mov %c[window_bits](%%r11), %%rcx\n shrx %%rcx, %%rsi, %%rcx\n" \
+  "mov $31, %%r10d\n shrx %%r10, %%rdx, %%r10\n lea (%%rcx, %%r10), %%rcx\n" /* neither is large enough to cancel the other */ \
+  "jrcxz 4f\n jmp 2b\n" \
+  "4: mov %c[window]-60(%%rbp), %%rcx\n lea (%%rsi, %%rcx), %%rsi\n" \
+  "5: mov 80-60(%%rbp), %%r10\n" \
+  "mov %c[attention]-60(%%rbp), %%ecx\n jrcxz 6f\n" \
+  "jmp vt_direct_refused\n" \
+  "6: syscall\n" \
+  ".globl vt_direct_made\nvt_direct_made:\n" \
+  "lea %c[interrupted](%%rax), %%rcx\n jrcxz 7f\n" \
+  "mov %%r11, 88-60(%%rbp)\n" \
+  "mov 48-60(%%rbp), %%rsi\n mov 112-60(%%rbp), %%r10\n mov 120-60(%%rbp), %%r11\n" \
+  "lea %c[fault](%%rax), %%rcx\n jrcxz 8f\n" \
+  "mov %c[direct_count]-60(%%rbp), %%rcx\n lea 1(%%rcx), %%rcx\n mov %%rcx, %c[direct_count]-60(%%rbp)\n" \
+  "jmp *%%r12\n" \
+  "7: jmp vt_direct_interrupted\n" \
+  "8: jmp vt_direct_refused\n"
+
+/// In front of the way out: a call that has been made and is to be finished by the run loop, and one that it is to make.
+#define DIRECT_CALL_LEFT \
+  ".globl vt_direct_interrupted\nvt_direct_interrupted:\n" \
+  "mov %%rax, %c[call_result]-60(%%rbp)\n movq $1, %c[call_is_made]-60(%%rbp)\n" \
+  ".globl vt_direct_refused\nvt_direct_refused:\n" \
+  "mov -60(%%rbp), %%rax\n mov 48-60(%%rbp), %%rsi\n mov 112-60(%%rbp), %%r10\n mov 120-60(%%rbp), %%r11\n"
+
 extern const char vt_translated_checked[], vt_translated_entered[];
+extern const char vt_direct_call[], vt_direct_kept[], vt_direct_made[], vt_direct_interrupted[], vt_direct_refused[];
+
 
 /// (RDI: state). Everything but RFLAGS is loaded first: no instruction behind POPFQ changes a flag. The attention word is
 /// looked at last: whoever sets it later finds RIP behind `vt_translated_checked`.
@@ -91,7 +143,9 @@ __attribute__((naked)) static void enter(vt_cpu_state *cpu __attribute__((unused
       "movl %[attention_exit], %c[site]-60(%%rbp)\n"
       "jmp vt_translated_leave\n"
       "5: jmp *%c[entry]-60(%%rbp)\n"
+      DIRECT_CALL
       ".globl vt_translated_entered\nvt_translated_entered:\n"
+      DIRECT_CALL_LEFT
       ".globl vt_translated_leave\nvt_translated_leave:\n"
       "mov %%rax, -60(%%rbp)\n mov %%r13, 8-60(%%rbp)\n mov %%rdx, 16-60(%%rbp)\n mov %%rbx, 24-60(%%rbp)\n"
       "mov %%r15, 32-60(%%rbp)\n mov %%r14, 40-60(%%rbp)\n mov %%rsi, 48-60(%%rbp)\n mov %%rdi, 56-60(%%rbp)\n"
@@ -139,12 +193,19 @@ __attribute__((naked)) static void enter(vt_cpu_state *cpu __attribute__((unused
         FIELD(x87_area), FIELD(scratch), FIELD(target), FIELD(entry), FIELD(site), [vector] "i"(offsetof(vt_cpu_state, vector)),
         [mask] "i"(offsetof(vt_cpu_state, mask)), [mxcsr] "i"(offsetof(vt_cpu_state, mxcsr)),
         [attention] "i"(offsetof(vt_cpu_state, attention)), [attention_exit] "i"(VT_EXIT_ATTENTION),
-        [alignment] "i"(ALIGNMENT_FLAG));
+        [alignment] "i"(ALIGNMENT_FLAG),
+        FIELD(window), FIELD(direct_calls), FIELD(direct_count), FIELD(call_result), FIELD(call_is_made),
+        [kinds] "i"(offsetof(vt_direct_calls, kinds)), [hidden] "i"(offsetof(vt_direct_calls, hidden)),
+        [needs_care] "i"(offsetof(vt_direct_calls, needs_care)),
+        [window_bits] "i"(offsetof(vt_direct_calls, window_bits)),
+        [numbers] "i"(VT_DIRECT_NUMBERS), [descriptor] "i"(VT_DIRECT_DESCRIPTOR),
+        [interrupted] "i"(EINTR), [fault] "i"(EFAULT));
 }
 
 extern const char vt_translated_leave[];
 
 const void *vt_translated_exit_address(void) { return vt_translated_leave; }
+const void *vt_direct_call_address(void) { return vt_direct_call; }
 
 void vt_translated_run(vt_cpu_state *cpu, const vt_translation *translation) {
   current_state = cpu;
@@ -206,9 +267,22 @@ int vt_translated_fault(int signal, uint64_t address, void *context_pointer) {
   return 1;
 }
 
+/// Leaves for the run loop with a direct call that has not been made, or has just been.
+static int interrupt_direct_call(greg_t *registers) {
+  uint64_t rip = (uint64_t)registers[REG_RIP];
+  if (current_translation == NULL || rip < (uint64_t)vt_direct_call || rip > (uint64_t)vt_direct_made) return 0;
+  const char *next = rip < (uint64_t)vt_direct_kept ? vt_translated_leave
+      : rip < (uint64_t)vt_direct_made ? vt_direct_refused : vt_direct_interrupted;
+  registers[REG_RIP] = (greg_t)next;
+  registers[REG_EFL] &= ~TRAP_FLAG;
+  is_stepping = 0;
+  return 1;
+}
+
 void vt_translated_interrupt(void *context_pointer) {
   greg_t *registers = ((ucontext_t *)context_pointer)->uc_mcontext.gregs;
   uint64_t rip = (uint64_t)registers[REG_RIP];
+  if (interrupt_direct_call(registers)) return;
   if (is_translated(registers)) {
     const vt_translated_block *block;
     uint32_t host = (uint32_t)(rip - current_translation->start);

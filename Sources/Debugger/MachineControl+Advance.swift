@@ -111,7 +111,7 @@ extension MachineControl {
     guard let process else { return .resume }
     guard isActive else { return process.systemCall(cpu) }
     let thread = thread(of: cpu, process)
-    var number = cpu.pointee.general.0
+    var number = LinuxProcess.callNumber(cpu)
     let isCaught = catches(number)
     thread.originalRAX = number
     if isCaught {

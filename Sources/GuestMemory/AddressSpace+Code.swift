@@ -14,10 +14,12 @@ extension AddressSpace {
       if isTracked(region) { continue }
       let region = whole(region)
       tracked.insert(region.start >> Page.shift..<region.end >> Page.shift)
-      if region.permissions.contains(.write) { protectFromWrites(region) }
       if region.flags.contains(.shared), region.backing != 0 { runsSharedFiles = true }
+      if region.permissions.contains(.write) || runsSharedFiles { beginCare() }
+      if region.permissions.contains(.write) { protectFromWrites(region) }
       for alias in aliases(of: region)
       where alias.flags.contains(.shared) && alias.permissions.contains(.write) {
+        beginCare()
         tracked.insert(alias.start >> Page.shift..<alias.end >> Page.shift)
         protectFromWrites(alias)
       }

@@ -223,6 +223,7 @@ extension AddressSpace {
     journal?.noteReset()
     table.removeAll()
     tracked.removeAll()
+    if !runsSharedFiles { directCalls.pointee.needs_care = 0 }
     breakStart = 0
     breakEnd = 0
   }

@@ -45,6 +45,11 @@ public final class AddressSpace {
   /// Threads run guest code one after the other: the lock is kept there, too.
   public var keepsLock = false
 
+  /// System calls that translated code may make by itself (`allowDirectCall`).
+  // SAFETY: allocated in init, freed in deinit; engines use it only as long as they have the address space.
+  public let directCalls: UnsafeMutablePointer<vt_direct_calls>
+  var hasDirectCalls = false
+
   var table = RegionTable()
   var tracked = PageRanges()
   /// The pages that are opened together when a tracked one or two are about to be written; else only those.
@@ -73,6 +78,9 @@ public final class AddressSpace {
   public init(_ window: IsolatedWindow? = nil) throws(MemoryError) {
     lock = .allocate(capacity: 1)
     lock.initialize(to: vt_lock())
+    directCalls = .allocate(capacity: 1)
+    directCalls.initialize(to: vt_direct_calls())
+    directCalls.pointee.hidden = 1 << 31
     if let window, let start = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: window.base)) {
       base = start
       limit = window.limit
@@ -101,6 +109,7 @@ public final class AddressSpace {
 
   deinit {
     lock.deallocate()
+    directCalls.deallocate()
     if isIsolated {
       _ = HostMemory.reserve(hostBase, limit)
     } else {

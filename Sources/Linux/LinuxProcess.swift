@@ -77,6 +77,8 @@ public final class LinuxProcess {
   /// the parent, a guest too, waits for it.
   public internal(set) var isForkedChild = false
 
+  /// Translated code may make calls by itself: nobody wants to see each of them.
+  public var allowsDirectCalls = false
   /// The host's process lives on for a while when the guest's has ended: a debugger looks at what is left.
   public var hostRemains = false
 
@@ -171,7 +173,7 @@ public final class LinuxProcess {
     // Another thread executes a program: this one makes no more calls, least of all execve(2) or exit_group(2).
     if thread.mustEnd { return endForOthers() }
     let registers = GuestRegisters(cpu)
-    let number = registers[.rax]
+    let number = LinuxProcess.callNumber(cpu)
     registers[.rcx] = cpu.pointee.rip
     registers[.r11] = registers.flags
     let arguments = Arguments(registers)
@@ -182,12 +184,19 @@ public final class LinuxProcess {
     }
     tracer?.enter(call, call.parsed, arguments, memory)
     if memory.runsSharedFiles { forgetCode(call, arguments) }
-    var result = answer(call, arguments)
+    var result = directResult(cpu) ?? answer(call, arguments)
     // The kernel grows the stack when a call is the first to touch it.
     if result == -Errno.EFAULT, outcome == nil, memory.growStack(to: registers[.rsp]) {
       result = answer(call, arguments)
     }
     return finish(call, arguments, result)
+  }
+
+  /// What the host has said already: translated code has made the call, and a signal came.
+  private func directResult(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> Int64? {
+    if cpu.pointee.translated.call_is_made == 0 { return nil }
+    cpu.pointee.translated.call_is_made = 0
+    return cpu.pointee.translated.call_result
   }
 
   @inline(__always)  // PERF: two places, on every call's way.
@@ -277,10 +286,15 @@ public final class LinuxProcess {
     }
   }
 
+  /// The number of the call that `cpu` makes: the kernel looks at EAX alone.
+  public static func callNumber(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> UInt64 {
+    GuestRegisters(cpu)[.rax] & 0xffff_ffff
+  }
+
   /// The number of the call that is being handled; for handlers that serve several.
   var callNumber: Int64 {
     guard let cpu else { return -1 }
-    return Int64(bitPattern: GuestRegisters(cpu)[.rax])
+    return Int64(LinuxProcess.callNumber(cpu))
   }
 
   /// Device and inode of an open descriptor.
@@ -321,6 +335,11 @@ public final class LinuxProcess {
     if let known = call.handing { return known }
     let plan = HandingPlan(call.parsed)
     call.handing = plan
+    if allowsDirectCalls, tracer == nil, root == nil || !concernsRoot(call.number),
+      let kind = call.directKind(plan)
+    {
+      memory.allowDirectCall(call.number, kind)
+    }
     return plan
   }
 

@@ -41,6 +41,7 @@ extension LinuxProcess {
     let duplicateCloseOnExec: UInt64 = 1030
     var lowest: UInt64 = 1000
     while lowest >= 125 {
+      memory.hideDescriptors(from: lowest)
       let moved = host.call(72, UInt64(UInt32(bitPattern: descriptor)), duplicateCloseOnExec, lowest)
       if moved >= 0 {
         let number = Int32(truncatingIfNeeded: moved)

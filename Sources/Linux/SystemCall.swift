@@ -13,6 +13,8 @@
 //
 // A call without a handler is passed to the host as it is, pointers translated as the signature says.
 
+import GuestMemory
+
 /// A handler returns the call's result: a value, or -errno.
 public typealias SystemCallHandler = (LinuxProcess, Arguments) -> Int64
 
@@ -55,6 +57,19 @@ final class SystemCall {
   }
 }
 
+extension SystemCall {
+  /// How translated code can make the call by itself; nil: it has to come through the run loop. One that waits must begin again
+  /// after a signal, or the interruption by another thread would be one to the guest.
+  func directKind(_ plan: HandingPlan) -> AddressSpace.DirectCall? {
+    guard handler == nil, parsed.arguments.count <= 4, !traits.contains(.noReturn),
+      !traits.contains(.waits) || traits.contains(.restarts)
+    else { return nil }
+    let kind = plan.directKind
+    // Only calls with a pointer are taken back when code lies in files (`AddressSpace.beginCare`).
+    return traits.contains(.writesFile) && kind != .pointer ? nil : kind
+  }
+}
+
 /// What becomes of the arguments of a call that goes to the host, a byte each.
 // PERF: reading it takes a few nanoseconds; walking through the parsed signature, with its strings, thirty.
 struct HandingPlan {
@@ -80,6 +95,20 @@ struct HandingPlan {
       }
       word |= (step.rawValue | UInt64(type.count ?? 0) << 4) << UInt64(index * 8)
     }
+  }
+
+  /// How translated code can make such a call: a descriptor can be the first argument, a pointer the second one.
+  var directKind: AddressSpace.DirectCall? {
+    var kind = AddressSpace.DirectCall.numbers
+    for index in 0..<4 {
+      switch (Step(rawValue: word >> UInt64(index * 8) & 15) ?? .vector, index) {
+      case (.asItIs, _): break
+      case (.descriptor, 0): kind = .descriptor
+      case (.hostAddress, 1), (.writtenBuffer, 1), (.structure, 1): kind = .pointer
+      default: return nil
+      }
+    }
+    return kind
   }
 }
 

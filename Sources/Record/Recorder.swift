@@ -209,7 +209,7 @@ public final class Recorder: MachineController {
   public func systemCall(_ cpu: UnsafeMutablePointer<CPUState>) -> Outcome {
     guard let process else { return .resume }
     let thread = enter(cpu, process)
-    let number = cpu.pointee.general.0
+    let number = LinuxProcess.callNumber(cpu)
     let before = RegisterWords(cpu)
     if refuses(number, cpu, process) {
       log(.systemCall(number: number, output: nil), thread, difference(before, cpu), before)

@@ -243,9 +243,8 @@ public final class Replay {
       return nil
     case .systemCall(let number, let output):
       thread.isAtCall = false
-      if thread.cpu.pointee.general.0 != number {
-        throw diverged(event, "it makes call \(thread.cpu.pointee.general.0) instead of \(number)")
-      }
+      let made = LinuxProcess.callNumber(thread.cpu)
+      if made != number { throw diverged(event, "it makes call \(made) instead of \(number)") }
       if let output { tell(output, thread) }
       observer?(thread.cpu, false)
     case .threadEnds: if thread.index != 0 { threads[thread.index] = nil }

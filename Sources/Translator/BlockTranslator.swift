@@ -170,9 +170,10 @@ struct BlockTranslator {
   }
 
   /// Notes that the current guest instruction's code goes on here, where RSP is `stack` more than its host register.
-  mutating func addEntry(kind: Int = VT_ENTRY_INSTRUCTION, stack: Int32? = nil) {
+  mutating func addEntry(kind: Int = VT_ENTRY_INSTRUCTION, stack: Int32? = nil, at place: UInt64? = nil) {
     cache.entries[cache.entryCount] = vt_translated_entry(
-      host: UInt16(truncatingIfNeeded: host &- begin), guest: UInt16(truncatingIfNeeded: address &- start),
+      host: UInt16(truncatingIfNeeded: host &- begin),
+      guest: UInt16(truncatingIfNeeded: (place ?? address) &- start),
       kind: UInt16(truncatingIfNeeded: kind), stack: Int16(truncatingIfNeeded: stack ?? stackDelta))
     cache.entryCount &+= 1
   }
@@ -242,6 +243,9 @@ struct BlockTranslator {
     isEnded = true
   }
 
+  /// System calls that are counted, or behind which the run loop is wanted, are the run loop's to make.
+  var mayCallDirectly: Bool { !options.countsInstructions && options.linksBlocks }
+
   mutating func addSite(_ kind: Site.Kind, target: UInt64, executed: Int) -> Int {
     cache.addSite(Site(target: target, executed: UInt16(truncatingIfNeeded: executed), kind: kind))
   }
@@ -269,7 +273,8 @@ struct BlockTranslator {
       cache.sites[number].stub = host
       assembler.storeState(constant: number, StateOffset.site)
       relocate(.site, host &- 4)
-      jumpToCommon(cache.leaveStub)
+      let callsDirectly = cache.sites[number].kind == .systemCall && mayCallDirectly
+      jumpToCommon(callsDirectly ? cache.callStub : cache.leaveStub)
       if cache.sites[number].patch == 0 { continue }
       cache.patch(cache.sites[number].patch, to: cache.sites[number].stub)
       guard cache.sites[number].kind == .branch, options.linksBlocks else { continue }

@@ -120,6 +120,8 @@ final class CodeCache {
   /// Offsets of the code that all stubs jump to, and of that through which code that counts is entered.
   var leaveStub: UInt32 = 0
   var entryStub: UInt32 = 0
+  /// Offset of the code that makes a system call or leaves for it.
+  var callStub: UInt32 = 0
   /// Offset of the code that reports an indirect branch without a block.
   var missStub: UInt32 = 0
   /// Offset of the code that handles a return elsewhere than behind its call: the target in the scratch register, the site of

@@ -529,6 +529,8 @@ public final class TranslatorEngine: GuestEngine {
 
   // MARK: State
 
+  // SAFETY: a constant of CHost's, never written.
+  private let noDirectCalls = vt_direct_none()
   /// Flags that translated code runs with: the status flags, DF, NT, AC and ID. Others wait in `keptFlags`.
   private static let hardwareFlags: UInt64 = 0x24_4cd5
 
@@ -547,6 +549,8 @@ public final class TranslatorEngine: GuestEngine {
     let flags = cpu.pointee.lazyFlags.rflags
     keptFlags = flags & ~TranslatorEngine.hardwareFlags
     cpu.pointee.translated.rflags = flags & TranslatorEngine.hardwareFlags | 0x202
+    let hasAllFlags = keptFlags & ~0x202 == 0
+    cpu.pointee.translated.direct_calls = hasAllFlags ? UnsafePointer(memory.directCalls) : noDirectCalls
     cpu.pointee.translated.has_avx = hasAVX ? 1 : 0
     cpu.pointee.translated.x87_area = x87Area
     sayLoaded(cpu)
@@ -558,6 +562,8 @@ public final class TranslatorEngine: GuestEngine {
   /// Brings it back into the form that everybody else knows.
   private func leaveState(_ cpu: UnsafeMutablePointer<CPUState>) {
     cpu.pointee.lazyFlags = LazyFlags(rflags: guestFlags(cpu))
+    cache.statistics.directCalls &+= Int(truncatingIfNeeded: cpu.pointee.translated.direct_count)
+    cpu.pointee.translated.direct_count = 0
     if loaded.contains(.x87) { leaveX87(cpu) }
   }
 

@@ -86,6 +86,8 @@ public struct TranslatorStatistics: Sendable {
   /// Reasons for leaving translated code besides: a direct branch that is not linked, a system call, a signal.
   public var branchExits = 0
   public var systemCalls = 0
+  /// System calls that translated code has made by itself.
+  public var directCalls = 0
   public var signals = 0
   /// Times that translated code was left; single instructions left to the interpreter; faults among them.
   public var exits = 0

@@ -140,6 +140,7 @@ public final class UserMachine {
       keepTranslations(engine, process)
       allowThreads(engine, process)
       process.hostRemains = controller != nil
+      process.allowsDirectCalls = controller == nil
       if let problem = controller?.begin(process, cpu) { return .failed(problem) }
       let termination = runFirst(engine, process)
       tellEnd(process, termination)

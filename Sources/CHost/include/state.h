@@ -4,6 +4,7 @@
 #define CHOST_STATE_H
 #include <stddef.h>
 #include <stdint.h>
+#include "direct.h"
 
 /// One x87 register in memory form: 64-bit significand, then sign and exponent. MMX registers alias `significand`.
 typedef struct {
@@ -54,8 +55,12 @@ typedef struct {
   /// What the host's RBP was when a fault or signal interrupted; what it is to be when counting code has been left.
   uint64_t host_rbp;
   uint64_t pinned;
-  /// Fills up, so that the vector registers behind are aligned to 64.
-  uint64_t padding[4];
+  /// Calls that translated code may make by itself, and how many it has made.
+  const vt_direct_calls *direct_calls;
+  uint64_t direct_count;
+  /// When `call_is_made`: what the host said to the call that translated code was left for.
+  int64_t call_result;
+  uint64_t call_is_made;
 } vt_translated_state;
 
 /// The architectural state of one guest CPU.

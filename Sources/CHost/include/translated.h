@@ -67,6 +67,8 @@ static inline void vt_publish_blocks(vt_translation *translation, uint32_t count
 void vt_translated_run(vt_cpu_state *cpu, const vt_translation *translation);
 /// The code that translated code jumps to in order to leave.
 const void *vt_translated_exit_address(void);
+/// The code that makes a system call if translated code may (`vt_direct_calls`), and else leaves.
+const void *vt_direct_call_address(void);
 /// The last entry at or before the host offset `host`, counted from the cache's start; NULL when there is none.
 const vt_translated_entry *vt_translated_find(
     const vt_translation *translation, uint32_t host, const vt_translated_block **block);

@@ -65,6 +65,7 @@ extension LinuxProcess {
     if limit.soft < limit.hard, limit.soft >= 3, limit.soft < 1 << 20,
       setDescriptorLimit(limit.hard, limit.hard)
     {
+      memory.hideDescriptors(from: limit.soft)
       let copy = host.call(72, number, duplicateCloseOnExec, limit.soft)
       _ = setDescriptorLimit(limit.soft, limit.hard)
       if copy >= 0 {

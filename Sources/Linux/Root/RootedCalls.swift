@@ -403,7 +403,7 @@ extension LinuxProcess {
   }
 
   /// fchmod, fchown, fsetxattr, fremovexattr.
-  private func changesByDescriptor(_ number: Int) -> Bool {
+  func changesByDescriptor(_ number: Int) -> Bool {
     number == 91 || number == 93 || number == 190 || number == 199
   }
 

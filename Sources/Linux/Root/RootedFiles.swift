@@ -69,6 +69,14 @@ extension LinuxProcess {
     }
   }
 
+  /// Whether a call without a path has to do with the root all the same.
+  func concernsRoot(_ number: Int) -> Bool {
+    switch number {
+    case 3, 8, 16, 42...53, 78, 79, 217: true
+    default: changesByDescriptor(number)
+    }
+  }
+
   // MARK: open(2)
 
   private func rootedOpen2(_ arguments: Arguments, _ root: GuestRoot) -> Int64 {

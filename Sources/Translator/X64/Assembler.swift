@@ -244,6 +244,16 @@ struct Assembler {
     return cursor - 4
   }
 
+  /// LEA of an address in the code that follows, to be completed by `complete`.
+  mutating func loadAddressAhead(_ register: UInt8) -> UnsafeMutablePointer<UInt8> {
+    release(register, .register(register))
+    byte(0x48 | (register &>> 3) &<< 2)
+    byte(0x8d)
+    byte((register & 7) &<< 3 | 5)
+    word32(0)
+    return cursor - 4
+  }
+
   /// JRCXZ over the bytes that follow, to be completed by `completeShort`.
   mutating func jumpIfScratchZero() -> UnsafeMutablePointer<UInt8> {
     byte(0xe3)

@@ -39,10 +39,18 @@ extension BlockTranslator {
     isEnded = true
   }
 
+  /// The code behind SYSCALL is only reached when translated code has made the call by itself (`vt_direct_call`).
   mutating func systemCall() {
     settleStack()
-    jump(to: addSite(.systemCall, target: next, executed: count))
+    let number = addSite(.systemCall, target: next, executed: count)
     isEnded = true
+    guard mayCallDirectly else { return jump(to: number) }
+    let behind = assembler.loadAddressAhead(HostRegister.secondScratch)
+    jump(to: number)
+    assembler.complete(behind)
+    assembler.move(HostRegister.guestCounter, constant: next)
+    addEntry(at: next)
+    branch(to: next)
   }
 
   mutating func loop(_ instruction: Instruction, _ template: RowPlan.Template) {

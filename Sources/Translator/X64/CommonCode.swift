@@ -11,6 +11,9 @@ enum CommonCode {
     // Offset 0, the way out. JMP [RIP + 2]; the address follows, aligned, because the guest may have set AC.
     for byte: UInt8 in [0xff, 0x25, 2, 0, 0, 0, 0xcc, 0xcc] { assembler.byte(byte) }
     assembler.word64(UInt64(UInt(bitPattern: vt_translated_exit_address())))
+    cache.callStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
+    for byte: UInt8 in [0xff, 0x25, 2, 0, 0, 0, 0xcc, 0xcc] { assembler.byte(byte) }
+    assembler.word64(UInt64(UInt(bitPattern: vt_direct_call_address())))
     cache.missStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
     assembler.storeState(constant: Int(VT_EXIT_INDIRECT), StateOffset.site)
     let leave = assembler.jump()

@@ -58,7 +58,8 @@ enum StatisticsText {
     let counters = [
       ("links", statistics.links), ("unlinks", statistics.unlinks), ("exits", statistics.exits),
       ("branch exits", statistics.branchExits), ("indirect misses", statistics.indirectMisses),
-      ("system calls", statistics.systemCalls), ("signals", statistics.signals),
+      ("system calls", statistics.systemCalls), ("direct system calls", statistics.directCalls),
+      ("signals", statistics.signals),
       ("faults", statistics.faults),
       ("interpreted instructions", statistics.interpreted), ("flushes", statistics.flushes),
       ("invalidations", statistics.invalidations), ("cache bytes used", statistics.cacheUsed),

@@ -43,6 +43,7 @@ struct Mutations {
       ("pop rbx", [0x5b, 0xeb, 0]), ("mov rsp, rax", [0x48, 0x89, 0xc4, 0xeb, 0]),
       ("sub rsp, 64", [0x48, 0x83, 0xec, 0x40, 0xeb, 0]), ("pop rsp", [0x5c, 0xeb, 0]),
       ("fs:[rax]", [0x64, 0x48, 0x8b, 0, 0xc3]), ("jmp rax", [0xff, 0xe0]),
+      ("syscall", [0x0f, 0x05]),
     ]
     return sources + others
   }
@@ -157,6 +158,14 @@ struct Mutations {
     if instruction.opcode == 0xff, instruction.info.operand(0).kind == .general, instruction.modRM == 0xe1 {
       replaceWhole("JMP RDX", [0xff, 0xe2])
       replaceWhole("CALL RCX", [0xff, 0xd1])
+    }
+    let isAddress = InstructionClass.table[Int(instruction.row)] == .effectiveAddress
+    if isAddress, instruction.base == Instruction.relative {
+      replaceWhole("continuation dropped", [])
+      add("continuation into RSP", 0, [0x48])
+      add("continuation in RAX", 0, [0x48, 0x8d, 0x05])
+      add("continuation inside an instruction", 3, [bytes[offset + 3] &+ 1])
+      add("continuation in other code", 5, [1])
     }
     if instruction.opcode == 0xe9 {
       replaceWhole("jump into the middle of the way out", [0xe9, 0x11, 0x22, 0x33, 0x44])

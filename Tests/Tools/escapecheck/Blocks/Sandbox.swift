@@ -51,10 +51,10 @@ final class Sandbox {
   /// Learns from the common code where it is, and checks it.
   private func noteCommon(_ code: EmittedCode) {
     (layout.leave, layout.permanentLeave, layout.state) = (code.address, code.address, nil)
-    layout.indirectMiss = code.address &+ 16
+    (layout.directCall, layout.indirectMiss) = (code.address &+ 16, code.address &+ 32)
     // The only load without a segment and base, but with an index, is that of the table of indirect entries; those
     // without an index are of the state of code that counts, and its way out begins with storing RBP there.
-    var offset = 16
+    var offset = 32
     var instruction = Instruction()
     while offset < code.bytes.count {
       let status = code.bytes.withUnsafeBytes { bytes in

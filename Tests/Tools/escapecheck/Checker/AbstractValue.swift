@@ -21,6 +21,8 @@ struct AbstractValue: Equatable {
     case hostPointer(ClosedRange<Int128>)
     /// A host address from the table of indirect entries.
     case indirectEntry
+    /// The host address of a place in this piece of code where nothing is known but what holds at the beginning of blocks.
+    case continuation
     /// One thing on one path, another on another, and at least one of them not the guest's.
     case mixed
   }

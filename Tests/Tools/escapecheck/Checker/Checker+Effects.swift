@@ -46,9 +46,9 @@ extension Checker {
     }
   }
 
-  func effectiveAddress(_ state: inout AbstractState) throws(Violation) {
+  mutating func effectiveAddress(_ state: inout AbstractState) throws(Violation) {
     let destination = Int(instruction.reg)
-    if instruction.base == Instruction.relative { throw refuse("computes a host address") }
+    if instruction.base == Instruction.relative { return try continuation(&state, destination) }
     if code.isCommon, destination == AbstractState.shadowStack, instruction.displacement == -8,
       Int(instruction.base) == AbstractState.shadowStack, instruction.index == Instruction.none
     {
@@ -75,6 +75,16 @@ extension Checker {
     }
     try mayWrite(destination)
     state.define(destination, sum, instruction.displacement, ever: ever)
+  }
+
+  /// Where a system call goes on, further on in the block.
+  private mutating func continuation(_ state: inout AbstractState, _ destination: Int) throws(Violation) {
+    let target = offset + Int(instruction.length) + Int(instruction.displacement)
+    guard !code.isCommon, destination == AbstractState.secondScratch, instruction.operandSize == 64,
+      target > offset, target < code.bytes.count
+    else { throw refuse("computes a host address") }
+    arrive(at: target, AbstractState())
+    state.set(destination, .continuation)
   }
 
   /// Code that counts takes instructions from RBP, whose low six bits stay what they are.

@@ -120,15 +120,19 @@ struct Checker {
     state = nil
   }
 
-  /// The first instruction of the common code: JMP [RIP + 2], and behind two bytes the address of the code that leaves.
+  /// At the beginning of the common code, twice: JMP [RIP + 2], and behind two bytes the address of the code that leaves, or
+  /// makes a system call.
   private mutating func leavePermanently() throws(Violation) {
-    let expected = UInt64(UInt(bitPattern: vt_translated_exit_address()))
+    let places = [vt_translated_exit_address(), vt_direct_call_address()]
+    guard offset & 15 == 0, offset / 16 < places.count, code.bytes.count >= offset + 16 else {
+      throw refuse("a jump through memory")
+    }
+    let expected = UInt64(UInt(bitPattern: places[offset / 16]))
     var address: UInt64 = 0
-    for index in 0..<8 { address |= UInt64(code.bytes[8 + index]) << UInt64(8 * index) }
+    for index in 0..<8 { address |= UInt64(code.bytes[offset + 8 + index]) << UInt64(8 * index) }
     guard instruction.base == Instruction.relative, instruction.displacement == 2, address == expected else {
       throw refuse("the way out leads elsewhere")
     }
-    guard offset == 0 else { throw refuse("a jump through memory") }
     offset += 10
   }
 
@@ -142,10 +146,7 @@ struct Checker {
   /// A direct branch to byte `target`, or to another piece of code.
   private mutating func go(to place: Int, _ current: AbstractState) throws(Violation) {
     let target = code.budgetJumps[place] ?? place
-    if target > offset, target < code.bytes.count {
-      if arriving[target] == nil { arriving[target] = current } else { arriving[target]?.join(current) }
-      return
-    }
+    if target > offset, target < code.bytes.count { return arrive(at: target, current) }
     if target > 0, target <= offset, !code.isCommon { return try goBack(to: target, current) }
     let address = code.address &+ UInt64(bitPattern: Int64(target))
     if code.isCommon, layout.state != nil, address == layout.permanentLeave { return }
@@ -156,11 +157,18 @@ struct Checker {
       }
       throw refuse("leaves with a host value in register \(register)")
     }
-    let isShared = address == layout.indirectMiss || address == layout.indirectLookup
+    if address == layout.directCall, current[AbstractState.secondScratch].kind != .continuation {
+      throw refuse("a system call that goes on elsewhere")
+    }
+    let isShared = [layout.directCall, layout.indirectMiss, layout.indirectLookup].contains(address)
     guard isShared || layout.blocks.contains(address) else {
       throw refuse("a branch to something that is no block")
     }
     try leave(current)
+  }
+
+  mutating func arrive(at target: Int, _ current: AbstractState) {
+    if arriving[target] == nil { arriving[target] = current } else { arriving[target]?.join(current) }
   }
 
   /// Other blocks rely on what holds at their beginning.

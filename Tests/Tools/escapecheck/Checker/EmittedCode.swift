@@ -69,6 +69,8 @@ struct EmittedCode {
 struct CacheLayout {
   /// The way out, the code for an indirect branch without a block, the table of indirect entries.
   var leave: UInt64 = 0
+  /// The code that makes a system call, and goes on at R12, or leaves.
+  var directCall: UInt64 = 0
   var indirectMiss: UInt64 = 0
   /// The code that looks an indirect branch's target up.
   var indirectLookup: UInt64 = 0

@@ -1,0 +1,33 @@
+// Which system calls translated code makes by itself: a change of a declaration changes that, and somebody should look at it.
+import GuestMemory
+import Testing
+
+@testable import Linux
+
+@Suite struct DirectCallTests {
+  @Test func listIsKnown() {
+    let table = SystemCallTable()
+    var names: [AddressSpace.DirectCall: String] = [:]
+    for call in table.calls {
+      guard let call, call.number < 256, let kind = call.directKind(HandingPlan(call.parsed)) else {
+        continue
+      }
+      names[kind, default: ""] += " \(call.name)"
+    }
+    #expect(
+      names[.numbers]
+        == " shmget alarm getpid socket semget msgget umask getuid getgid setuid setgid geteuid getegid"
+        + " setpgid getppid getpgrp setsid setreuid setregid setresuid setresgid getpgid setfsuid setfsgid getsid"
+        + " getpriority setpriority sched_getscheduler sched_get_priority_max sched_get_priority_min munlockall sync"
+        + " gettid epoll_create timer_getoverrun timer_delete ioprio_set ioprio_get inotify_init")
+    #expect(
+      names[.descriptor]
+        == " close lseek dup shutdown listen flock fsync fdatasync fchdir fchmod fchown readahead"
+        + " fadvise64 inotify_rm_watch")
+    #expect(
+      names[.pointer]
+        == " read write fstat pread64 pwrite64 getitimer connect bind getrusage syslog getgroups"
+        + " setgroups ustat fstatfs sched_setparam sched_getparam sched_rr_get_interval flistxattr fremovexattr"
+        + " timer_gettime clock_settime clock_gettime clock_getres set_mempolicy")
+  }
+}
