@@ -54,9 +54,13 @@ enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
 /// keeps may be used, and no flag may change; the host's SYSCALL puts them back. The table is read at a masked number, because
 /// a processor may guess past a comparison. Attention is looked at last: whoever calls for it later finds RIP at or
 /// before `vt_direct_made`.
+#define DIRECT_CALL_RESTORE \
+  "mov 48-60(%%rbp), %%rsi\n" \
+  "mov 96-60(%%rbp), %%r8\n mov 104-60(%%rbp), %%r9\n mov 112-60(%%rbp), %%r10\n mov 120-60(%%rbp), %%r11\n"
 #define DIRECT_CALL \
   ".globl vt_direct_call\nvt_direct_call:\n" \
-  "mov %%rax, -60(%%rbp)\n mov %%rsi, 48-60(%%rbp)\n mov %%r10, 112-60(%%rbp)\n mov %%r11, 120-60(%%rbp)\n" \
+  "mov %%rax, -60(%%rbp)\n mov %%rsi, 48-60(%%rbp)\n" \
+  "mov %%r8, 96-60(%%rbp)\n mov %%r9, 104-60(%%rbp)\n mov %%r10, 112-60(%%rbp)\n mov %%r11, 120-60(%%rbp)\n" \
   ".globl vt_direct_kept\nvt_direct_kept:\n" \
   "mov %c[direct_calls]-60(%%rbp), %%r11\n" \
   "movzbl %%al, %%ecx\n" \
@@ -67,26 +71,30 @@ enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
   "1: mov %%r10, %%rcx\n jrcxz 2b\n" \
   "lea -%c[numbers](%%r10), %%rcx\n jrcxz 5f\n" \
   "mov %%edi, %%ecx\n not %%rcx\n" \
-  "mov %c[hidden](%%r11), %%rsi\n lea (%%rcx, %%rsi), %%rcx\n" /* negative: not below it */ \
-  "mov $63, %%esi\n shrx %%rsi, %%rcx, %%rcx\n" \
-  "mov 48-60(%%rbp), %%rsi\n" \
+  "mov %c[hidden](%%r11), %%r8\n lea (%%rcx, %%r8), %%rcx\n" /* negative: not below it */ \
+  "mov $63, %%r8d\n shrx %%r8, %%rcx, %%rcx\n" \
   "jrcxz 3f\n jmp 2b\n" \
   "3: lea -%c[descriptor](%%r10), %%rcx\n jrcxz 5f\n" \
-  "mov %c[needs_care](%%r11), %%rcx\n jrcxz 4f\n" \
-  "2: jmp vt_direct_refused\n" \
-  "4: mov %%rsi, %%rcx\n jrcxz 2b\n" \
+  "mov %c[needs_care](%%r11), %%rcx\n jrcxz 4f\n jmp 2b\n" \
+  "5: jmp 5f\n" \
+  "4: lea -%c[message](%%r10), %%rcx\n jrcxz 3f\n" \
+  "lea -%c[waiting](%%r10), %%rcx\n jrcxz 4f\n" \
+  "1: mov %%rsi, %%rcx\n jrcxz 2f\n" \
   "mov %c[window_bits](%%r11), %%rcx\n shrx %%rcx, %%rsi, %%rcx\n" \
-  "mov $31, %%r10d\n shrx %%r10, %%rdx, %%r10\n lea (%%rcx, %%r10), %%rcx\n" /* neither is large enough to cancel the other */ \
-  "jrcxz 4f\n jmp 2b\n" \
-  "4: mov %c[window]-60(%%rbp), %%rcx\n lea (%%rsi, %%rcx), %%rsi\n" \
-  "5: mov 80-60(%%rbp), %%r10\n" \
+  "mov $31, %%r8d\n shrx %%r8, %%rdx, %%r8\n lea (%%rcx, %%r8), %%rcx\n" /* neither is large enough to cancel the other */ \
+  "jrcxz 6f\n" \
+  "2: jmp vt_direct_refused\n" \
+  "3: mov 64-60(%%rbp), %%rcx\n jrcxz 1b\n jmp 2b\n" \
+  "4: mov %c[has_threads](%%r11), %%rcx\n jrcxz 1b\n jmp 2b\n" \
+  "6: mov %c[window]-60(%%rbp), %%rcx\n lea (%%rsi, %%rcx), %%rsi\n" \
+  "5: mov 64-60(%%rbp), %%r8\n mov 72-60(%%rbp), %%r9\n mov 80-60(%%rbp), %%r10\n" \
   "mov %c[attention]-60(%%rbp), %%ecx\n jrcxz 6f\n" \
   "jmp vt_direct_refused\n" \
   "6: syscall\n" \
   ".globl vt_direct_made\nvt_direct_made:\n" \
   "lea %c[interrupted](%%rax), %%rcx\n jrcxz 7f\n" \
   "mov %%r11, 88-60(%%rbp)\n" \
-  "mov 48-60(%%rbp), %%rsi\n mov 112-60(%%rbp), %%r10\n mov 120-60(%%rbp), %%r11\n" \
+  DIRECT_CALL_RESTORE \
   "lea %c[fault](%%rax), %%rcx\n jrcxz 8f\n" \
   "mov %c[direct_count]-60(%%rbp), %%rcx\n lea 1(%%rcx), %%rcx\n mov %%rcx, %c[direct_count]-60(%%rbp)\n" \
   "jmp *%%r12\n" \
@@ -98,11 +106,10 @@ enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
   ".globl vt_direct_interrupted\nvt_direct_interrupted:\n" \
   "mov %%rax, %c[call_result]-60(%%rbp)\n movq $1, %c[call_is_made]-60(%%rbp)\n" \
   ".globl vt_direct_refused\nvt_direct_refused:\n" \
-  "mov -60(%%rbp), %%rax\n mov 48-60(%%rbp), %%rsi\n mov 112-60(%%rbp), %%r10\n mov 120-60(%%rbp), %%r11\n"
+  "mov -60(%%rbp), %%rax\n" DIRECT_CALL_RESTORE
 
 extern const char vt_translated_checked[], vt_translated_entered[];
 extern const char vt_direct_call[], vt_direct_kept[], vt_direct_made[], vt_direct_interrupted[], vt_direct_refused[];
-
 
 /// (RDI: state). Everything but RFLAGS is loaded first: no instruction behind POPFQ changes a flag. The attention word is
 /// looked at last: whoever sets it later finds RIP behind `vt_translated_checked`.
@@ -198,7 +205,9 @@ __attribute__((naked)) static void enter(vt_cpu_state *cpu __attribute__((unused
         [kinds] "i"(offsetof(vt_direct_calls, kinds)), [hidden] "i"(offsetof(vt_direct_calls, hidden)),
         [needs_care] "i"(offsetof(vt_direct_calls, needs_care)),
         [window_bits] "i"(offsetof(vt_direct_calls, window_bits)),
+        [has_threads] "i"(offsetof(vt_direct_calls, has_threads)),
         [numbers] "i"(VT_DIRECT_NUMBERS), [descriptor] "i"(VT_DIRECT_DESCRIPTOR),
+        [message] "i"(VT_DIRECT_MESSAGE), [waiting] "i"(VT_DIRECT_WAITING),
         [interrupted] "i"(EINTR), [fault] "i"(EFAULT));
 }
 

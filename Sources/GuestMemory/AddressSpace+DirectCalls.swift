@@ -6,7 +6,7 @@ extension AddressSpace {
   /// How translated code makes a call.
   public enum DirectCall: UInt8 {
     case numbers = 1
-    case descriptor, pointer
+    case descriptor, pointer, message, waiting
   }
 
   /// From now on translated code makes this call by itself. Numbers above 255 cannot be allowed.

@@ -61,11 +61,13 @@ extension AddressSpace {
     if isThreaded { return }
     vt_lock_acquire(lock)
     isThreaded = true
+    directCalls.pointee.has_threads = 1
   }
 
   /// In a forked child, whose only thread is the caller: forgets the others.
   public func endThreads(keeping isOwn: (CodeObserver) -> Bool) {
     isThreaded = false
+    directCalls.pointee.has_threads = 0
     lock.pointee.word = 0
     observers.removeAll { !isOwn($0) }
     for observer in observers { observer.presence.pointee = vt_presence() }

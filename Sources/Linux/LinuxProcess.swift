@@ -182,6 +182,7 @@ public final class LinuxProcess {
       registers[.rax] = UInt64(bitPattern: -Errno.ENOSYS)
       return .resume
     }
+    if !call.isSettled { settle(call) }
     tracer?.enter(call, call.parsed, arguments, memory)
     if memory.runsSharedFiles { forgetCode(call, arguments) }
     var result = directResult(cpu) ?? answer(call, arguments)
@@ -190,6 +191,15 @@ public final class LinuxProcess {
       result = answer(call, arguments)
     }
     return finish(call, arguments, result)
+  }
+
+  /// Lets translated code make the call by itself from now on, if it can.
+  private func settle(_ call: SystemCall) {
+    call.isSettled = true
+    guard allowsDirectCalls, tracer == nil, root == nil || !concernsRoot(call.number),
+      let kind = call.directKind
+    else { return }
+    memory.allowDirectCall(call.number, kind)
   }
 
   /// What the host has said already: translated code has made the call, and a signal came.
@@ -335,11 +345,6 @@ public final class LinuxProcess {
     if let known = call.handing { return known }
     let plan = HandingPlan(call.parsed)
     call.handing = plan
-    if allowsDirectCalls, tracer == nil, root == nil || !concernsRoot(call.number),
-      let kind = call.directKind(plan)
-    {
-      memory.allowDirectCall(call.number, kind)
-    }
     return plan
   }
 

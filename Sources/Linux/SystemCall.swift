@@ -29,6 +29,8 @@ struct SystemCallTraits: OptionSet, Sendable {
   static var writesFile: SystemCallTraits { SystemCallTraits(rawValue: 8) }
   /// Does not come back: printed before it runs.
   static var noReturn: SystemCallTraits { SystemCallTraits(rawValue: 4) }
+  /// sendto(2), recvfrom(2): with data in argument 1, and nothing else in memory if argument 4 is null.
+  static var message: SystemCallTraits { SystemCallTraits(rawValue: 16) }
   /// Waits and restarts.
   static var slow: SystemCallTraits { [.waits, .restarts] }
 }
@@ -45,6 +47,8 @@ final class SystemCall {
   let refusal: StaticString?
   /// How a call without a handler hands its arguments over; made at the first use.
   var handing: HandingPlan?
+  /// It has come through the run loop, and whether it must is settled.
+  var isSettled = false
   /// The signature, parsed at the first use.
   private(set) lazy var parsed = Signature(signature)
 
@@ -58,15 +62,16 @@ final class SystemCall {
 }
 
 extension SystemCall {
-  /// How translated code can make the call by itself; nil: it has to come through the run loop. One that waits must begin again
-  /// after a signal, or the interruption by another thread would be one to the guest.
-  func directKind(_ plan: HandingPlan) -> AddressSpace.DirectCall? {
-    guard handler == nil, parsed.arguments.count <= 4, !traits.contains(.noReturn),
-      !traits.contains(.waits) || traits.contains(.restarts)
-    else { return nil }
-    let kind = plan.directKind
+  /// How translated code can make the call by itself; nil: it has to come through the run loop.
+  var directKind: AddressSpace.DirectCall? {
+    if traits.contains(.message) { return .message }
+    guard handler == nil, parsed.arguments.count <= 6, !traits.contains(.noReturn) else { return nil }
+    let kind = HandingPlan(parsed).directKind
     // Only calls with a pointer are taken back when code lies in files (`AddressSpace.beginCare`).
-    return traits.contains(.writesFile) && kind != .pointer ? nil : kind
+    if traits.contains(.writesFile), kind != .pointer { return nil }
+    // One that does not begin again after signals would take an interruption by another thread for one.
+    let mayRestart = !traits.contains(.waits) || traits.contains(.restarts)
+    return mayRestart ? kind : kind == .pointer ? .waiting : nil
   }
 }
 
@@ -100,7 +105,7 @@ struct HandingPlan {
   /// How translated code can make such a call: a descriptor can be the first argument, a pointer the second one.
   var directKind: AddressSpace.DirectCall? {
     var kind = AddressSpace.DirectCall.numbers
-    for index in 0..<4 {
+    for index in 0..<6 {
       switch (Step(rawValue: word >> UInt64(index * 8) & 15) ?? .vector, index) {
       case (.asItIs, _): break
       case (.descriptor, 0): kind = .descriptor

@@ -12,6 +12,10 @@ enum {
   VT_DIRECT_DESCRIPTOR = 2,
   /// The same, and the second one points to guest memory, of not more than 2^31 bytes if the third one is its size.
   VT_DIRECT_POINTER = 3,
+  /// The same, and the fifth one is zero: to or from whom a message is does not matter.
+  VT_DIRECT_MESSAGE = 4,
+  /// As VT_DIRECT_POINTER, as long as there is one thread.
+  VT_DIRECT_WAITING = 5,
 };
 
 /// One for each address space, written only under its lock.
@@ -20,6 +24,8 @@ typedef struct {
   volatile uint64_t needs_care;
   /// Descriptors from this number on may be Vitrine's own.
   volatile uint64_t hidden;
+  /// There are other threads, which may interrupt this one.
+  volatile uint64_t has_threads;
   /// log2 of the window's size.
   uint64_t window_bits;
   /// By the call's number.

@@ -7,8 +7,10 @@ extension SystemCallTable {
     define(41, "socket", "$family %socktype int")
     define(42, "connect", "fd *sockaddr<2 int", .slow)
     define(43, "accept", "fd *sockaddr> *socklen>", .slow, LinuxProcess.withAddressResult)
-    define(44, "sendto", "fd buf<2 ulong %msg *sockaddr<5 int", .slow)
-    define(45, "recvfrom", "fd buf>2 ulong %msg *sockaddr> *socklen>", .slow, LinuxProcess.receiveFrom)
+    define(44, "sendto", "fd buf<2 ulong %msg *sockaddr<5 int", [.slow, .message])
+    define(
+      45, "recvfrom", "fd buf>2 ulong %msg *sockaddr> *socklen>", [.slow, .message],
+      LinuxProcess.receiveFrom)
     define(46, "sendmsg", "fd ptr %msg", .slow, LinuxProcess.message)
     define(47, "recvmsg", "fd ptr %msg", .slow, LinuxProcess.message)
     define(48, "shutdown", "fd $shutdown")

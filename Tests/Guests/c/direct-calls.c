@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -190,6 +191,40 @@ static void interrupted(void) {
   close(pipes[1]);
 }
 
+/// Sockets, with and without addresses; waiting, which does not begin again whatever the handler's flags say.
+static void messages(void) {
+  int ends[2], epoll = epoll_create1(0), timer = eventfd(0, EFD_NONBLOCK);
+  char bytes[32];
+  struct sockaddr_un { unsigned short family; char path[108]; } own = {1, ""}, other;
+  struct epoll_event event = {.events = EPOLLIN};
+  memcpy(own.path, "\0direct-calls", 13);
+  socketpair(AF_UNIX, SOCK_DGRAM, 0, ends);
+  int named = socket(AF_UNIX, SOCK_DGRAM, 0);
+  say("bind", bind(named, (struct sockaddr *)&own, 15) == 0 || errno == EADDRINUSE);
+  epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &event);
+  catch(SIGALRM, SA_RESTART);
+  for (int i = 0; i < TIMES; i++) {
+    socklen_t length = sizeof other;
+    say("send", send(ends[0], "abc", 3, 0));
+    say("recv", recv(ends[1], bytes, sizeof bytes, 0));
+    say("recv of nothing", recv(ends[1], bytes, sizeof bytes, MSG_DONTWAIT));
+    say("sendto", sendto(named, "defg", 4, 0, (struct sockaddr *)&own, 15));
+    say("recvfrom", recvfrom(named, bytes, sizeof bytes, 0, (struct sockaddr *)&other, &length));
+    printf("from %d, %.4s\n", (int)length, bytes);
+    say("sendto a wild address", sendto(named, "defg", 4, 0, (struct sockaddr *)0x7fffffffe000, 15));
+    handled = 0;
+    alarm_in(20);
+    say("epoll_wait", epoll_wait(epoll, &event, 1, 1000));
+    printf("handled %d\n", handled == SIGALRM);
+    say("epoll_wait in vain", epoll_wait(epoll, &event, 1, 5));
+    eventfd_write(timer, 1);
+    say("epoll_wait for an event", epoll_wait(epoll, &event, 1, 1000));
+    eventfd_t value;
+    eventfd_read(timer, &value);
+  }
+  close(ends[0]), close(ends[1]), close(epoll), close(timer), close(named);
+}
+
 /// Signals as fast as they come, while calls are made: none may be lost or change a result.
 static void storm(void) {
   int pipes[2];
@@ -328,6 +363,7 @@ int main(int count, char **arguments) {
   errors();
   stack_grows();
   interrupted();
+  messages();
   storm();
   waiting_thread();
   code_is_read();
@@ -336,6 +372,7 @@ int main(int count, char **arguments) {
   // Once more, with code in writable pages.
   errors();
   interrupted();
+  messages();
   storm();
   return 0;
 }
