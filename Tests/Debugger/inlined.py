@@ -18,8 +18,8 @@ CALLS = SOURCES / "c/inlined-calls.c"
 def parts(terminal):
     """The parts, as terminal.py runs them."""
     tests = Inlined(terminal)
-    return [tests.inlined_tables, tests.inlined_split, tests.inlined_split_damage, tests.inlined_library, tests.inlined_damage,
-            tests.inlined_compressed, tests.inlined_frames, tests.inlined_instants, tests.inlined_templates, tests.inlined_steps]
+    return [tests.inlined_tables, tests.inlined_split, tests.inlined_split_damage, tests.inlined_split_root, tests.inlined_library,
+            tests.inlined_damage, tests.inlined_compressed, tests.inlined_frames, tests.inlined_instants, tests.inlined_templates, tests.inlined_steps]
 
 
 class Inlined:
@@ -243,6 +243,26 @@ for address in open("{wanted}").read().split():
                 ends.add(run.returncode)
                 known += any(found.values())
             self.check(f"damaged units, DWARF {version}", ends == {0} and 20 < known, (ends, known))
+
+    def inlined_split_root(self):
+        """With --root files are those of the guest: of the directory of the compilation, too."""
+        root = self.folder / "root"
+        sources = root / "src"
+        sources.mkdir(parents=True)
+        subprocess.run(["gcc", "-g", "-O2", "-static", "-gsplit-dwarf", f"-fdebug-prefix-map={sources}=/src", CALLS, "-o", "program"], cwd=sources,
+                       check=True, capture_output=True, timeout=120)
+        unit = next(sources.glob("*.dwo"))
+        (sources / "program").rename(root / "program")
+        for title, inlined in (("with its unit", True), ("without", False)):
+            run = subprocess.run([self.terminal.VITRINE, "run", "--root", root, "/program", "200"], capture_output=True, text=True, timeout=60)
+            self.check(f"a report of a guest in a root {title}", ("in fault (inlined in last+" in run.stderr) == inlined and "in last+" in run.stderr
+                       and f"at inlined-calls.c:{number('*nowhere = code', CALLS)}" in run.stderr, run.stderr)
+            words = [self.terminal.VITRINE, "debug", "--json", "--root", root, "--command", f"break inlined-calls.c:{number('total -= 1;', CALLS)}"]
+            run = subprocess.run([*words, "--command", "continue", "/program"], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+            stop = json.loads((run.stdout.splitlines() or ["{}"])[-1])
+            self.check(f"a debugger of a guest in a root {title}", stop.get("inlined") == ("innermost" if inlined else None) and "line" in stop,
+                       run.stdout + run.stderr)
+            unit.unlink(missing_ok=True)
 
     # MARK: The C library, and damage
 

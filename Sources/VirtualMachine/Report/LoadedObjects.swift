@@ -55,6 +55,7 @@ public final class LoadedObjects {
   private let memory: AddressSpace
   private let open: (Backing) -> Int64
   private let openPath: ([UInt8]) -> Int64
+  private let shownPath: ([UInt8]) -> [UInt8]
   private var sources: [[UInt8]: SourceText] = [:]
   private var known: [Key: LoadedObject] = [:]
   /// Ordered by address; made anew when mappings have changed.
@@ -67,16 +68,18 @@ public final class LoadedObjects {
   }
 
   /// `open` gives a host descriptor of a mapped file, which is closed here, or -errno; `openPath` does so of any file by its path:
-  /// a mapped one's whole contents, separate debug information, sources.
+  /// a mapped one's whole contents, separate debug information, sources. `shownPath` makes of the path that a mapping has the one that
+  /// these want.
   public init(
-    _ memory: AddressSpace, open: @escaping (Backing) -> Int64, openPath: @escaping ([UInt8]) -> Int64
+    _ memory: AddressSpace, open: @escaping (Backing) -> Int64, openPath: @escaping ([UInt8]) -> Int64,
+    shownPath: @escaping ([UInt8]) -> [UInt8] = { $0 }
   ) {
-    (self.memory, self.open, self.openPath) = (memory, open, openPath)
+    (self.memory, self.open, self.openPath, self.shownPath) = (memory, open, openPath, shownPath)
   }
 
   public convenience init(_ process: LinuxProcess) {
     func open(_ path: [UInt8]) -> Int64 { LoadedObjects.open(path, process) }
-    self.init(process.memory, open: { open($0.path) }, openPath: open)
+    self.init(process.memory, open: { open($0.path) }, openPath: open, shownPath: process.shownPath)
   }
 
   private static func open(_ path: [UInt8], _ process: LinuxProcess) -> Int64 {
@@ -94,7 +97,11 @@ public final class LoadedObjects {
     let now = memory.regions().filter { $0.backing != 0 }
     if now == mappings { return }
     mappings = now
-    func file(of region: Region) -> Backing? { memory.backing(region.backing) }
+    func file(of region: Region) -> Backing? {
+      guard var file = memory.backing(region.backing) else { return nil }
+      file.path = shownPath(file.path)
+      return file
+    }
     let withCode = Set(now.filter { $0.permissions.contains(.execute) }.compactMap { file(of: $0)?.path })
     var found: [(range: Range<UInt64>, object: LoadedObject)] = []
     var base: UInt64 = 0
