@@ -296,7 +296,9 @@ public final class UserMachine {
   ) {
     guard let program = process.program, FaultReport.isWanted(signal: signal) else { return }
     var report = FaultReport(
-      signal: signal, fault: fault, cpu: cpu, space: process.memory, program: program)
+      signal: signal, fault: fault, cpu: cpu, space: process.memory, program: program,
+      path: process.shownPath(program.executablePath)
+    ) { LoadedObjects.file($0, process) }
     report.useColour = configuration.useColour
     report.showVectors = configuration.reportVectors
     process.writeDiagnostic(report.text())

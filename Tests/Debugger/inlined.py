@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -17,8 +18,8 @@ CALLS = SOURCES / "c/inlined-calls.c"
 def parts(terminal):
     """The parts, as terminal.py runs them."""
     tests = Inlined(terminal)
-    return [tests.inlined_tables, tests.inlined_library, tests.inlined_damage, tests.inlined_compressed, tests.inlined_frames,
-            tests.inlined_instants, tests.inlined_templates, tests.inlined_steps]
+    return [tests.inlined_tables, tests.inlined_split, tests.inlined_split_damage, tests.inlined_split_root, tests.inlined_library,
+            tests.inlined_damage, tests.inlined_compressed, tests.inlined_frames, tests.inlined_instants, tests.inlined_templates, tests.inlined_steps]
 
 
 class Inlined:
@@ -121,6 +122,149 @@ for address in open("{wanted}").read().split():
         run = subprocess.run(["gdb", "-nx", "-q", "-batch", "-x", script], capture_output=True, text=True, timeout=120)
         rows = [line.split("\t") for line in run.stdout.splitlines() if line.startswith("@\t")]
         return {address: names.split(";") if names else [] for _, address, names in rows}
+
+    # MARK: Units outside the program
+
+    def split(self, name, source, *options):
+        """A program in a folder of its own, with its functions in a `.dwo` file; and that file."""
+        folder = self.folder / name
+        folder.mkdir()
+        path = build(folder / "program", source, "-O2", "-gsplit-dwarf", *options)
+        return path, next(folder.glob("*.dwo"))
+
+    def inlined_split(self):
+        """Functions in `.dwo` files and packages: those of the same program without -gsplit-dwarf, which addr2line can read, and gdb's."""
+        # The packer of binutils stops at DWARF 5, that of LLVM 14 at what gcc writes of C.
+        variants = [(CALLS, ["-gdwarf-4"], "dwp"), (CALLS, ["-gdwarf-5"], None), (TEMPLATES, ["-gdwarf-4"], "dwp"),
+                    (TEMPLATES, ["-gdwarf-5"], "llvm-dwp")]
+        for index, (source, options, packer) in enumerate(variants):
+            plain = build(self.folder / f"whole{index}", source, "-O2", *options)
+            path, unit = self.split(f"split{index}", source, *options)
+            title = f"{source.name} {options}"
+            found, chosen, run = self.rows(path)
+            theirs = self.addr2line(plain, chosen)
+            wrong = [(address, found[address], other) for address, other in zip(chosen, theirs) if not self.is_equal(found[address], other)]
+            self.check(f"functions outside {title}", len(theirs) == len(chosen) and sum(len(other) > 1 for other in theirs) > 15 and not wrong,
+                       (len(chosen), len(theirs), len(wrong), wrong[:3], run.stderr))
+            inside, _, _ = self.rows(plain)
+            self.check(f"functions outside as inside {title}", found == inside)
+            if source == CALLS:
+                # On some C++ of DWARF 5 gdb 13 dies.
+                blocks = self.gdb_blocks(path, found)
+                self.check(f"functions outside as gdb has them {title}", {address: [self.bare(name) for name, _ in frames] for address, frames in found.items()}
+                           == {address: [self.bare(name) for name in names] for address, names in blocks.items()}, len(blocks))
+            self.split_places(path, unit, packer, found, title)
+        # The unit is not the first of its file, and not in the same section as the others.
+        path, unit = self.split("split-types", TEMPLATES, "-fdebug-types-section")
+        self.check("units of types beside functions", self.rows(path)[0] == inside, path)
+
+    def split_places(self, path, unit, packer, expected, title):
+        """The unit in a package; beside a program that has been moved; beside its separate file; and another build's."""
+        package = path.with_name("program.dwp")
+        lines = {address: [] for address in expected}
+        if packer and shutil.which(packer):
+            subprocess.run([packer, "-e", path, "-o", package], check=True, capture_output=True, timeout=60)
+            away = unit.rename(unit.with_suffix(".away"))
+            self.check(f"a package {title}", self.rows(path)[0] == expected)
+            subprocess.run(["objcopy", "--compress-debug-sections=zlib", package], check=True, timeout=60)
+            listing = subprocess.run(["readelf", "-SW", package], capture_output=True, text=True, timeout=60).stdout
+            self.check(f"a compressed package {title}", self.rows(path)[0] == expected and re.search(r"debug_info\.dwo .* 00 +C", listing), listing)
+            moved = package.rename(package.with_suffix(".away"))
+            self.check(f"no unit, no functions {title}", self.rows(path)[0] == lines)
+            # Beside the file that has the skeletons.
+            debug = path.parent / "debug"
+            debug.mkdir()
+            bare, separate = debug.parent / "bare", debug / "bare.debug"
+            shutil.copy(path, bare)
+            subprocess.run(["objcopy", "--only-keep-debug", bare, separate], check=True, timeout=60)
+            subprocess.run(["strip", "-g", bare], check=True, timeout=60)
+            subprocess.run(["objcopy", f"--add-gnu-debuglink={separate}", bare], check=True, timeout=60)
+            separate.rename(bare.with_name("bare.debug"))
+            for name in ("bare.debug.dwp", "bare.dwp"):
+                shutil.copy(moved, bare.with_name(name))
+                self.check(f"a package of a separate file, {name} {title}", self.rows(bare)[0] == expected)
+                bare.with_name(name).unlink()
+            self.check(f"no package, no functions {title}", self.rows(bare)[0] == lines)
+            away.rename(unit)
+        subprocess.run(["objcopy", "--compress-debug-sections=zlib", unit, unit.with_suffix(".packed")], check=True, timeout=60)
+        original = unit.rename(unit.with_suffix(".away"))
+        unit.with_suffix(".packed").rename(unit)
+        self.check(f"a compressed unit {title}", self.rows(path)[0] == expected and unit.stat().st_size < original.stat().st_size)
+        original.rename(unit)
+        elsewhere = path.parent / "elsewhere"
+        elsewhere.mkdir()
+        for file in (path, unit):
+            file.rename(elsewhere / file.name)
+        self.check(f"a unit beside its program {title}", self.rows(elsewhere / path.name)[0] == expected)
+        # One whose code differs has another identity.
+        data = bytearray((elsewhere / unit.name).read_bytes())
+        identity = re.search(rb"(?:GNU_dwo_id +: |DWO ID: +)0x(\w+)", subprocess.run(
+            ["readelf", "--debug-dump=info", elsewhere / path.name], capture_output=True, timeout=60).stdout)
+        place = data.find(int(identity[1], 16).to_bytes(8, "little"))
+        self.check(f"a unit's identity {title}", place > 0)
+        data[place] ^= 1
+        (elsewhere / unit.name).write_bytes(data)
+        self.check(f"another build's unit {title}", self.rows(elsewhere / path.name)[0] == lines)
+
+    @staticmethod
+    def sections(path, names):
+        """Where sections lie in a file, and their sizes."""
+        listing = subprocess.run(["readelf", "-SW", path], capture_output=True, text=True, timeout=60).stdout
+        return [(int(start, 16), int(size, 16)) for start, size in re.findall(rf"\.{names}\S*\s+PROGBITS\s+\w+ (\w+) (\w+)", listing)]
+
+    def inlined_split_damage(self):
+        """Damaged units, packages and skeletons: less is known, nothing else happens."""
+        numbers = random.Random(11)
+        for version, packer in (("4", "dwp"), ("5", None)):
+            path, unit = self.split(f"split-damage{version}", CALLS, "-gdwarf-" + version)
+            files = [path, unit]
+            if packer and shutil.which(packer):
+                subprocess.run([packer, "-e", path, "-o", path.with_name("program.dwp")], check=True, capture_output=True, timeout=60)
+                files.append(path.with_name("program.dwp"))
+            whole = {file: file.read_bytes() for file in files}
+            sections = {file: self.sections(file, r"debug_(?:info|abbrev|str_offsets|rnglists|addr|ranges|cu_index)") for file in files}
+            ends, known = set(), 0
+            for round in range(90):
+                for file, data in whole.items():
+                    file.write_bytes(data)
+                broken = files[round % len(files)]
+                # Only the unit, or only the package, is there; with the program damaged all are.
+                for other in files[1:]:
+                    if broken not in (path, other):
+                        other.unlink()
+                data = bytearray(whole[broken])
+                for start, size in sections[broken]:
+                    for _ in range(numbers.randint(0, 2)):
+                        data[start + numbers.randrange(min(size, numbers.choice([40, 300, size])))] = numbers.choice([0, 1, 255, numbers.randrange(256)])
+                if broken != path and numbers.randrange(8) == 0:
+                    del data[numbers.randrange(len(data)):]
+                broken.write_bytes(data)
+                found, _, run = self.rows(path, 20)
+                ends.add(run.returncode)
+                known += any(found.values())
+            self.check(f"damaged units, DWARF {version}", ends == {0} and 20 < known, (ends, known))
+
+    def inlined_split_root(self):
+        """With --root files are those of the guest: of the directory of the compilation, too."""
+        root = self.folder / "root"
+        sources = root / "src"
+        sources.mkdir(parents=True)
+        subprocess.run(["gcc", "-g", "-O2", "-static", "-gsplit-dwarf", f"-fdebug-prefix-map={sources}=/src", CALLS, "-o", "program"], cwd=sources,
+                       check=True, capture_output=True, timeout=120)
+        unit = next(sources.glob("*.dwo"))
+        (sources / "program").rename(root / "program")
+        for title, inlined in (("with its unit", True), ("without", False)):
+            run = subprocess.run([self.terminal.VITRINE, "run", "--root", root, "/program", "200"], capture_output=True, text=True, timeout=60)
+            self.check(f"a report of a guest in a root {title}", ("in fault (inlined in last+" in run.stderr) == inlined and "in last+" in run.stderr
+                       and f"at inlined-calls.c:{number('*nowhere = code', CALLS)}" in run.stderr, run.stderr)
+            words = [self.terminal.VITRINE, "debug", "--json", "--root", root, "--command", f"break inlined-calls.c:{number('total -= 1;', CALLS)}"]
+            run = subprocess.run([*words, "--command", "continue", "/program"], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+            stop = json.loads((run.stdout.splitlines() or ["{}"])[-1])
+            self.check(f"a debugger of a guest in a root {title}", stop.get("inlined") == ("innermost" if inlined else None) and "line" in stop,
+                       run.stdout + run.stderr)
+            unit.unlink(missing_ok=True)
+
+    # MARK: The C library, and damage
 
     def inlined_library(self):
         """The C library's, whose information is compressed, in a separate file, and refers to other units."""
@@ -246,7 +390,7 @@ kill
 
     def inlined_instants(self):
         """Frames behind each of many instructions."""
-        for options in (["-O2", "-no-pie"], ["-O3", "-no-pie", "-gdwarf-4"], ["-O1", "-no-pie"]):
+        for options in (["-O2", "-no-pie"], ["-O3", "-no-pie", "-gdwarf-4"], ["-O1", "-no-pie"], ["-O2", "-no-pie", "-gsplit-dwarf"]):
             program = build(self.folder / ("instants" + "".join(options)), CALLS, *options)
             count = 120
             expected = self.chains(program, f"""break *around
@@ -293,7 +437,7 @@ end""")
 
     def inlined_steps(self):
         """step-line and next-line through optimised code: the frames behind each step."""
-        for options in (["-O2", "-no-pie"], ["-Og", "-no-pie"], ["-O1", "-no-pie", "-gdwarf-4"]):
+        for options in (["-O2", "-no-pie"], ["-Og", "-no-pie"], ["-O1", "-no-pie", "-gdwarf-4", "-gsplit-dwarf"]):
             program = build(self.folder / ("steps" + "".join(options)), CALLS, *options)
             recording = self.folder / "steps.rec"
             subprocess.run([self.terminal.VITRINE, "record", "-o", recording, "--", program], capture_output=True, timeout=60)

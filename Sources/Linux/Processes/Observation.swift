@@ -69,6 +69,9 @@ extension LinuxProcess {
     return (place + [0]).withUnsafeBytes { host.call(2, address(of: $0.baseAddress), flags, mode) }
   }
 
+  /// The guest's path of a file, by the host's.
+  public func shownPath(_ path: [UInt8]) -> [UInt8] { root?.shownPath(path) ?? path }
+
   /// getpid(2).
   public var processNumber: UInt64 { UInt64(bitPattern: host.call(39)) }
 

@@ -119,7 +119,7 @@ extension LinuxProcess {
     // Its path is absolute: a report reads the file again, wherever the guest has gone by then.
     let program = try executable.load(into: memory)
     holdProgram(executable.file.descriptor)
-    options.executable = root?.shownPath(program.executablePath) ?? program.executablePath
+    options.executable = shownPath(program.executablePath)
     if self.program == nil {
       let variables = program.stackPointer &+ UInt64(executable.request.arguments.count &+ 2) &* 8
       tracer?.started(

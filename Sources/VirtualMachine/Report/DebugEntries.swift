@@ -52,6 +52,12 @@ enum InfoAttribute {
   static let rangeLists: UInt32 = 0x74
   /// As compilers called it before DWARF 4 (MIPS).
   static let oldLinkageName: UInt32 = 0x2007
+  /// Of skeletons: the file that has the unit itself. Before DWARF 5 these, their identity and their bases were GNU's.
+  static let splitName: UInt32 = 0x76
+  static let oldSplitName: UInt32 = 0x2130
+  static let oldIdentity: UInt32 = 0x2131
+  static let oldRanges: UInt32 = 0x2132
+  static let oldAddresses: UInt32 = 0x2133
 }
 
 /// A unit of `.debug_info`: its header, and what its root says about the others.
@@ -66,12 +72,20 @@ struct InfoUnit {
   /// Where its abbreviations begin in their section.
   private(set) var abbreviations: UInt64 = 0
   var lines: UInt64?
-  var directory: [UInt8] = []
+  /// The compilation's directory, a string.
+  var directory: InfoValue?
   /// What ranges count from.
   var low: UInt64 = 0
   var stringOffsets: UInt64 = 0
   var addresses: UInt64 = 0
   var rangeLists: UInt64 = 0
+  /// What a skeleton and the unit that it stands for have in common; the name of that one's file, a string; where its ranges begin in
+  /// `.debug_ranges`.
+  var identity: UInt64?
+  var splitName: InfoValue?
+  var splitRanges: UInt64 = 0
+  /// Of a unit outside the program: where its skeleton is in the program's `.debug_info`.
+  private(set) var skeleton: Int?
 
   /// The unit at `start`; `next` is known even of one that cannot be read, whose version is 0.
   init(_ section: [UInt8], at start: Int) throws(DwarfError) {
@@ -92,7 +106,7 @@ struct InfoUnit {
       addressSize = UInt64(try body.byte())
       abbreviations = try body.offset(isWide: isWide)
       // Skeletons and split units have an identity, units of types a signature and a place.
-      if kind == 4 || kind == 5 { try body.skip(8) }
+      if kind == 4 || kind == 5 { identity = try body.read(UInt64.self) }
       if kind == 2 || kind == 6 { try body.skip(isWide ? 16 : 12) }
     } else {
       abbreviations = try body.offset(isWide: isWide)
@@ -100,6 +114,11 @@ struct InfoUnit {
     }
     guard addressSize == 8 || addressSize == 4 else { throw DwarfError() }
     (firstEntry, version) = (body.position, number)
+  }
+
+  /// Takes over what the skeleton says for both (DWARF 5 section 3.1.3), as far as functions need it.
+  mutating func inherit(from other: InfoUnit) {
+    (skeleton, low, addresses, splitRanges) = (other.start, other.low, other.addresses, other.splitRanges)
   }
 
   func address(_ cursor: inout DwarfCursor) throws(DwarfError) -> UInt64 {
@@ -206,8 +225,11 @@ struct InfoUnit {
     var count = 0
     do throws(DwarfError) {
       if version < 5 {
-        guard case .number(let offset) = value, offset < UInt64(sections.ranges.count) else { return 0 }
-        var cursor = DwarfCursor(sections.ranges, base: 0, position: Int(offset))
+        guard case .number(let offset) = value else { return 0 }
+        // Where a skeleton itself has ranges they count from the section's beginning.
+        let place = skeleton == nil ? offset : splitRanges &+ offset
+        guard place < UInt64(sections.ranges.count) else { return 0 }
+        var cursor = DwarfCursor(sections.ranges, base: 0, position: Int(place))
         try oldRanges(&cursor, &count, most, body)
       } else {
         guard var cursor = try listPlace(value, sections) else { return 0 }

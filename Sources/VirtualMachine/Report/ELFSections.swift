@@ -31,12 +31,26 @@ public struct ELFSections {
 
   /// Reads the section table; empty when it is missing or broken.
   public init(_ header: ELFHeader, in file: ExecutableFile) {
+    self.init(
+      in: file, at: header.sectionHeaderOffset, count: header.sectionHeaderCount,
+      names: header.sectionNamesIndex)
+  }
+
+  /// Reads the section table of any 64-bit ELF file for x86-64, also of one that cannot be executed; nil for other files.
+  init?(anyIn file: ExecutableFile) {
+    let head = file.read(at: 0, count: ELFHeader.size)
+    // EI_CLASS and EI_DATA, e_machine
+    guard ELFHeader.hasMagic(head), head.littleEndian(UInt16.self, at: 4) == 0x0102,
+      head.littleEndian(UInt16.self, at: 18) == 62, let offset = head.littleEndian(UInt64.self, at: 40),
+      let count = head.littleEndian(UInt16.self, at: 60), let names = head.littleEndian(UInt16.self, at: 62)
+    else { return nil }
+    self.init(in: file, at: offset, count: Int(count), names: Int(names))
+  }
+
+  private init(in file: ExecutableFile, at offset: UInt64, count: Int, names: Int) {
     self.file = file
-    let count = header.sectionHeaderCount
-    let table = file.read(at: header.sectionHeaderOffset, count: count &* ELFSections.headerSize)
-    guard count > 0, header.sectionHeaderOffset > 0, table.count == count &* ELFSections.headerSize else {
-      return
-    }
+    let table = file.read(at: offset, count: count &* ELFSections.headerSize)
+    guard count > 0, offset > 0, table.count == count &* ELFSections.headerSize else { return }
     var nameOffsets: [Int] = []
     for index in 0..<count {
       let start = index &* ELFSections.headerSize
@@ -48,13 +62,13 @@ public struct ELFSections {
           name: [], type: word(4), flags: long(8), address: long(16), offset: long(24), size: long(32),
           link: word(40)))
     }
-    nameSections(header, nameOffsets)
+    nameSections(names, nameOffsets)
   }
 
   /// The section that holds the names is the one that holds `.shstrtab` at its own name offset.
-  private mutating func nameSections(_ header: ELFHeader, _ offsets: [Int]) {
-    guard header.sectionNamesIndex < all.count else { return }
-    let names = bytes(of: all[header.sectionNamesIndex])
+  private mutating func nameSections(_ section: Int, _ offsets: [Int]) {
+    guard section < all.count else { return }
+    let names = bytes(of: all[section])
     for (place, offset) in offsets.enumerated() {
       let old = all[place]
       all[place] = ELFSection(

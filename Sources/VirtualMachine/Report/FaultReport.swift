@@ -23,17 +23,18 @@ public struct FaultReport {
   private static let frameLimit = 4096
   private static let lineLimit = 64
 
-  /// `fault` is nil for a signal that was sent. Reads the program's file again for its symbols.
+  /// `fault` is nil for a signal that was sent. Reads the program's file again for its symbols; `path` is the guest's for it, by which
+  /// `open` opens it, and others that belong to it.
   public init(
     signal: Int32, fault: GuestFault?, cpu: UnsafePointer<vt_cpu_state>, space: AddressSpace,
-    program: LoadedProgram
+    program: LoadedProgram, path: [UInt8], open: @escaping ([UInt8]) -> ExecutableFile?
   ) {
     self.signal = signal
     self.fault = fault
     self.cpu = cpu
     self.space = space
     self.program = program
-    files = ReportSymbols(program)
+    files = ReportSymbols(program, path, open)
   }
 
   /// Whether there is anything to say: Ctrl-C and a reader that went away are no news.
@@ -217,10 +218,9 @@ struct ReportSymbols {
   private let lines: LineTable
 
   /// Empty when the file has changed into something else or cannot be read any more.
-  init(_ program: LoadedProgram) {
+  init(_ program: LoadedProgram, _ path: [UInt8], _ open: @escaping ([UInt8]) -> ExecutableFile?) {
     bias = program.loadBias
-    let path = program.executablePath
-    guard let file = try? ExecutableFile(path: path), let header = try? ELFHeader(of: file) else {
+    guard let file = open(path), let header = try? ELFHeader(of: file) else {
       symbols = SymbolTable([])
       callFrames = CallFrameTable([], address: 0)
       lines = LineTable { nil }
@@ -229,7 +229,7 @@ struct ReportSymbols {
     let sections = ELFSections(header, in: file)
     symbols = SymbolTable(sections)
     callFrames = CallFrameTable(sections, header: header)
-    lines = LineTable(sections, path: path)
+    lines = LineTable { sections.withLines(path, open) }
   }
 
   /// The source's frames of a guest address, innermost first.

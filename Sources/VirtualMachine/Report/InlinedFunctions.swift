@@ -68,14 +68,20 @@ final class FunctionInfo {
   private static let mostSteps = 1 << 27
 
   private let sections: InfoSections
+  /// Where the functions of skeletons are; nil for the sections of such a file itself.
+  private let splitFiles: SplitFiles?
   /// What code there is: entries about code that the linker has dropped are about no address, or about low ones.
   private let code: [Range<UInt64>]
   private(set) var units: [InfoUnit] = []
+  /// The units that have an identity.
+  private lazy var numbers = Dictionary(
+    units.enumerated().compactMap { place, unit in unit.identity.map { ($0, place) } }, uniquingKeysWith: min)
   private var places: [Stretch] = []
   private var known: [Int: Unit] = [:]
   private var kept = 0
   private var tables: [AbbreviationKey: AbbreviationTable] = [:]
   private var names: [Int: (linkage: [UInt8], name: [UInt8])] = [:]
+  private var nameBytes = 0
   private var keptColumns = 0
   /// Abbreviations that are read in all, and ranges that are kept.
   private var abbreviationsLeft = 1 << 26
@@ -89,8 +95,8 @@ final class FunctionInfo {
     var addressSize: UInt64
   }
 
-  init(_ sections: InfoSections, code: [Range<UInt64>]) {
-    (self.sections, self.code) = (sections, code)
+  init(_ sections: InfoSections, code: [Range<UInt64>], _ splitFiles: SplitFiles? = nil) {
+    (self.sections, self.code, self.splitFiles) = (sections, code, splitFiles)
     // A few times what there can be without lists that serve several entries.
     mostRanges = 4096 &+ sections.ranges.count &+ 2 &* sections.rangeLists.count
     rangesLeft = mostRanges
@@ -117,7 +123,7 @@ final class FunctionInfo {
     let code = try cursor.unsigned()
     let table = AbbreviationTable(sections.abbreviations, unit, upTo: code, left: &abbreviationsLeft)
     guard let entry = table.find(code) else { return }
-    var (low, high, ranges, directory): (InfoValue?, InfoValue?, InfoValue?, InfoValue?)
+    var (low, high, ranges): (InfoValue?, InfoValue?, InfoValue?)
     // Without a word of it tables of DWARF 5 begin behind their headers.
     unit.stringOffsets = unit.version < 5 ? 0 : unit.isWide ? 16 : 8
     unit.addresses = unit.stringOffsets
@@ -128,20 +134,22 @@ final class FunctionInfo {
       case InfoAttribute.low: low = value
       case InfoAttribute.high: high = value
       case InfoAttribute.ranges: ranges = value
-      case InfoAttribute.directory: directory = value
+      case InfoAttribute.directory: unit.directory = value
+      case InfoAttribute.splitName, InfoAttribute.oldSplitName: unit.splitName = value
       default:
         guard case .number(let number) = value else { break }
         switch column.name {
         case InfoAttribute.lines: unit.lines = number
         case InfoAttribute.stringOffsets: unit.stringOffsets = number
-        case InfoAttribute.addresses: unit.addresses = number
+        case InfoAttribute.addresses, InfoAttribute.oldAddresses: unit.addresses = number
         case InfoAttribute.rangeLists: unit.rangeLists = number
+        case InfoAttribute.oldIdentity: unit.identity = number
+        case InfoAttribute.oldRanges: unit.splitRanges = number
         default: break
         }
       }
     }
     unit.low = low.flatMap { unit.address($0, sections) } ?? 0
-    unit.directory = directory.map { unit.text($0, sections) } ?? []
     let number = Int32(truncatingIfNeeded: units.count)
     forEachRange(unit, low: low, high: high, ranges: ranges) { low, high in
       places.append(Stretch(low: low, high: high, number: number))
@@ -176,6 +184,11 @@ final class FunctionInfo {
     }
   }
 
+  /// The directory of a compilation; empty where it is not known.
+  func directory(of unit: Int) -> [UInt8] {
+    units[unit].directory.map { units[unit].text($0, sections) } ?? []
+  }
+
   /// The unit that has an entry.
   private func number(ofUnitAt entry: Int) -> Int? {
     let next = units.partitionPoint { $0.start <= entry }
@@ -192,7 +205,7 @@ final class FunctionInfo {
     unit.functions.sort { ($0.low, $0.high) < ($1.low, $1.high) }
     if kept > FunctionInfo.mostKept {
       known = [:]
-      names = [:]
+      (names, nameBytes) = ([:], 0)
       kept = 0
       rangesLeft = mostRanges
     }
@@ -330,6 +343,24 @@ final class FunctionInfo {
   }
 }
 
+// MARK: Units outside the program
+
+extension FunctionInfo {
+  /// The number of the unit with this identity, once it knows what its skeleton says.
+  func unit(_ identity: UInt64, inheritingFrom skeleton: InfoUnit) -> Int? {
+    guard let number = numbers[identity] else { return nil }
+    // Two skeletons may stand for one unit if it has been linked twice.
+    if units[number].skeleton != skeleton.start {
+      units[number].inherit(from: skeleton)
+      kept &-= known.removeValue(forKey: number)?.size ?? 0
+    }
+    return number
+  }
+
+  /// What is kept, roughly as many things as `mostKept` counts.
+  var weight: Int { kept &+ keptColumns &+ 4 &* units.count &+ nameBytes / 16 }
+}
+
 // MARK: Questions
 
 extension FunctionInfo {
@@ -340,17 +371,34 @@ extension FunctionInfo {
     // Damaged or merged code: one further down may reach up to here.
     for place in places[..<end].indices.suffix(16).reversed() where address < places[place].high {
       let number = Int(places[place].number)
-      let unit = unit(number)
-      guard let innermost = innermost(at: address, unit) else { continue }
-      var found: [FunctionScope] = []
-      var scope = innermost
-      while scope >= 0, found.count < FunctionInfo.deepest {
-        found.append(shown(unit.scopes[scope], number: scope, at: address, unit))
-        scope = Int(unit.scopes[scope].parent)
-      }
-      return (units[number].lines, found)
+      var found = splitScopes(at: address, number)
+      if found.isEmpty { found = scopes(at: address, ofUnit: number) }
+      if !found.isEmpty { return (units[number].lines, found) }
     }
     return (nil, [])
+  }
+
+  /// The functions of a unit whose skeleton is here; none where it is no skeleton, or nothing is known of its file.
+  private func splitScopes(at address: UInt64, _ number: Int) -> [FunctionScope] {
+    guard let (functions, unit) = splitFiles?.unit(of: units[number]) else { return [] }
+    return functions.scopes(at: address, ofUnit: unit).map { scope in
+      var scope = scope
+      // Places in other files count from zero, too; sections are far smaller than this.
+      scope.identity |= (number &+ 1) &<< 32
+      return scope
+    }
+  }
+
+  private func scopes(at address: UInt64, ofUnit number: Int) -> [FunctionScope] {
+    let unit = unit(number)
+    guard let innermost = innermost(at: address, unit) else { return [] }
+    var found: [FunctionScope] = []
+    var scope = innermost
+    while scope >= 0, found.count < FunctionInfo.deepest {
+      found.append(shown(unit.scopes[scope], at: address, unit))
+      scope = Int(unit.scopes[scope].parent)
+    }
+    return found
   }
 
   private func innermost(at address: UInt64, _ unit: Unit) -> Int? {
@@ -379,7 +427,7 @@ extension FunctionInfo {
     range.low <= address && address < range.high
   }
 
-  private func shown(_ scope: Scope, number: Int, at address: UInt64, _ unit: Unit) -> FunctionScope {
+  private func shown(_ scope: Scope, at address: UInt64, _ unit: Unit) -> FunctionScope {
     var result = FunctionScope(range: address..<address)
     for index in scope.ranges {
       let range = unit.ranges[Int(index)]
@@ -407,8 +455,9 @@ extension FunctionInfo {
       present = origin
     }
     if !name.isEmpty { name = qualified(name, present) }
-    if names.count >= FunctionInfo.mostNames { names = [:] }
+    if names.count >= FunctionInfo.mostNames { (names, nameBytes) = ([:], 0) }
     names[entry] = (linkage, name)
+    nameBytes &+= linkage.count &+ name.count
     return (linkage, name)
   }
 

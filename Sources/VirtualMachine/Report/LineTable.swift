@@ -60,7 +60,7 @@ public final class LineTable {
   private static let mostRowsOfUnit = 1 << 22
   private static let mostRowsKept = 1 << 22
 
-  private let open: () -> ELFSections?
+  private let open: () -> DebugFile?
   private var isLoaded = false
   private var knownFunctions: FunctionInfo?
   private var sections = LineSections()
@@ -70,11 +70,12 @@ public final class LineTable {
   private var keptRows = 0
   /// What code there is: tables of code that the linker has dropped are about no address, or about low ones.
   private var code: [Range<UInt64>] = []
-  private var directories: [UInt64: [UInt8]] = [:]
+  /// The units of `.debug_info` that know the directories of tables, by where these begin.
+  private var unitsOfTables: [UInt64: Int] = [:]
   private var filesByName: [[UInt8]: [(unit: Int, files: Set<Int>)]] = [:]
 
   /// `open` is called at the first question about lines and at the first one about functions; it answers nil where there are no tables.
-  init(_ open: @escaping () -> ELFSections?) { self.open = open }
+  init(_ open: @escaping () -> DebugFile?) { self.open = open }
 
   /// The tables of these sections, for tests.
   init(_ sections: LineSections, code: [Range<UInt64>]) {
@@ -85,20 +86,13 @@ public final class LineTable {
 
   /// The tables of a file, which may lie in another one; files are the host's.
   public convenience init(_ sections: ELFSections, path: [UInt8]) {
-    self.init {
-      sections.withLines(path) { place in
-        guard let file = try? ExecutableFile(path: place), let header = try? ELFHeader(of: file) else {
-          return nil
-        }
-        return ELFSections(header, in: file)
-      }
-    }
+    self.init { sections.withLines(path) { try? ExecutableFile(path: $0) } }
   }
 
   private func load() {
     if isLoaded { return }
     isLoaded = true
-    guard let file = open() else { return }
+    guard let file = open()?.sections else { return }
     sections.lines = file.plainBytes(named: ".debug_line")
     if sections.lines.isEmpty { return }
     sections.lineStrings = file.plainBytes(named: ".debug_line_str")
@@ -110,10 +104,8 @@ public final class LineTable {
     index()
     if headers.contains(where: { $0.version < 5 }) {
       // Up to DWARF 4 only `.debug_info` has them.
-      for unit in functions.units {
-        if let lines = unit.lines, unit.version < 5, !unit.directory.isEmpty {
-          directories[lines] = unit.directory
-        }
+      for (number, unit) in functions.units.enumerated() {
+        if let lines = unit.lines, unit.version < 5, unit.directory != nil { unitsOfTables[lines] = number }
       }
     }
   }
@@ -123,10 +115,12 @@ public final class LineTable {
     if let knownFunctions { return knownFunctions }
     load()
     var found = InfoSections()
+    var splitFiles: SplitFiles?
     if !sequences.isEmpty, let file = open() {
-      found = InfoSections(file, strings: sections.strings, lineStrings: sections.lineStrings)
+      found = InfoSections(file.sections, strings: sections.strings, lineStrings: sections.lineStrings)
+      splitFiles = SplitFiles(file, found, code: code)
     }
-    let functions = FunctionInfo(found, code: code)
+    let functions = FunctionInfo(found, code: code, splitFiles)
     knownFunctions = functions
     return functions
   }
@@ -171,13 +165,18 @@ public final class LineTable {
     return sequences.isEmpty
   }
 
+  /// The compilation's directory, where the table itself does not have it.
+  private func directory(of header: LineHeader) -> [UInt8] {
+    unitsOfTables[UInt64(header.start)].map { functions.directory(of: $0) } ?? []
+  }
+
   // MARK: Rows of a unit
 
   private func unit(_ number: Int) -> Unit? {
     if let known = units[number] { return known }
     guard headers.indices.contains(number) else { return nil }
     let header = headers[number]
-    let directory = directories[UInt64(header.start)] ?? []
+    let directory = directory(of: header)
     var program = LineProgram(header, sections.lines)
     var rows: [LineRow] = []
     var ranges: [Range<Int>] = []
@@ -274,7 +273,7 @@ public final class LineTable {
     for (number, header) in headers.enumerated() {
       let files = LineFiles(header, sections)
       var found: Set<Int> = []
-      let directory = directories[UInt64(header.start)] ?? []
+      let directory = directory(of: header)
       for index in files.files.indices where files.files[index].name.suffix(last.count).elementsEqual(last) {
         let path = files.path(index, compilation: directory)
         if path == name || path.count >= wanted.count && path.suffix(wanted.count).elementsEqual(wanted) {

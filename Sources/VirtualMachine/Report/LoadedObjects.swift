@@ -55,6 +55,7 @@ public final class LoadedObjects {
   private let memory: AddressSpace
   private let open: (Backing) -> Int64
   private let openPath: ([UInt8]) -> Int64
+  private let shownPath: ([UInt8]) -> [UInt8]
   private var sources: [[UInt8]: SourceText] = [:]
   private var known: [Key: LoadedObject] = [:]
   /// Ordered by address; made anew when mappings have changed.
@@ -67,18 +68,28 @@ public final class LoadedObjects {
   }
 
   /// `open` gives a host descriptor of a mapped file, which is closed here, or -errno; `openPath` does so of any file by its path:
-  /// a mapped one's whole contents, separate debug information, sources.
+  /// a mapped one's whole contents, separate debug information, sources. `shownPath` makes of the path that a mapping has the one that
+  /// these want.
   public init(
-    _ memory: AddressSpace, open: @escaping (Backing) -> Int64, openPath: @escaping ([UInt8]) -> Int64
+    _ memory: AddressSpace, open: @escaping (Backing) -> Int64, openPath: @escaping ([UInt8]) -> Int64,
+    shownPath: @escaping ([UInt8]) -> [UInt8] = { $0 }
   ) {
-    (self.memory, self.open, self.openPath) = (memory, open, openPath)
+    (self.memory, self.open, self.openPath, self.shownPath) = (memory, open, openPath, shownPath)
   }
 
   public convenience init(_ process: LinuxProcess) {
+    func open(_ path: [UInt8]) -> Int64 { LoadedObjects.open(path, process) }
+    self.init(process.memory, open: { open($0.path) }, openPath: open, shownPath: process.shownPath)
+  }
+
+  private static func open(_ path: [UInt8], _ process: LinuxProcess) -> Int64 {
     // O_CLOEXEC, O_NONBLOCK, O_NOCTTY: damaged files name pipes and terminals, too.
-    let flags: UInt64 = 0x80900
-    func open(_ path: [UInt8]) -> Int64 { process.openForObserver(path, flags: flags, mode: 0) }
-    self.init(process.memory, open: { open($0.path) }, openPath: open)
+    process.openForObserver(path, flags: 0x80900, mode: 0)
+  }
+
+  /// A file of the guest's, for reading.
+  static func file(_ path: [UInt8], _ process: LinuxProcess) -> ExecutableFile? {
+    file(open(path, process), path)
   }
 
   /// Looks at the mappings again.
@@ -86,7 +97,11 @@ public final class LoadedObjects {
     let now = memory.regions().filter { $0.backing != 0 }
     if now == mappings { return }
     mappings = now
-    func file(of region: Region) -> Backing? { memory.backing(region.backing) }
+    func file(of region: Region) -> Backing? {
+      guard var file = memory.backing(region.backing) else { return nil }
+      file.path = shownPath(file.path)
+      return file
+    }
     let withCode = Set(now.filter { $0.permissions.contains(.execute) }.compactMap { file(of: $0)?.path })
     var found: [(range: Range<UInt64>, object: LoadedObject)] = []
     var base: UInt64 = 0
@@ -113,25 +128,25 @@ public final class LoadedObjects {
     // The file is not kept open; when its lines are asked for it has to be the same one still.
     let (identity, size) = (sections.buildIdentity, sections.file.size)
     let lines = LineTable { [openPath] in
-      func open(_ path: [UInt8]) -> ELFSections? { LoadedObjects.sections(openPath(path), path)?.sections }
-      guard let now = open(path), now.file.size == size, identity == nil || now.buildIdentity == identity
-      else {
-        return nil
-      }
-      return now.withLines(path, open)
+      guard let now = LoadedObjects.sections(openPath(path), path)?.sections, now.file.size == size,
+        identity == nil || now.buildIdentity == identity
+      else { return nil }
+      return now.withLines(path) { LoadedObjects.file(openPath($0), $0) }
     }
     return LoadedObject(path, sections, header, loadBias: bias, lines)
   }
 
-  /// The file of a descriptor, which is closed when nobody needs it any more.
+  /// The file of a descriptor, which is closed.
+  private static func file(_ descriptor: Int64, _ path: [UInt8]) -> ExecutableFile? {
+    guard descriptor >= 0 else { return nil }
+    defer { _ = vt_syscall6(3, descriptor, 0, 0, 0, 0, 0) }
+    return try? ExecutableFile(path: path, at: Array("/proc/self/fd/\(descriptor)".utf8))
+  }
+
   private static func sections(
     _ descriptor: Int64, _ path: [UInt8]
   ) -> (header: ELFHeader, sections: ELFSections)? {
-    defer { if descriptor >= 0 { _ = vt_syscall6(3, descriptor, 0, 0, 0, 0, 0) } }
-    let place = Array("/proc/self/fd/\(descriptor)".utf8)
-    guard descriptor >= 0, let file = try? ExecutableFile(path: path, at: place),
-      let header = try? ELFHeader(of: file)
-    else { return nil }
+    guard let file = file(descriptor, path), let header = try? ELFHeader(of: file) else { return nil }
     return (header, ELFSections(header, in: file))
   }
 
@@ -212,12 +227,8 @@ public final class LoadedObjects {
   /// The text of a source; nil where it cannot be read.
   public func source(_ path: [UInt8]) -> SourceText? {
     if let known = sources[path] { return known.isEmpty ? nil : known }
-    let descriptor = openPath(path)
-    defer { if descriptor >= 0 { _ = vt_syscall6(3, descriptor, 0, 0, 0, 0, 0) } }
     var text = SourceText([])
-    let place = Array("/proc/self/fd/\(descriptor)".utf8)
-    if descriptor >= 0, let file = try? ExecutableFile(path: path, at: place), file.size <= SourceText.largest
-    {
+    if let file = LoadedObjects.file(openPath(path), path), file.size <= SourceText.largest {
       text = SourceText(file.read(at: 0, count: Int(file.size)))
     }
     sources[path] = text

@@ -51,7 +51,9 @@ struct ProgramSymbols {
   mutating func update(_ now: LoadedProgram?) {
     guard let now, now != program else { return }
     program = now
-    symbols = ReportSymbols(now).symbols.moved(by: now.loadBias)
+    // Symbols need no other file than the program's.
+    let files = ReportSymbols(now, now.executablePath) { try? ExecutableFile(path: $0) }
+    symbols = files.symbols.moved(by: now.loadBias)
     generation &+= 1
   }
 
