@@ -17,18 +17,16 @@ enum BlockCompression {
   /// A byte of a block stands for no more bytes than this.
   static let mostGrowth: UInt64 = 255
 
-  static func compress(_ source: [UInt8]) -> [UInt8] {
+  /// Writes `source` as a block.
+  static func compress(_ source: UnsafeRawBufferPointer, to writer: inout ByteWriter) {
     let starts = UnsafeMutablePointer<Int32>.allocate(capacity: 1 << Int(tableBits))
     defer { starts.deallocate() }
     starts.initialize(repeating: -1, count: 1 << Int(tableBits))
     // Nothing but literals is the worst that can come.
-    let most = source.count + source.count / 255 + 16
-    return [UInt8](unsafeUninitializedCapacity: most) { target, count in
-      source.withUnsafeBytes { bytes in
-        var packed = PackedBlock(UnsafeMutableRawBufferPointer(target))
-        compress(bytes, starts, &packed)
-        count = packed.count
-      }
+    _ = writer.space(of: source.count + source.count / 255 + 16) { target in
+      var packed = PackedBlock(target)
+      compress(source, starts, &packed)
+      return packed.count
     }
   }
 
@@ -75,7 +73,7 @@ enum BlockCompression {
   }
 
   /// The `size` bytes that were compressed; nil when that is not what the block says.
-  static func decompress(_ packed: [UInt8], size: Int) -> [UInt8]? {
+  static func decompress(_ packed: ArraySlice<UInt8>, size: Int) -> [UInt8]? {
     var result = [UInt8](repeating: 0, count: size)
     let filled = result.withUnsafeMutableBytes { target in
       packed.withUnsafeBytes { decompress($0, into: target) }
