@@ -29,8 +29,8 @@ struct RegisterWords: Equatable {
 
   init(_ cpu: UnsafeMutablePointer<CPUState>) {
     // SAFETY: `general` is the first member, sixteen 64-bit words (asserted in state.c).
-    words = InlineArray { index in
-      index < 16 ? UnsafeRawPointer(cpu).load(fromByteOffset: index &* 8, as: UInt64.self) : 0
+    withUnsafeMutableBytes(of: &words) {
+      $0.copyMemory(from: UnsafeRawBufferPointer(start: cpu, count: 16 * MemoryLayout<UInt64>.size))
     }
     words[16] = cpu.pointee.fs_base
     words[17] = cpu.pointee.gs_base

@@ -83,7 +83,8 @@ struct RecordedFiles {
 
   private var files: [File] = []
   private var known: Set<HostFile.Place> = []
-  private static let pieceSize: UInt64 = 1 << 20
+  /// So much at once: a chunk each.
+  private static let pieceSize = UInt64(RecordingFile.chunkSize)
 
   /// Whether the file has been mapped.
   func contain(_ file: HostFile.Place) -> Bool { known.contains(file) }
