@@ -1,5 +1,6 @@
-"""What recording costs: processor time of `vitrine record` and of `vitrine replay` against `vitrine run`, and the size of the recording
-against what the program executed. Runs alternate; the figures are medians."""
+"""What recording costs: processor time of `vitrine record` and of `vitrine replay` against `vitrine run --no-store`, because neither uses
+translations kept from an earlier run; and the size of the recording against what the program executed. Runs alternate; times are
+medians, ratios medians of those of runs that followed each other."""
 
 import re
 import shlex
@@ -32,7 +33,7 @@ def instructions(vitrine, path):
 
 def measured(vitrine, runs, quick):
     recording = measure.PRIVATE / "measured.rec"
-    print(f"\nrecording and replay, processor time against `vitrine run`, medians of {runs}")
+    print(f"\nrecording and replay, processor time against `vitrine run --no-store`, medians of {runs}")
     print(f"{'':10}{'run':>10}{'record':>10}{'replay':>10}{'recording':>13}{'instructions':>16}")
     report = {}
     for name, text, in_quick in PROGRAMS:
@@ -41,7 +42,7 @@ def measured(vitrine, runs, quick):
         words = [measure.located(word) for word in shlex.split(text)]
         input = measure.GUESTS / "workload.sql" if name == "sqlite" else None
         kinds = {
-            "run": (vitrine + words, input),
+            "run": (command(vitrine, "run", "--no-store") + words, input),
             "record": (command(vitrine, "record", "-o", recording, "--") + words, input),
             "replay": (command(vitrine, "replay", recording), None),
         }
@@ -54,7 +55,10 @@ def measured(vitrine, runs, quick):
                 digests.add((result.status, result.digest))
         middle = {kind: statistics.median(values) for kind, values in seconds.items()}
         size, count = recording.stat().st_size, instructions(vitrine, recording)
-        ratios = {kind: middle[kind] / max(middle["run"], 1e-5) for kind in ("record", "replay")}
+        ratios = {
+            kind: statistics.median(time / max(run, 1e-5) for time, run in zip(seconds[kind], seconds["run"]))
+            for kind in ("record", "replay")
+        }
         note = "" if len(digests) == 1 else "   other output"
         print(f"{name:10}{middle['run'] * 1e3:7.0f} ms{ratios['record']:8.2f} ×{ratios['replay']:8.2f} ×"
               f"{size / 1e6:10.2f} MB{count:16,}{note}", flush=True)

@@ -12,21 +12,31 @@ extension AddressSpace {
     while place < end, let region = query(place) {
       let part = min(end, region.end)
       let size = Int(truncatingIfNeeded: part &- place)
-      let isHidden = region.permissions.isEmpty
-      if isHidden { protect(region, HostMemory.protectionRead) }
       let start = result.count
       result.append(contentsOf: repeatElement(0, count: size))
-      let left = result.withUnsafeMutableBytes {
-        vt_guard_copy($0.baseAddress.map { $0 + start }, host(place), size)
+      let read = result.withUnsafeMutableBytes {
+        peek(place, of: region, into: UnsafeMutableRawBufferPointer(rebasing: $0[start...]))
       }
-      if isHidden { protect(region, HostMemory.protectionNone) }
-      if left > 0 {
-        result.removeLast(left)
+      if read < size {
+        result.removeLast(size - read)
         break
       }
       place = part
     }
     return result
+  }
+
+  /// Copies bytes of `region`, which is mapped, from `address` on, as many as `target` holds. How many the host could read.
+  public func peek(
+    _ address: UInt64, of region: Region, into target: UnsafeMutableRawBufferPointer
+  ) -> Int {
+    guard region.contains(address), region.end <= limit else { return 0 }
+    let size = min(target.count, Int(truncatingIfNeeded: region.end &- address))
+    let isHidden = region.permissions.isEmpty
+    if isHidden { protect(region, HostMemory.protectionRead) }
+    let left = vt_guard_copy(target.baseAddress, host(address), size)
+    if isHidden { protect(region, HostMemory.protectionNone) }
+    return size &- left
   }
 
   /// Writes as much of `bytes` as lies in mapped memory; true when that was all. Decoded code there is forgotten.

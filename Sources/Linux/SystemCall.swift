@@ -51,6 +51,8 @@ final class SystemCall {
   var isSettled = false
   /// The signature, parsed at the first use.
   private(set) lazy var parsed = Signature(signature)
+  /// What the call fills with as many bytes as it returns; found out at the first use.
+  private(set) lazy var filled = FilledArgument(parsed)
 
   init(
     _ number: Int, _ name: StaticString, _ signature: StaticString, _ traits: SystemCallTraits,
@@ -114,6 +116,22 @@ struct HandingPlan {
       }
     }
     return kind
+  }
+}
+
+/// The argument behind which a call puts as many bytes as it returns.
+// PERF: in numbers, because a recorder asks at each call, and types carry names.
+struct FilledArgument {
+  let index: Int
+  /// The argument that holds the number of bytes or elements.
+  let count: Int?
+  /// It is a vector of buffers.
+  let isVector: Bool
+
+  init?(_ signature: Signature) {
+    guard let index = signature.filled else { return nil }
+    let type = signature.arguments[index]
+    (self.index, count, isVector) = (index, type.count, type.kind == .vector)
   }
 }
 

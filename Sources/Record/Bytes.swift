@@ -2,20 +2,62 @@
 // Reading checks everything; a recording is input like any other.
 
 /// Collects what is to be written.
-struct ByteWriter {
-  private(set) var bytes: [UInt8] = []
+// PERF: memory of its own; an array asks at each byte whether it is shared and has room, which took a third of an event's time.
+struct ByteWriter: ~Copyable {
+  // SAFETY: allocated here and freed here; the first `count` of `capacity` bytes have been written.
+  private var start: UnsafeMutablePointer<UInt8>
+  private var capacity: Int
+  private(set) var count = 0
 
-  mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
+  init(capacity: Int = 256) {
+    self.capacity = max(capacity, 1)
+    start = .allocate(capacity: self.capacity)
+  }
 
-  mutating func byte(_ value: UInt8) { bytes.append(value) }
+  deinit { start.deallocate() }
+
+  /// What has been written; until more is.
+  var contents: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: count) }
+
+  var bytes: [UInt8] { Array(contents) }
+
+  mutating func removeAll() { count = 0 }
+
+  /// Forgets what lies behind the first `count` bytes.
+  mutating func truncate(to count: Int) { self.count = min(max(count, 0), self.count) }
+
+  /// Makes room for `more` bytes.
+  @inline(__always)
+  private mutating func reserve(_ more: Int) {
+    if capacity &- count < more { grow(more) }
+  }
+
+  @inline(never)
+  private mutating func grow(_ more: Int) {
+    capacity = max(capacity * 2, count + more)
+    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+    larger.update(from: start, count: count)
+    start.deallocate()
+    start = larger
+  }
+
+  mutating func byte(_ value: UInt8) {
+    reserve(1)
+    start[count] = value
+    count &+= 1
+  }
 
   mutating func number(_ value: UInt64) {
+    let mostBytes = 10
+    reserve(mostBytes)
     var rest = value
     while rest >= 0x80 {
-      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      start[count] = UInt8(truncatingIfNeeded: rest) | 0x80
+      count &+= 1
       rest &>>= 7
     }
-    bytes.append(UInt8(truncatingIfNeeded: rest))
+    start[count] = UInt8(truncatingIfNeeded: rest)
+    count &+= 1
   }
 
   /// A number that is near zero on either side: its sign becomes the lowest bit.
@@ -26,7 +68,23 @@ struct ByteWriter {
   /// Bytes with their count in front.
   mutating func run(_ content: [UInt8]) {
     number(UInt64(content.count))
-    bytes += content
+    content.withUnsafeBytes { raw($0) }
+  }
+
+  /// A run of `size` bytes, which `fill` stores; or of fewer, when it says that there were not that many. How many there were.
+  mutating func run(of size: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Int) -> Int {
+    let begin = count
+    number(UInt64(truncatingIfNeeded: size))
+    let place = count
+    let filled = space(of: size, fill)
+    if filled < size {
+      // The number in front may have become shorter.
+      truncate(to: begin)
+      number(UInt64(truncatingIfNeeded: filled))
+      (start + count).update(from: start + place, count: filled)
+      count &+= filled
+    }
+    return filled
   }
 
   mutating func runs(_ list: [[UInt8]]) {
@@ -35,7 +93,26 @@ struct ByteWriter {
   }
 
   /// Bytes without their count.
-  mutating func raw(_ content: UnsafeRawBufferPointer) { bytes.append(contentsOf: content) }
+  mutating func raw(_ content: UnsafeRawBufferPointer) {
+    _ = space(of: content.count) {
+      $0.copyMemory(from: content)
+      return content.count
+    }
+  }
+
+  /// Room for `size` bytes, which `fill` stores. How many of them, that count, it says.
+  mutating func space(of size: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Int) -> Int {
+    reserve(size)
+    let filled = min(max(fill(UnsafeMutableRawBufferPointer(start: start + count, count: size)), 0), size)
+    count &+= filled
+    return filled
+  }
+
+  /// Replaces what was written `place` bytes behind the beginning.
+  mutating func replace(at place: Int, _ content: UnsafeRawBufferPointer) {
+    guard place >= 0, content.count <= count - place else { return }
+    UnsafeMutableRawBufferPointer(start: start + place, count: content.count).copyMemory(from: content)
+  }
 }
 
 /// Takes written things apart again. Whatever is missing or absurd is `RecordingError.damaged`.

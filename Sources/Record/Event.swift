@@ -29,8 +29,8 @@ struct RegisterWords: Equatable {
 
   init(_ cpu: UnsafeMutablePointer<CPUState>) {
     // SAFETY: `general` is the first member, sixteen 64-bit words (asserted in state.c).
-    for index in 0..<16 {
-      words[index] = UnsafeRawPointer(cpu).load(fromByteOffset: index &* 8, as: UInt64.self)
+    withUnsafeMutableBytes(of: &words) {
+      $0.copyMemory(from: UnsafeRawBufferPointer(start: cpu, count: 16 * MemoryLayout<UInt64>.size))
     }
     words[16] = cpu.pointee.fs_base
     words[17] = cpu.pointee.gs_base
@@ -57,12 +57,20 @@ struct RegisterWords: Equatable {
   static func == (left: RegisterWords, right: RegisterWords) -> Bool { left.difference(from: right) == 0 }
 
   /// Which words differ.
-  func difference(from other: RegisterWords) -> UInt32 {
+  // PERF: borrowed, and by spans: else all of the words are copied to look at one.
+  borrowing func difference(from other: borrowing RegisterWords) -> UInt32 {
+    let (mine, others) = (words.span, other.words.span)
     var mask: UInt32 = 0
-    for index in 0..<RegisterWords.count where words[index] != other.words[index] {
-      mask |= 1 << UInt32(index)
+    for index in 0..<RegisterWords.count {
+      mask |= (mine[index] == others[index] ? 0 : 1) &<< UInt32(truncatingIfNeeded: index)
     }
     return mask
+  }
+
+  /// Calls `body` with each word that `mask` names, in order.
+  borrowing func forEach(in mask: UInt32, _ body: (UInt64) -> Void) {
+    let words = words.span
+    for index in 0..<RegisterWords.count where mask &>> UInt32(index) & 1 != 0 { body(words[index]) }
   }
 
   /// A mixture of all words but the flags, some of which instructions leave undefined. SYSCALL leaves those in R11, too.

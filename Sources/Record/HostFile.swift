@@ -61,31 +61,41 @@ enum HostFile {
 
   /// Writes all of `bytes`; false when the host takes no more.
   static func write(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
-    bytes.withUnsafeBytes { buffer in
-      var done = 0
-      while done < buffer.count {
-        let result = call(
-          1, Int64(descriptor), pointer(UnsafeRawBufferPointer(rebasing: buffer[done...])),
-          Int64(buffer.count - done))
-        if result <= 0 { return false }
-        done += Int(result)
-      }
-      return true
+    bytes.withUnsafeBytes { write($0, to: descriptor) }
+  }
+
+  static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Bool {
+    var done = 0
+    while done < bytes.count {
+      let result = call(
+        1, Int64(descriptor), pointer(UnsafeRawBufferPointer(rebasing: bytes[done...])),
+        Int64(bytes.count - done))
+      if result <= 0 { return false }
+      done += Int(result)
     }
+    return true
   }
 
   /// As many of `count` bytes at `offset` as there are.
   static func read(_ descriptor: Int32, at offset: UInt64, count: Int) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-      let raw = UnsafeRawBufferPointer(buffer)
-      while filled < count {
-        let result = call(
-          17, Int64(descriptor), pointer(UnsafeRawBufferPointer(rebasing: raw[filled...])),
-          Int64(count - filled), Int64(bitPattern: offset &+ UInt64(filled)))
-        if result <= 0 { return }
-        filled += Int(result)
-      }
+      filled = read(descriptor, at: offset, into: UnsafeMutableRawBufferPointer(buffer))
     }
+  }
+
+  /// Fills `buffer` with what there is at `offset`: so many bytes.
+  static func read(_ descriptor: Int32, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Int
+  {
+    let raw = UnsafeRawBufferPointer(buffer)
+    var filled = 0
+    while filled < raw.count {
+      let result = call(
+        17, Int64(descriptor), pointer(UnsafeRawBufferPointer(rebasing: raw[filled...])),
+        Int64(raw.count - filled), Int64(bitPattern: offset &+ UInt64(filled)))
+      if result <= 0 { break }
+      filled += Int(result)
+    }
+    return filled
   }
 
   static func write(_ bytes: [UInt8], to descriptor: Int32, at offset: UInt64) -> Bool {

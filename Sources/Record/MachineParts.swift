@@ -53,8 +53,8 @@ struct ThreadSchedule {
   private var state: UInt64
   private let seed: UInt64
   private let isChaotic: Bool
-  /// About a tenth of a millisecond.
-  private static let usual: InstructionCount = 400_000
+  /// About a quarter of a millisecond. A switch costs some hundredth of one: the other thread has to wake up.
+  private static let usual: InstructionCount = 1_000_000
 
   init(seed: UInt64, isChaotic: Bool) {
     self.seed = seed

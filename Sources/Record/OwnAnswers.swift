@@ -77,7 +77,7 @@ extension Replay {
     guard descriptor == 1 || descriptor == 2 || replaces else { return nil }
     var bytes: [UInt8] = []
     let most = 1 << 30
-    for buffer in LinuxProcess.writtenBuffers(thread.cpu, memory)?.data ?? [] {
+    for buffer in LinuxProcess.writtenBuffers(thread.cpu, memory) {
       guard buffer.size <= UInt64(most &- bytes.count) else { return .result(-Errno.EFAULT) }
       let part = memory.peek(buffer.address, count: Int(buffer.size))
       if part.count < Int(buffer.size) { return .result(-Errno.EFAULT) }

@@ -16,14 +16,33 @@ extension Record {
       for number in [UInt64(file.number), file.device, file.inode, file.size] { writer.number(number) }
       writer.run(file.path)
     case .data(let file, let offset, let bytes):
-      writer.byte(Tag.data)
-      writer.number(UInt64(file))
-      writer.number(offset)
-      writer.run(bytes)
+      Record.write(bytes.count, of: file, offset, to: &writer) { target in
+        bytes.withUnsafeBytes { target.copyMemory(from: $0) }
+        return bytes.count
+      }
     case .event(let event):
-      writer.byte(Tag.event)
-      event.write(to: &writer)
+      var memory = WrittenEffects()
+      for effect in event.effect.memory { memory.append(effect) }
+      Record.write(event, memory, to: &writer)
     }
+  }
+
+  /// A piece of a file, which `fill` stores: `size` bytes, or as many as it says.
+  static func write(
+    _ size: Int, of file: UInt32, _ offset: UInt64, to writer: inout ByteWriter,
+    _ fill: (UnsafeMutableRawBufferPointer) -> Int
+  ) {
+    writer.byte(Tag.data)
+    writer.number(UInt64(file))
+    writer.number(offset)
+    _ = writer.run(of: size, fill)
+  }
+
+  /// An event, whose changes of memory have been written already.
+  static func write(_ event: borrowing Event, _ memory: borrowing WrittenEffects, to writer: inout ByteWriter)
+  {
+    writer.byte(Tag.event)
+    event.write(memory, to: &writer)
   }
 
   init(_ reader: inout ByteReader) throws(RecordingError) {
@@ -78,11 +97,11 @@ extension Event {
   private enum Bits { static let digest: UInt8 = 0x80, extended: UInt8 = 0x40, memory: UInt8 = 0x20 }
   private static let kindMask: UInt8 = 0x1f
 
-  func write(to writer: inout ByteWriter) {
+  fileprivate borrowing func write(_ memory: borrowing WrittenEffects, to writer: inout ByteWriter) {
     var first = code
     if digest != nil { first |= Bits.digest }
     if !effect.extended.isEmpty { first |= Bits.extended }
-    if !effect.memory.isEmpty { first |= Bits.memory }
+    if memory.count > 0 { first |= Bits.memory }
     writer.byte(first)
     writer.number(UInt64(thread))
     writer.number(UInt64(bitPattern: count))
@@ -103,7 +122,8 @@ extension Event {
     default: break
     }
     if let digest { withUnsafeBytes(of: digest.littleEndian) { writer.raw($0) } }
-    effect.write(to: &writer)
+    effect.writeRegisters(to: &writer)
+    memory.write(to: &writer)
   }
 
   private var code: UInt8 {
@@ -162,15 +182,10 @@ extension Event {
 }
 
 extension StateEffect {
-  func write(to writer: inout ByteWriter) {
+  fileprivate borrowing func writeRegisters(to writer: inout ByteWriter) {
     writer.number(UInt64(mask))
-    for index in 0..<RegisterWords.count where mask >> UInt32(index) & 1 != 0 {
-      writer.signed(registers[index])
-    }
+    registers.forEach(in: mask) { writer.signed($0) }
     if !extended.isEmpty { writer.run(extended) }
-    if memory.isEmpty { return }
-    writer.number(UInt64(memory.count))
-    for effect in memory { effect.write(to: &writer) }
   }
 
   init(_ reader: inout ByteReader, hasExtended: Bool, hasMemory: Bool) throws(RecordingError) {
@@ -184,15 +199,54 @@ extension StateEffect {
   }
 }
 
+/// The changes of memory that belong to an event, in the form that they have in it. Contents of memory come here without being
+/// an array on the way.
+struct WrittenEffects: ~Copyable {
+  private(set) var count = 0
+  private var writer = ByteWriter()
+
+  mutating func removeAll() {
+    count = 0
+    writer.removeAll()
+  }
+
+  mutating func append(_ effect: MemoryEffect) {
+    effect.write(to: &writer)
+    count &+= 1
+  }
+
+  /// What `memory` holds from `start` to `end` in `region`; nothing when the host cannot read it.
+  mutating func append(_ memory: AddressSpace, from start: UInt64, to end: UInt64, of region: Region) {
+    let place = writer.count
+    MemoryEffect.writeHead(ofWrite: start, to: &writer)
+    let most: UInt64 = 1 << 30
+    let size = Int(truncatingIfNeeded: min(end &- start, most))
+    let filled = writer.run(of: size) { memory.peek(start, of: region, into: $0) }
+    if filled > 0 { count &+= 1 } else { writer.truncate(to: place) }
+  }
+
+  fileprivate func write(to writer: inout ByteWriter) {
+    if count == 0 { return }
+    writer.number(UInt64(truncatingIfNeeded: count))
+    writer.raw(self.writer.contents)
+  }
+}
+
 extension MemoryEffect {
-  func write(to writer: inout ByteWriter) {
+  /// What stands in front of the bytes of `.write`.
+  fileprivate static func writeHead(ofWrite start: UInt64, to writer: inout ByteWriter) {
+    writer.byte(0)
+    writer.number(start)
+  }
+
+  fileprivate func write(to writer: inout ByteWriter) {
     func put(_ code: UInt8, _ numbers: UInt64...) {
       writer.byte(code)
       for number in numbers { writer.number(number) }
     }
     switch self {
     case .write(let start, let bytes):
-      put(0, start)
+      MemoryEffect.writeHead(ofWrite: start, to: &writer)
       writer.run(bytes)
     case .stackLimit(let limit): put(1, limit)
     case .fileSize(let file, let size): put(8, UInt64(file), size)

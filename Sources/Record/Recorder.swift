@@ -30,8 +30,7 @@ public final class Recorder: MachineController {
     let guest: GuestThread
     /// Notes of its present system call.
     let journal: MemoryJournal
-    /// Instructions since its last event, and since the registers were last compared.
-    var count: InstructionCount = 0
+    /// Instructions since the registers were last compared.
     var sinceDigest: InstructionCount = 0
     /// The number of the program that it has last been seen in.
     var program: Int
@@ -39,13 +38,6 @@ public final class Recorder: MachineController {
     init(index: Int, guest: GuestThread, journal: MemoryJournal, program: Int) {
       (self.index, self.guest, self.journal, self.program) = (index, guest, journal, program)
     }
-  }
-
-  /// A file that the program writes to.
-  private struct WrittenFile {
-    var file: HostFile.Place
-    /// 1 or 2 for standard output and error.
-    var output: UInt8?
   }
 
   /// Words of the page that all processes of a recording share.
@@ -59,7 +51,9 @@ public final class Recorder: MachineController {
 
   let options: RecordingOptions
   private let shared: UnsafeMutablePointer<UInt64>
-  private(set) var process: LinuxProcess?
+  private(set) var process: LinuxProcess? {
+    didSet { running = process.map { Unmanaged.passUnretained($0) } }
+  }
   var memory: AddressSpace?
   var writer: TimelineWriter
   var files = RecordedFiles()
@@ -71,13 +65,28 @@ public final class Recorder: MachineController {
   private var threads: [Thread] = []
   private var threadCount = 0
   /// Whose events come at present.
-  private var current: Thread?
+  private var current: Thread? {
+    didSet {
+      currentOne = current.map { Unmanaged.passUnretained($0) }
+      currentCPU = current?.guest.cpu
+    }
+  }
+  /// Instructions that `current` has executed since its last event. The others have none: their last one was that they paused.
+  private var executed: InstructionCount = 0
+  // PERF: `process` and `current` once more, for each call's way: counting and discounting owners took a third of its time. And the
+  // CPU that `current` runs on, to know it by.
+  // SAFETY: set with what they stand for, which is kept there; a thread's object also in `threads` until its last call is over.
+  private var running: Unmanaged<LinuxProcess>?
+  private var currentOne: Unmanaged<Thread>?
+  private var currentCPU: UnsafeMutablePointer<CPUState>?
   private(set) var eventCount: UInt64 = 0
   private var stackLimit: UInt64 = 0
   /// Devices and inodes of standard output and error at the beginning; 0: closed.
   private var outputs: [[UInt64]] = []
-  /// What is behind descriptors that have been written to, as long as no call can have changed that.
-  private var written: [UInt64: WrittenFile] = [:]
+  private var written = WrittenFiles()
+  /// What the next event does to memory, and ranges whose contents are yet to be added to that.
+  var effects = WrittenEffects()
+  var ranges: [Range<UInt64>] = []
   private var lastFlush = vt_host_time_stamp()
   private lazy var chance = memory.map { ChanceReader(memory: $0) }
 
@@ -107,6 +116,7 @@ public final class Recorder: MachineController {
   private func makeJournal() -> MemoryJournal {
     MemoryJournal { [unowned self] request, size in
       guard let file = request.file else { return 0 }
+      written.removeAll()
       return files.number(of: file.descriptor, file.identity, file.offset, size, memory, &writer)
     }
   }
@@ -121,11 +131,10 @@ public final class Recorder: MachineController {
     start.level = cpu.pointee.cpu_level
     beginTimeline(process)
     let thread = add(process.currentThread(on: cpu))
-    var effect = StateEffect(whole: cpu)
-    if let firstJournal { effect.memory = effects(firstJournal.entries, []) }
+    if let firstJournal { addEffects(firstJournal, process.memory) }
     process.memory.journal = nil
     current = thread
-    log(.threadBegins, thread, effect)
+    log(.threadBegins, thread, StateEffect(whole: cpu))
     return nil
   }
 
@@ -153,28 +162,43 @@ public final class Recorder: MachineController {
   public func run(
     _ engine: any GuestEngine, _ cpu: UnsafeMutablePointer<CPUState>, budget: InstructionCount
   ) -> Exit {
-    guard let process else { return engine.run(cpu, budget: budget) }
-    var thread = enter(cpu, process)
+    guard let running else { return engine.run(cpu, budget: budget) }
+    return running._withUnsafeGuaranteedRef { run(engine, cpu, $0) }
+  }
+
+  private func run(
+    _ engine: any GuestEngine, _ cpu: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess
+  ) -> Exit {
+    enter(cpu, process)
     while true {
       let slice = process.memory.isThreaded ? schedule.next() : Recorder.longestRun
       let before = engine.instructionCount
       let exit = engine.run(cpu, budget: slice)
-      thread.count &+= engine.instructionCount &- before
+      executed &+= engine.instructionCount &- before
       switch exit {
       case .budget:
         flushIfDue()
         process.memory.yieldLock()
-        thread = enter(cpu, process)
+        // Others may have run, and made the process theirs.
+        change(to: process.currentThread(on: cpu), cpu, process)
       case .fault(let fault) where fault.trap == .generalProtection && chance?.isChance(cpu) == true:
-        takeChance(thread, engine, cpu)
+        takeChance(engine, cpu)
       default: return exit
       }
     }
   }
 
-  /// The thread of `cpu` has the lock and goes on.
-  private func enter(_ cpu: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess) -> Thread {
-    let guest = process.currentThread(on: cpu)
+  /// The thread of `cpu` has the lock and goes on: it is `current`.
+  // PERF: twice for each call; nobody else has run in between, usually.
+  @inline(__always)
+  private func enter(_ cpu: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess) {
+    let program = currentOne?._withUnsafeGuaranteedRef { $0.program }
+    if cpu == currentCPU, program == process.programCount { return }
+    change(to: process.currentThread(on: cpu), cpu, process)
+  }
+
+  @inline(never)
+  private func change(to guest: GuestThread, _ cpu: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess) {
     let old = known(guest)
     let thread = old ?? add(guest)
     become(thread)
@@ -183,7 +207,6 @@ public final class Recorder: MachineController {
       thread.program = process.programCount
       log(old == nil ? .threadBegins : .interruption, thread, StateEffect(whole: cpu))
     }
-    return thread
   }
 
   /// Events are `thread`'s from now on.
@@ -191,12 +214,12 @@ public final class Recorder: MachineController {
     if current === thread { return }
     if let old = current, threads.contains(where: { $0 === old }) { log(.pause, old, StateEffect()) }
     current = thread
+    executed = 0
   }
 
   /// Executes the instruction whose result is chance.
-  private func takeChance(
-    _ thread: Thread, _ engine: any GuestEngine, _ cpu: UnsafeMutablePointer<CPUState>
-  ) {
+  private func takeChance(_ engine: any GuestEngine, _ cpu: UnsafeMutablePointer<CPUState>) {
+    guard let thread = current else { return }
     let before = RegisterWords(cpu)
     cpu.pointee.traps_chance = 0
     _ = engine.step(cpu)
@@ -207,43 +230,51 @@ public final class Recorder: MachineController {
   // MARK: What the personality does
 
   public func systemCall(_ cpu: UnsafeMutablePointer<CPUState>) -> Outcome {
-    guard let process else { return .resume }
-    let thread = enter(cpu, process)
+    guard let running else { return .resume }
+    return running._withUnsafeGuaranteedRef { process in
+      enter(cpu, process)
+      guard let currentOne else { return .resume }
+      return currentOne._withUnsafeGuaranteedRef { systemCall(cpu, process, $0) }
+    }
+  }
+
+  private func systemCall(
+    _ cpu: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess, _ thread: Thread
+  ) -> Outcome {
     let number = LinuxProcess.callNumber(cpu)
     let before = RegisterWords(cpu)
     if refuses(number, cpu, process) {
       log(.systemCall(number: number, output: nil), thread, difference(before, cpu), before)
       return .resume
     }
-    let filled = process.filledBuffers(cpu)
-    let written = LinuxProcess.writtenBuffers(cpu, process.memory)
-    let changed = changedFile(cpu, process)
+    let outline = process.outline(cpu)
+    let changed = outline.changed.flatMap { writtenFile($0, process)?.isMapped == true ? $0 : nil }
     let timelineBefore = writer.timeline
-    thread.journal.removeAll()
-    process.memory.journal = thread.journal
+    let (memory, journal) = (process.memory, thread.journal)
+    journal.removeAll()
+    memory.journal = journal
     let outcome = process.systemCall(cpu)
-    process.memory.journal = nil
+    memory.journal = nil
     // A forked child's file is the same as its parent's; its thread as well.
     become(thread)
     let result = thread.guest.result
-    var sizes: [MemoryEffect] = []
     if let changed, result >= 0 {
-      noteChange(of: changed, arguments: before, count: UInt64(result), thread.journal, &sizes)
+      noteChange(of: changed, arguments: before, count: UInt64(result), journal)
     }
-    if !LinuxProcess.keepsDescriptors(number) { self.written.removeAll(keepingCapacity: true) }
+    if !LinuxProcess.keepsDescriptors(number) { written.removeAll() }
     let isNewProgram = thread.program != process.programCount
     thread.program = process.programCount
     let signalReturn: UInt64 = 15
-    var effect =
+    let effect =
       number == signalReturn || isNewProgram ? StateEffect(whole: cpu) : difference(before, cpu)
-    effect.memory = sizes + effects(thread.journal.entries, clip(filled, result))
-    if process.memory.stackLimit != stackLimit {
-      stackLimit = process.memory.stackLimit
-      effect.memory.append(.stackLimit(stackLimit))
+    addEffects(journal, memory, outline.filled, result)
+    if memory.stackLimit != stackLimit {
+      stackLimit = memory.stackLimit
+      effects.append(.stackLimit(stackLimit))
     }
     var output: Event.Output?
-    if let written, result > 0, writer.timeline == timelineBefore {
-      output = self.output(written.descriptor, UInt64(result), process)
+    if let written = outline.written, result > 0, writer.timeline == timelineBefore {
+      output = self.output(written, UInt64(result), process)
     }
     log(.systemCall(number: number, output: output), thread, effect, before)
     return outcome
@@ -259,38 +290,27 @@ public final class Recorder: MachineController {
     case 275, 326: descriptor = cpu.pointee.general.2  // splice, copy_file_range: RDX
     default: return false
     }
-    written.removeAll(keepingCapacity: true)
-    guard outputNumber(descriptor, process) != nil else { return false }
+    written.removeAll()
+    guard writtenFile(descriptor, process)?.output != nil else { return false }
     cpu.pointee.general.0 = UInt64(bitPattern: -22)  // EINVAL
     return true
   }
 
-  private func outputNumber(_ descriptor: UInt64, _ process: LinuxProcess) -> UInt8? {
-    writtenFile(descriptor, process)?.output
-  }
-
-  /// The descriptor of a mapped file whose contents the call is about to change.
-  private func changedFile(_ cpu: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess) -> UInt64? {
-    guard let descriptor = process.changedFile(cpu), let file = writtenFile(descriptor, process) else {
-      return nil
-    }
-    return files.contain(file.file) ? descriptor : nil
-  }
-
-  private func writtenFile(_ descriptor: UInt64, _ process: LinuxProcess) -> WrittenFile? {
+  private func writtenFile(_ descriptor: UInt64, _ process: LinuxProcess) -> WrittenFiles.File? {
     if let known = written[descriptor] { return known }
     guard let file = process.file(behind: descriptor) else { return nil }
-    var result = WrittenFile(file: HostFile.Place(device: file[0], inode: file[1]))
+    let isMapped = files.contain(HostFile.Place(device: file[0], inode: file[1]))
+    var result = WrittenFiles.File(descriptor: descriptor, isMapped: isMapped)
     if let index = outputs.firstIndex(of: file) {
       // The same terminal is behind both more often than not.
       result.output = descriptor == 2 && outputs[1] == file ? 2 : UInt8(index + 1)
     }
-    written[descriptor] = result
+    written.keep(result)
     return result
   }
 
   private func output(_ descriptor: UInt64, _ size: UInt64, _ process: LinuxProcess) -> Event.Output? {
-    guard let number = outputNumber(descriptor, process) else { return nil }
+    guard let number = writtenFile(descriptor, process)?.output else { return nil }
     return Event.Output(descriptor: number, size: size, order: HostFile.fetchAdd(shared + Shared.outputs))
   }
 
@@ -298,18 +318,19 @@ public final class Recorder: MachineController {
     _ exit: Exit, _ cpu: UnsafeMutablePointer<CPUState>, _ body: () -> Outcome
   ) -> Outcome {
     guard let process else { return body() }
-    let thread = enter(cpu, process)
+    enter(cpu, process)
+    guard let thread = current else { return body() }
     let before = RegisterWords(cpu)
     thread.journal.removeAll()
     process.memory.journal = thread.journal
     let outcome = body()
     process.memory.journal = nil
     become(thread)
-    var effect = difference(before, cpu)
+    let effect = difference(before, cpu)
     // Nothing that the replay does not find out by itself: a page of code, a growing stack, a look for signals in vain.
     // A death lets go of futexes, in memory that others may have.
     if effect.mask == 0, !outcome.isDeath || thread.journal.entries.isEmpty { return outcome }
-    effect.memory = effects(thread.journal.entries, [])
+    addEffects(thread.journal, process.memory)
     let isFault = exit != .attention
     log(isFault ? .fault : .interruption, thread, effect, before)
     return outcome
@@ -335,7 +356,8 @@ public final class Recorder: MachineController {
 
   public func ends(_ termination: Termination, _ cpu: UnsafeMutablePointer<CPUState>) {
     guard let process else { return }
-    let thread = enter(cpu, process)
+    enter(cpu, process)
+    guard let thread = current else { return }
     var (code, signal): (Int32, Int32) = (0, 0)
     if case .exited(let value) = termination { code = value }
     if case .killed(let value) = termination { signal = value }
@@ -357,17 +379,19 @@ public final class Recorder: MachineController {
 
   // MARK: Writing
 
+  /// Writes an event down, with `effects`.
   private func log(
-    _ kind: Event.Kind, _ thread: Thread, _ effect: StateEffect, _ before: RegisterWords? = nil
+    _ kind: Event.Kind, _ thread: Thread, _ effect: consuming StateEffect, _ before: RegisterWords? = nil
   ) {
-    var event = Event(kind: kind, thread: thread.index, count: thread.count, effect: effect)
-    thread.sinceDigest &+= thread.count
-    thread.count = 0
+    var event = Event(kind: kind, thread: thread.index, count: executed, effect: effect)
+    thread.sinceDigest &+= executed
+    executed = 0
     if let before, thread.sinceDigest >= Recorder.digestInterval || options.isStrict || isEnd(kind) {
       event.digest = before.digest
       thread.sinceDigest = 0
     }
-    writer.append(.event(event))
+    writer.append(event, effects)
+    effects.removeAll()
     eventCount += 1
     flushIfDue()
   }

@@ -6,67 +6,50 @@ import Linux
 import VirtualMachine
 
 extension Recorder {
-  /// A buffer, and how many of its bytes count.
-  typealias Clip = (buffer: LinuxProcess.GuestBytes, count: UInt64)
-
-  /// Shares the bytes that a call's result counts out among `buffers`, in order. A call that fails has filled nothing, unless
-  /// it was for a bad address on the way.
-  func clip(_ buffers: [LinuxProcess.GuestBytes], _ result: Int64) -> [Clip] {
-    let badAddress: Int64 = -14
-    var rest = result == badAddress ? .max : UInt64(max(result, 0))
-    return buffers.map { buffer in
-      let part = min(buffer.size, rest)
-      rest &-= part
-      return (buffer, part)
-    }
-  }
-
-  /// The effects of what `entries` note; `clips` are buffers that are not filled wholly.
-  func effects(_ entries: [MemoryJournal.Entry], _ clips: [Clip]) -> [MemoryEffect] {
-    var result: [MemoryEffect] = []
-    var writes: [Range<UInt64>] = []
-    for entry in entries {
+  /// Adds the effects of what `journal` notes. `filled` are buffers of which only as much counts as `result` says.
+  func addEffects(
+    _ journal: MemoryJournal, _ memory: AddressSpace, _ filled: LinuxProcess.FilledBuffers = .none,
+    _ result: Int64 = 0
+  ) {
+    for entry in journal.entries {
       switch entry {
       case .change(let change):
-        contents(of: writes, into: &result)
-        writes = []
-        result.append(.change(change))
+        addContents(of: memory)
+        effects.append(.change(change))
       case .write(let start, let size):
-        let clip = clips.first { $0.buffer.address == start && $0.buffer.size >= size }
-        let length = min(size, clip?.count ?? size)
-        let (end, overflow) = start.addingReportingOverflow(length)
-        if length > 0, !overflow { writes.append(start..<end) }
+        let (end, overflow) = start.addingReportingOverflow(
+          filled.filledSize(at: start, size: size, result: result))
+        if end > start, !overflow { ranges.append(start..<end) }
       }
     }
-    contents(of: writes, into: &result)
-    return result
+    addContents(of: memory)
   }
 
-  /// What is in these ranges now, each byte once.
-  private func contents(of ranges: [Range<UInt64>], into result: inout [MemoryEffect]) {
-    guard let memory, !ranges.isEmpty else { return }
+  /// Adds what is in `ranges` now, each byte once, and forgets them.
+  private func addContents(of memory: AddressSpace) {
+    if ranges.isEmpty { return }
+    if ranges.count > 1 { ranges.sort { $0.lowerBound < $1.lowerBound } }
     var reached: UInt64 = 0
-    for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
-      let start = max(range.lowerBound, reached)
-      if start >= range.upperBound { continue }
-      reached = range.upperBound
-      for region in memory.regions(from: start, to: range.upperBound) {
+    for range in ranges {
+      var start = max(range.lowerBound, reached)
+      reached = max(reached, range.upperBound)
+      while start < range.upperBound, let region = memory.region(atOrAbove: start) {
         let from = max(region.start, start)
-        let to = min(region.end, range.upperBound)
-        let bytes = memory.peek(from, count: Int(truncatingIfNeeded: to &- from))
-        if !bytes.isEmpty { result.append(.write(start: from, bytes: bytes)) }
+        let end = min(region.end, range.upperBound)
+        if from < end { effects.append(memory, from: from, to: end, of: region) }
+        start = region.end
       }
     }
+    ranges.removeAll(keepingCapacity: true)
   }
 
   /// A call has written `count` bytes to a file: where it is mapped, memory has changed. Without an offset among the arguments
   /// they lie in front of the file's position.
   func noteChange(
-    of descriptor: UInt64, arguments: RegisterWords, count: UInt64, _ journal: MemoryJournal,
-    _ sizes: inout [MemoryEffect]
+    of descriptor: UInt64, arguments: RegisterWords, count: UInt64, _ journal: MemoryJournal
   ) {
     guard let memory, let identity = HostFile.identity(Int32(truncatingIfNeeded: descriptor)) else { return }
-    sizes += files.resized(identity)
+    for effect in files.resized(identity) { effects.append(effect) }
     if count == 0 { return }
     let number = arguments[0]
     let takesOffset = number == 18 || number == 296 || number == 328
@@ -100,7 +83,8 @@ struct RecordedFiles {
 
   private var files: [File] = []
   private var known: Set<HostFile.Place> = []
-  private static let pieceSize: UInt64 = 1 << 20
+  /// So much at once: a chunk each.
+  private static let pieceSize = UInt64(RecordingFile.chunkSize)
 
   /// Whether the file has been mapped.
   func contain(_ file: HostFile.Place) -> Bool { known.contains(file) }
@@ -135,9 +119,9 @@ struct RecordedFiles {
       }) {
         continue
       }
-      let bytes = HostFile.read(
-        descriptor, at: piece.lowerBound, count: Int(piece.upperBound &- piece.lowerBound))
-      writer.append(.data(file: files[index].number, offset: piece.lowerBound, bytes: bytes))
+      writer.append(
+        Int(piece.upperBound &- piece.lowerBound), of: descriptor, at: piece.lowerBound,
+        as: files[index].number)
     }
     if range.lowerBound < end { files[index].recorded.append(range.lowerBound..<end) }
   }

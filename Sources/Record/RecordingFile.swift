@@ -14,6 +14,8 @@ enum RecordingFile {
   static let headerSize = signature.count + 4
   static let chunkMagic: UInt32 = 0x4b4e_4843  // "CHNK"
   static let chunkHeaderSize = 32
+  /// Where the checksum stands: at the end of the header.
+  static let checksumPlace = chunkHeaderSize - 8
   /// A chunk's contents are not larger than this but for a single record.
   static let chunkSize = 1 << 18
   /// No chunk is larger.
@@ -25,20 +27,24 @@ enum RecordingFile {
     withUnsafeBytes(of: value.littleEndian) { Array($0) }
   }
 
-  static func checksum(_ bytes: ArraySlice<UInt8>, _ more: [UInt8]) -> UInt64 {
-    var mixed: UInt64 = 0xcbf2_9ce4_8422_2325
-    for part in [bytes, more[...]] {
-      part.withUnsafeBytes { raw in
-        var place = 0
-        while place + 8 <= raw.count {
-          mixed = mix(mixed, raw.loadUnaligned(fromByteOffset: place, as: UInt64.self))
-          place += 8
-        }
-        while place < raw.count {
-          mixed = mix(mixed, UInt64(raw[place]))
-          place += 1
-        }
-      }
+  /// The checksum of a chunk: of its header up to where the checksum stands, and of its contents.
+  static func checksum(ofChunk chunk: UnsafeRawBufferPointer) -> UInt64 {
+    let place = min(checksumPlace, chunk.count)
+    let sum = checksum(0xcbf2_9ce4_8422_2325, UnsafeRawBufferPointer(rebasing: chunk[..<place]))
+    let contents = chunk[min(chunkHeaderSize, chunk.count)...]
+    return checksum(sum, UnsafeRawBufferPointer(rebasing: contents))
+  }
+
+  private static func checksum(_ start: UInt64, _ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    var mixed = start
+    var place = 0
+    while place &+ 8 <= bytes.count {
+      mixed = mix(mixed, bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self))
+      place &+= 8
+    }
+    while place < bytes.count {
+      mixed = mix(mixed, UInt64(bytes[place]))
+      place &+= 1
     }
     return mixed
   }
@@ -50,12 +56,14 @@ enum RecordingFile {
 }
 
 /// Writes one process's timeline.
-struct TimelineWriter {
+struct TimelineWriter: ~Copyable {
   /// Changes when the descriptor is moved.
   var descriptor: Int32
   private(set) var timeline: UInt64
   private var index: UInt32 = 0
-  private var records = ByteWriter()
+  /// What has not been written to the file, and room for it as a chunk.
+  private var records = ByteWriter(capacity: RecordingFile.chunkSize)
+  private var chunk = ByteWriter()
   /// The host took no more: the rest is not recorded.
   private(set) var isBroken = false
 
@@ -73,21 +81,45 @@ struct TimelineWriter {
 
   mutating func append(_ record: Record) {
     record.write(to: &records)
-    if records.bytes.count >= RecordingFile.chunkSize { flush() }
+    flushIfFull()
+  }
+
+  /// An event with its changes of memory.
+  mutating func append(_ event: borrowing Event, _ memory: borrowing WrittenEffects) {
+    Record.write(event, memory, to: &records)
+    flushIfFull()
+  }
+
+  /// A piece of a mapped file, `size` bytes or as many as there are.
+  mutating func append(_ size: Int, of descriptor: Int32, at offset: UInt64, as file: UInt32) {
+    Record.write(size, of: file, offset, to: &records) {
+      HostFile.read(descriptor, at: offset, into: $0)
+    }
+    flushIfFull()
+  }
+
+  private mutating func flushIfFull() {
+    if records.count >= RecordingFile.chunkSize { flush() }
   }
 
   mutating func flush() {
-    if records.bytes.isEmpty || isBroken { return }
-    let packed = BlockCompression.compress(records.bytes)
-    var chunk: [UInt8] = []
-    chunk.reserveCapacity(packed.count + RecordingFile.chunkHeaderSize)
-    for word in [
+    if records.count == 0 || isBroken { return }
+    chunk.removeAll()
+    let header = [UInt8](repeating: 0, count: RecordingFile.chunkHeaderSize)
+    header.withUnsafeBytes { chunk.raw($0) }
+    BlockCompression.compress(records.contents, to: &chunk)
+    let packed = chunk.count - RecordingFile.chunkHeaderSize
+    let words = [
       RecordingFile.chunkMagic, UInt32(truncatingIfNeeded: timeline), index,
-      UInt32(truncatingIfNeeded: records.bytes.count), UInt32(truncatingIfNeeded: packed.count), 0,
-    ] { chunk += RecordingFile.littleEndian(word) }
-    chunk += RecordingFile.littleEndian(RecordingFile.checksum(chunk[...], packed))
-    chunk += packed
-    isBroken = !HostFile.write(chunk, to: descriptor)
+      UInt32(truncatingIfNeeded: records.count), UInt32(truncatingIfNeeded: packed),
+    ]
+    for (place, word) in words.enumerated() {
+      RecordingFile.littleEndian(word).withUnsafeBytes { chunk.replace(at: place * 4, $0) }
+    }
+    RecordingFile.littleEndian(RecordingFile.checksum(ofChunk: chunk.contents)).withUnsafeBytes {
+      chunk.replace(at: RecordingFile.checksumPlace, $0)
+    }
+    isBroken = !HostFile.write(chunk.contents, to: descriptor)
     index &+= 1
     records.removeAll()
   }
@@ -162,12 +194,11 @@ public final class Recording {
   func records(_ chunk: Chunk) throws(RecordingError) -> [UInt8] {
     let size = RecordingFile.chunkHeaderSize
     let bytes = HostFile.read(descriptor, at: chunk.offset &- UInt64(size), count: size + chunk.packed)
-    let packed = Array(bytes.dropFirst(size))
-    let sum = bytes.littleEndian(UInt64.self, at: size - 8)
-    guard packed.count == chunk.packed, sum == RecordingFile.checksum(bytes[..<(size - 8)], packed) else {
-      throw .damaged("a checksum is wrong")
-    }
-    guard let records = BlockCompression.decompress(packed, size: chunk.size) else {
+    let sum = bytes.littleEndian(UInt64.self, at: RecordingFile.checksumPlace)
+    guard bytes.count == size + chunk.packed,
+      sum == bytes.withUnsafeBytes({ RecordingFile.checksum(ofChunk: $0) })
+    else { throw .damaged("a checksum is wrong") }
+    guard let records = BlockCompression.decompress(bytes[size...], size: chunk.size) else {
       throw .damaged("a chunk cannot be unpacked")
     }
     return records

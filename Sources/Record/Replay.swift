@@ -376,7 +376,7 @@ public final class Replay {
     guard let tell = self.output else { return }
     var rest = output.size
     var bytes: [UInt8] = []
-    for buffer in LinuxProcess.writtenBuffers(thread.cpu, memory)?.data ?? [] {
+    for buffer in LinuxProcess.writtenBuffers(thread.cpu, memory) {
       let part = min(buffer.size, rest)
       bytes += memory.peek(buffer.address, count: Int(truncatingIfNeeded: part))
       rest &-= part

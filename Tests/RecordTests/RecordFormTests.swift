@@ -50,6 +50,40 @@ import Testing
     #expect(reader.isAtEnd)
   }
 
+  /// A run whose bytes are stored in place, all of them or fewer than announced: then its number may be shorter.
+  @Test func runsInPlace() throws {
+    for (size, filled) in [(0, 0), (1, 1), (5, 0), (127, 127), (128, 127), (20_000, 20_000), (20_000, 100)] {
+      var writer = ByteWriter(capacity: 1)
+      writer.byte(7)
+      let said = writer.run(of: size) { target in
+        for index in 0..<filled { target[index] = UInt8(truncatingIfNeeded: index) }
+        return filled
+      }
+      writer.byte(8)
+      #expect(said == filled)
+      var reader = ByteReader(writer.bytes)
+      #expect(try reader.byte() == 7)
+      #expect(try reader.run() == (0..<filled).map { UInt8(truncatingIfNeeded: $0) })
+      #expect(try reader.byte() == 8)
+      #expect(reader.isAtEnd)
+    }
+  }
+
+  @Test func replacing() {
+    var writer = ByteWriter(capacity: 1)
+    writer.number(1 << 40)
+    let end = writer.count
+    writer.run([1, 2, 3, 4])
+    let bytes: [UInt8] = [8, 9]
+    bytes.withUnsafeBytes { writer.replace(at: end + 2, $0) }
+    #expect(writer.bytes[end...] == [4, 1, 8, 9, 4])
+    // Nothing is written behind the end.
+    bytes.withUnsafeBytes { writer.replace(at: end + 4, $0) }
+    #expect(writer.bytes[end...] == [4, 1, 8, 9, 4])
+    writer.truncate(to: end + 2)
+    #expect(writer.bytes[end...] == [4, 1])
+  }
+
   @Test func malformed() {
     func fails(_ bytes: [UInt8], _ read: (inout ByteReader) throws(RecordingError) -> Void) -> Bool {
       var reader = ByteReader(bytes)

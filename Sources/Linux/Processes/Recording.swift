@@ -15,40 +15,87 @@ extension LinuxProcess {
     }
   }
 
-  /// The buffers that the call which `cpu` is about to make fills one after the other, with as many bytes as it returns.
-  public func filledBuffers(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> [GuestBytes] {
+  /// The buffers that a call fills one after the other, with as many bytes as it returns.
+  // PERF: no list for a single one, because making it takes a tenth of a short call's time.
+  public enum FilledBuffers {
+    case none
+    case one(GuestBytes)
+    case several([GuestBytes])
+
+    /// How many of `size` bytes at `start`, which the call may have written, it has written when it returns `result`. A call that
+    /// fails has filled nothing, unless it was for a bad address on the way.
+    public func filledSize(at start: UInt64, size: UInt64, result: Int64) -> UInt64 {
+      let total = result == -Errno.EFAULT ? .max : UInt64(max(result, 0))
+      func isMeant(_ buffer: GuestBytes) -> Bool { buffer.address == start && buffer.size >= size }
+      switch self {
+      case .none: return size
+      case .one(let buffer): return isMeant(buffer) ? min(size, total) : size
+      case .several(let buffers):
+        var rest = total
+        for buffer in buffers {
+          if isMeant(buffer) { return min(size, rest) }
+          rest &-= min(buffer.size, rest)
+        }
+        return size
+      }
+    }
+  }
+
+  /// What is to be known of a call before it is made, and is not after it.
+  public struct CallOutline {
+    public var filled = FilledBuffers.none
+    /// The descriptor that it writes data to.
+    public var written: UInt64?
+    /// The descriptor whose file's contents it changes.
+    public var changed: UInt64?
+  }
+
+  /// The outline of the call that `cpu` is about to make.
+  public func outline(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> CallOutline {
     let registers = GuestRegisters(cpu)
     let arguments = Arguments(registers)
-    guard let call = calls[registers[.rax]] else { return [] }
+    let number = LinuxProcess.callNumber(cpu)
+    guard let call = calls[number] else { return CallOutline() }
+    let writes = LinuxProcess.isWrite(number) || LinuxProcess.isVectorWrite(number)
+    return CallOutline(
+      filled: filledBuffers(call, arguments), written: writes ? arguments.a : nil,
+      changed: changedFile(call, arguments))
+  }
+
+  private func filledBuffers(_ call: SystemCall, _ arguments: Arguments) -> FilledBuffers {
     let receiveMessage = 47
     if call.number == receiveMessage {
       let header = arguments.b
       guard let vector = memory.load(UInt64.self, at: header &+ UInt64(MessageHeader.vector)),
         let count = memory.load(UInt64.self, at: header &+ UInt64(MessageHeader.vectorCount))
-      else { return [] }
-      return LinuxProcess.buffers(vector, count: count, memory)
+      else { return .none }
+      return .several(LinuxProcess.buffers(vector, count: count, memory))
     }
-    let signature = call.parsed
-    guard let index = signature.filled else { return [] }
-    let type = signature.arguments[index]
-    let count = type.count.map { arguments[$0] } ?? 0
-    if type.kind == .vector { return LinuxProcess.buffers(arguments[index], count: count, memory) }
-    return [GuestBytes(address: arguments[index], size: count)]
+    guard let filled = call.filled else { return .none }
+    let count = filled.count.map { arguments[$0] } ?? 0
+    if filled.isVector {
+      return .several(LinuxProcess.buffers(arguments[filled.index], count: count, memory))
+    }
+    return .one(GuestBytes(address: arguments[filled.index], size: count))
   }
 
-  /// The data that a call writes to the descriptor of its first argument, and the descriptor; nil for other calls.
+  /// The data that this call writes; nothing for other calls.
   public static func writtenBuffers(
     _ cpu: UnsafeMutablePointer<vt_cpu_state>, _ memory: AddressSpace
-  ) -> (descriptor: UInt64, data: [GuestBytes])? {
+  ) -> [GuestBytes] {
     let registers = GuestRegisters(cpu)
     let arguments = Arguments(registers)
-    switch registers[.rax] {
-    case 1, 18, 44:  // write, pwrite64, sendto
-      return (arguments.a, [GuestBytes(address: arguments.b, size: arguments.c)])
-    case 20, 296, 328:  // writev, pwritev, pwritev2
-      return (arguments.a, buffers(arguments.b, count: arguments.c, memory))
-    default: return nil
-    }
+    let number = callNumber(cpu)
+    if isWrite(number) { return [GuestBytes(address: arguments.b, size: arguments.c)] }
+    return isVectorWrite(number) ? buffers(arguments.b, count: arguments.c, memory) : []
+  }
+
+  /// write, pwrite64, sendto.
+  private static func isWrite(_ number: UInt64) -> Bool { number == 1 || number == 18 || number == 44 }
+
+  /// writev, pwritev, pwritev2.
+  private static func isVectorWrite(_ number: UInt64) -> Bool {
+    number == 20 || number == 296 || number == 328
   }
 
   static func buffers(_ vector: UInt64, count: UInt64, _ memory: AddressSpace) -> [GuestBytes] {
@@ -64,12 +111,6 @@ extension LinuxProcess {
   }
 
   /// The descriptor whose file's contents a call changes; nil for calls that change none.
-  public func changedFile(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> UInt64? {
-    let registers = GuestRegisters(cpu)
-    return calls[registers[.rax]].flatMap { changedFile($0, Arguments(registers)) }
-  }
-
-  /// The same for `call` with these arguments.
   func changedFile(_ call: SystemCall, _ arguments: Arguments) -> UInt64? {
     if !call.traits.contains(.writesFile) { return nil }
     // splice(2) and copy_file_range(2) name it third.
