@@ -90,14 +90,15 @@ enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
   "5: mov 64-60(%%rbp), %%r8\n mov 72-60(%%rbp), %%r9\n mov 80-60(%%rbp), %%r10\n" \
   "mov %c[attention]-60(%%rbp), %%ecx\n jrcxz 6f\n" \
   "jmp vt_direct_refused\n" \
-  "6: syscall\n" \
+  "6: mov $0, %%r11d\n" /* a processor that guesses past SYSCALL takes it for the guest's flags */ \
+  "syscall\n" \
   ".globl vt_direct_made\nvt_direct_made:\n" \
   "lea %c[interrupted](%%rax), %%rcx\n jrcxz 7f\n" \
   "mov %%r11, 88-60(%%rbp)\n" \
   DIRECT_CALL_RESTORE \
   "lea %c[fault](%%rax), %%rcx\n jrcxz 8f\n" \
   "mov %c[direct_count]-60(%%rbp), %%rcx\n lea 1(%%rcx), %%rcx\n mov %%rcx, %c[direct_count]-60(%%rbp)\n" \
-  "jmp *%%r12\n" \
+  "jmp *%%r12\n int3\n" \
   "7: jmp vt_direct_interrupted\n" \
   "8: jmp vt_direct_refused\n"
 
