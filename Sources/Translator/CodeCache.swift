@@ -93,7 +93,7 @@ final class CodeCache {
   let blockCapacity: Int
   let entryCapacity: Int
   let siteCapacity: Int
-  private let forkMarker: UnsafeMutablePointer<UInt32>
+  let forkMarker: UnsafeMutablePointer<UInt32>
   /// Number of changes of the code; also in the mapping's last word.
   private var sequence: UInt64 = 0
   // SAFETY: allocated in init, freed in deinit. Signal handlers read it, and only its `block_count` changes.
@@ -203,20 +203,30 @@ final class CodeCache {
     case failed
   }
 
+  /// What was to be forgotten could not be, in a forked child without memory.
+  private var isStale = false
+
   /// In a forked child the mapping is shared with the parent: replaces it by a copy. The code is lost where the parent changed it
   /// in the meantime, or somebody wants to be told of all code.
   func separateAfterFork() -> Separation {
     if forkMarker.pointee == 1 { return .notForked }
-    forkMarker.pointee = 1
     (runners, isFlushWanted) = (0, false)
     let result = vt_separate_code(
       capacity, observer == nil ? used : 0, writable, UnsafeMutableRawPointer(bitPattern: UInt(executable)),
       sequence)
     if result < 0 { return .failed }
-    if result == 1 && observer == nil { return .copied }
+    forkMarker.pointee = 1
+    if result == 1 && observer == nil && !isStale { return .copied }
+    isStale = false
     flush()
     bottom = CommonCode.write(self)
     return .lost
+  }
+
+  /// The guest's code in these pages is about to change. A forked child may come here before it has executed anything, while
+  /// its parent executes the same host code: that must not change.
+  func forget(pages: Range<UInt64>) {
+    if separateAfterFork() == .failed { isStale = true } else { invalidate(pages: pages) }
   }
 
   /// To be called before code is added or changed: a forked child may be copying it.

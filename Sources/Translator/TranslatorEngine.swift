@@ -73,7 +73,7 @@ public final class TranslatorEngine: GuestEngine {
     x87Area = .allocate(byteCount: 512, alignment: 64)
     x87Area.initializeMemory(as: UInt8.self, repeating: 0, count: 512)
     observer = CodeObserver(
-      hasCode: { cache.hasCode(pages: $0) }, forget: { cache.invalidate(pages: $0) })
+      hasCode: { cache.hasCode(pages: $0) }, forget: { cache.forget(pages: $0) })
     memory.add(observer)
   }
 

@@ -148,6 +148,35 @@ import Testing
     }
   }
 
+  /// What a forked child forgets before it has executed anything stays as it is in the memory that it shares with its parent; and what
+  /// the parent changes in the meantime is noticed.
+  @Test(arguments: [false, true]) func aChildForgetsItsOwn(parentChanges: Bool) throws {
+    let cache = try makeCache()
+    let first = addBlock(cache, 0x1000, to: 0x5000)
+    let target = addBlock(cache, 0x5000, to: 0x1000)
+    cache.link(first.site, to: target.block)
+    // mremap(2) of nothing maps shared memory once more: the parent's view.
+    let mayMove: Int64 = 1
+    let address = vt_syscall6(
+      25, Int64(Int(bitPattern: cache.writable)), 0, Int64(cache.capacity), mayMove, 0, 0)
+    let parent = try #require(UnsafeMutableRawPointer(bitPattern: Int(address)))
+    defer { vt_release(parent, cache.capacity) }
+    let word = cache.capacity - 8
+    let before = [UInt8](UnsafeRawBufferPointer(start: parent, count: cache.capacity))
+    cache.forkMarker.pointee = 0
+    if parentChanges {
+      parent.storeBytes(
+        of: parent.load(fromByteOffset: word, as: UInt64.self) + 1, toByteOffset: word, as: UInt64.self)
+    }
+    cache.forget(pages: 5..<6)
+    #expect(cache.lookup(0x5000) == nil)
+    #expect((cache.lookup(0x1000) == nil) == parentChanges)
+    #expect(cache.separateAfterFork() == .notForked)
+    let after = [UInt8](UnsafeRawBufferPointer(start: parent, count: cache.capacity))
+    #expect(before[..<word] == after[..<word] && (before == after) != parentChanges)
+    if !parentChanges { #expect(destination(cache, first.site) == cache.sites[first.site].stub) }
+  }
+
   @Test func aFullCacheSaysSo() throws {
     let cache = try #require(CodeCache(capacity: 1))
     #expect(cache.capacity == 2 * CodeCache.blockRoom)
