@@ -27,7 +27,7 @@ struct BlockTranslator {
   var usedSecondLast = false
   /// The instruction needs the second scratch register for its operands.
   var keepsSecondFree = false
-  /// Guest registers that are below 2^32, because the block has written 32 bits of them; one bit each.
+  /// Guest registers that lie in [-2^31, 2^32), because the block has made them so; one bit each.
   var narrow: UInt16 = 0
   /// RSP is this much more than its host register: PUSH and POP only count (X64/StackTemplates.swift).
   var stackDelta: Int32 = 0
@@ -215,14 +215,28 @@ struct BlockTranslator {
     // What is known of registers.
     switch plan.template {
     case .copy, .effectiveAddress:
-      let effects = RegisterEffects.narrowness(instruction, plan)
-      narrow = narrow & ~effects.other | effects.narrow
+      noteNarrowness(instruction, plan)
     case .nothing, .jumpIf, .push: break
     case .pop: narrow = 0
     default:
       narrow = 0
       assembler.held = HeldRegister()
     }
+  }
+
+  private mutating func noteNarrowness(_ instruction: Instruction, _ plan: RowPlan) {
+    let effects = RegisterEffects.narrowness(instruction, plan)
+    let isCopy = isNarrowCopy(instruction, plan)
+    narrow = narrow & ~effects.other | effects.narrow
+    if isCopy { narrow |= RegisterEffects.written(instruction, plan) }
+  }
+
+  /// MOV from a narrow register. What MOV loads from the CPU state is not visibly narrow (`narrowHost`).
+  private func isNarrowCopy(_ instruction: Instruction, _ plan: RowPlan) -> Bool {
+    guard let (source, size) = RegisterEffects.copy(instruction, plan), size == 0,
+      HostRegister.holding(source & 15) != HostRegister.inState
+    else { return false }
+    return narrow &>> UInt16(source & 15) & 1 != 0
   }
 
   // MARK: Leaving

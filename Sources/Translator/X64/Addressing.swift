@@ -171,8 +171,8 @@ extension BlockTranslator {
     assembler.shiftRight(register, register, by: HostRegister.scratch)
   }
 
-  /// Operands with registers below 2^32, and with RSP as base: one register, or none, has to be guarded. Nil when that does
-  /// not make it cheaper.
+  /// Operands with narrow registers, and with RSP as base: one register, or none, has to be guarded. Nil when that does not
+  /// make it cheaper.
   private mutating func placeNarrow(_ instruction: Instruction, in register: UInt8) -> HostAddress? {
     let displacement = Int32(truncatingIfNeeded: instruction.displacement)
     let isBaseFine = instruction.base == Instruction.none || isHarmlessBase(instruction.base)
@@ -210,7 +210,7 @@ extension BlockTranslator {
     return HostAddress(base: base, index: register, scale: instruction.scale, displacement: displacement)
   }
 
-  /// The host register of a guest register that is known to be below 2^32; nil for others. Not of those that would have to be
+  /// The host register of a guest register that is known to be narrow; nil for others. Not of those that would have to be
   /// loaded: a processor may load from the CPU state ahead of the store that made the register narrow.
   private func narrowHost(_ number: UInt8) -> UInt8? {
     guard narrow &>> UInt16(number & 15) & 1 != 0 else { return nil }
@@ -229,7 +229,7 @@ extension BlockTranslator {
       || isLoaded(.opcode, instruction.opcodeRegister)
   }
 
-  /// Below 2^32, or RSP, which is guarded where it is written.
+  /// Narrow, or RSP, which is guarded where it is written.
   private mutating func isHarmlessBase(_ number: UInt8) -> Bool {
     guard number == GuestRegister.rsp, !options.treatsStackAsPointer else {
       return narrowHost(number) != nil

@@ -33,7 +33,7 @@ enum HostOperand {
 struct HeldRegister {
   var number = HostRegister.none
   var guarded = GuardedRegister.none
-  /// It was not loaded but computed there, with 32 bits: the host register is visibly below 2^32.
+  /// It was not loaded but computed there, and is visibly in [-2^31, 2^32).
   var isNarrow = false
 }
 

@@ -29,10 +29,10 @@ extension BlockTranslator {
   }
 
   mutating func jump(_ instruction: Instruction) {
+    settleStack()
     if instruction.info.operand(0).kind == .relative {
       return leave(to: next &+ UInt64(bitPattern: instruction.immediate))
     }
-    settleStack()
     guard loadTarget(instruction) else { return interpret() }
     noteIndirect(stack: 0)
     indirectJump()

@@ -222,7 +222,7 @@ struct RegisterEffects {
   }
 
   /// MOV and LEA of another register, 64 bits, plus a constant.
-  private static func copy(_ instruction: Instruction, _ plan: RowPlan) -> (source: UInt8, size: Int64)? {
+  static func copy(_ instruction: Instruction, _ plan: RowPlan) -> (source: UInt8, size: Int64)? {
     guard instruction.operandSize == 64 else { return nil }
     if plan.template == .effectiveAddress {
       guard instruction.base < 16, instruction.index == Instruction.none, instruction.addressSize == 64 else {
@@ -265,17 +265,37 @@ struct RegisterEffects {
     instruction.legacyOpcodeSize == 2 && instruction.opcode & 0xfe == 0xbc
   }
 
-  /// Registers that are below 2^32 behind the instruction, and those that may be anything.
+  /// Registers that are narrow behind the instruction, and those that may be anything. Narrow: in [-2^31, 2^32), so that
+  /// neither the register nor eight times it reaches over a guard area.
   static func narrowness(_ instruction: Instruction, _ plan: RowPlan) -> (narrow: UInt16, other: UInt16) {
     var other: UInt16 = plan.hasImplicitWrites ? 5 : 0
     if plan.writesCounter { other |= 2 }
     let mask = written(instruction, plan)
-    if plan.hasImplicitWrites { return (0, other | mask) }
+    if plan.hasImplicitWrites { return extendsAccumulator(instruction) ? (1, 4) : (0, other | mask) }
     if mask == 0 || isPartial(plan) || instruction.operandSize == 16 { return (0, other) }
     if isBitScan(instruction) { return (0, other | mask) }
-    // MOVZX
-    if instruction.legacyOpcodeSize == 2, instruction.opcode & 0xfe == 0xb6 { return (mask, other) }
-    return instruction.operandSize == 32 ? (mask & ~other, other) : (0, other | mask)
+    let isNarrow = instruction.operandSize == 32 || isNarrowing(instruction)
+    return isNarrow ? (mask & ~other, other) : (0, other | mask)
+  }
+
+  /// CDQE.
+  private static func extendsAccumulator(_ instruction: Instruction) -> Bool {
+    instruction.opcode == 0x98 && instruction.operandSize == 64 && instruction.modRMOffset == 0
+      && instruction.prefixes.isDisjoint(with: [.vex, .evex])
+  }
+
+  /// Instructions of 64 bits whose result is narrow: MOVZX, MOVSX and MOVSXD, MOV of an immediate, AND with one that is not negative, SHR and
+  /// SAR by at least 32.
+  private static func isNarrowing(_ instruction: Instruction) -> Bool {
+    if instruction.legacyOpcodeSize == 2 { return [0xb6, 0xbe].contains(instruction.opcode & 0xfe) }
+    let operation = instruction.modRM &>> 3 & 7
+    guard instruction.legacyOpcodeSize == 1 else { return false }
+    switch instruction.opcode {
+    case 0x63, 0xc7: return true
+    case 0x81, 0x83: return operation == 4 && instruction.immediate >= 0
+    case 0xc1: return (operation == 5 || operation == 7) && instruction.immediate & 63 >= 32
+    default: return false
+    }
   }
 }
 

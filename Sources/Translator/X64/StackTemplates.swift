@@ -6,8 +6,8 @@
 // Harmless: accesses through RSP need no guard, because it is guarded where it is written. Invariant at every border of two
 // blocks, and at every access: the host register is within the window or less than a guard area away from it. PUSH, POP,
 // CALL and RET touch memory where they move it to, so it cannot walk over a guard area. ADD and SUB of a constant up to
-// 1 MiB are proven by the next access through it; when none comes before the block is left, and for all other writes,
-// `guardStack` does what the guard does for addresses, and leaves when that changes the value.
+// 1 MiB are proven by the next access through it; when none comes before the block is left, `proveStack` makes one. For all
+// other writes, `guardStack` does what the guard does for addresses, and leaves when that changes the value.
 
 import CHost
 import X86
@@ -47,10 +47,22 @@ extension BlockTranslator {
   }
 
   /// Before every place where a block can be left, and before the current instruction has done anything: settles RSP, and
-  /// guards it if it moved and nothing has been accessed through it since.
+  /// proves it if it moved and nothing has been accessed through it since.
   mutating func settleStack() {
     settleStackPointer()
-    if isStackUnproven { guardStack(goingOnAt: address, executed: count &- 1) }
+    if isStackUnproven { proveStack() }
+  }
+
+  /// Reads at RSP, which takes a load; a guard takes three shifts, for which all that uses RSP waits. Should nothing be there, the
+  /// interpreter executes the current instruction, and the next translation guards instead (`handleFault`).
+  private mutating func proveStack() {
+    if plan.isWide || cache.exceptions.addresses.contains(address) || !options.isGuarded {
+      return guardStack(goingOnAt: address, executed: count &- 1)
+    }
+    addEntry()
+    assembler.load(HostRegister.scratch, atStack(0))
+    guarded = .none
+    isStackUnproven = false
   }
 
   /// The current instruction wrote RSP.

@@ -20,8 +20,10 @@ extension Checker {
 
   private func writeAnything(_ state: inout AbstractState, _ number: Int, width: Int) throws(Violation) {
     // 8 and 16 bits leave the rest as it was.
-    let isNarrow = width == 32 || width < 32 && state[number].isAlways(in: AbstractValue.unsigned32)
-    try write(&state, number, .guest(isNarrow ? AbstractValue.unsigned32 : AbstractValue.everything))
+    let narrow = [AbstractValue.unsigned32, AbstractValue.signed32]
+    let kept = width < 32 ? narrow.first(where: state[number].isAlways) : nil
+    let written = width == 32 ? AbstractValue.unsigned32 : kept
+    try write(&state, number, .guest(written ?? AbstractValue.everything))
   }
 
   // MARK: The guard
@@ -276,7 +278,11 @@ extension Checker {
       guard let register = generalRegister(operand, place) else { continue }
       switch operand.access {
       case .write, .readWrite, .conditionalWrite:
-        try writeAnything(&state, register, width: keepsUpperHalf ? 64 : operand.width)
+        if operand.width == 64, let result = narrowResult {
+          try write(&state, register, .guest(result))
+        } else {
+          try writeAnything(&state, register, width: keepsUpperHalf ? 64 : operand.width)
+        }
       default: break
       }
     }
@@ -284,8 +290,23 @@ extension Checker {
       try write(&state, 1, .guest(AbstractValue.unsigned32))
     }
     guard writesImplicitly else { return }
+    if mnemonic == "cdqe" { return try write(&state, 0, .guest(AbstractValue.signed32)) }
     for register in [0, 2] where !state[register].isHost {
       state.set(register, .guest(AbstractValue.everything))
+    }
+  }
+
+  /// What an instruction of 64 bits leaves in the register that it writes, where that follows from it alone.
+  private var narrowResult: ClosedRange<Int128>? {
+    if mnemonic == "movsx" || mnemonic == "movsxd" { return AbstractValue.signed32 }
+    guard instruction.info.operandCount == 2,
+      case .immediate(let constant, _) = instruction.value(of: instruction.info.operand(1))
+    else { return nil }
+    switch mnemonic {
+    case "and" where constant >= 0: return 0...Int128(constant)
+    case "shr" where constant & 63 >= 32: return AbstractValue.unsigned32
+    case "sar" where constant & 63 >= 32: return AbstractValue.signed32
+    default: return nil
     }
   }
 
