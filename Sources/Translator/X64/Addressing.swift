@@ -147,7 +147,8 @@ extension BlockTranslator {
       !keepsSecondFree && HostRegister.holding(number & 15) != HostRegister.inState
       && !Self.needsScratch(instruction, plan, held: assembler.held.number)
     let place = isBusy && isFree ? HostRegister.secondScratch : register
-    applyGuard(holding(number, loadedInto: place), into: place)
+    // What has to be loaded stays in the other scratch register, for who uses it next.
+    applyGuard(holding(number, loadedInto: keepsSecondFree ? place : other(place)), into: place)
     usedSecondLast = place == HostRegister.secondScratch
     return place
   }

@@ -43,7 +43,7 @@ extension BlockTranslator {
     assembler.held = HeldRegister()
     if plan.writesCounter { assembler.move(HostRegister.guestCounter, HostRegister.scratch) }
     high.rotateBack(&assembler)
-    noteImplicitWrites(plan)
+    noteImplicitWrites(instruction, plan)
     // What was rotated back is not visibly below 2^32.
     narrow &= ~high.written
     for number: UInt8 in 0..<8 where high.written &>> UInt16(number) & 1 != 0 {

@@ -203,7 +203,7 @@ extension BlockTranslator {
 
   /// After the instruction: what was written is not what the guard saw.
   mutating func finishWrites(_ instruction: Instruction, _ plan: RowPlan) {
-    noteImplicitWrites(plan)
+    noteImplicitWrites(instruction, plan)
     if plan.isGeneral(.reg) && plan.writes(.reg) { wrote(instruction.reg & 15, instruction, plan) }
     if plan.isGeneral(.rm) && plan.writes(.rm) && !instruction.hasMemoryOperand {
       wrote(instruction.rm & 15, instruction, plan)
@@ -214,10 +214,10 @@ extension BlockTranslator {
     }
   }
 
-  mutating func noteImplicitWrites(_ plan: RowPlan) {
+  mutating func noteImplicitWrites(_ instruction: Instruction, _ plan: RowPlan) {
     if plan.hasImplicitWrites {
       noteWrite(GuestRegister.rax, by: nil)
-      noteWrite(GuestRegister.rdx, by: nil)
+      if !RegisterEffects.extendsAccumulator(instruction) { noteWrite(GuestRegister.rdx, by: nil) }
     }
     if plan.writesCounter { noteWrite(GuestRegister.rcx, by: nil) }
   }

@@ -271,16 +271,17 @@ struct RegisterEffects {
     var other: UInt16 = plan.hasImplicitWrites ? 5 : 0
     if plan.writesCounter { other |= 2 }
     let mask = written(instruction, plan)
-    if plan.hasImplicitWrites { return extendsAccumulator(instruction) ? (1, 4) : (0, other | mask) }
+    if extendsAccumulator(instruction) { return (1, 0) }
+    if plan.hasImplicitWrites { return (0, other | mask) }
     if mask == 0 || isPartial(plan) || instruction.operandSize == 16 { return (0, other) }
     if isBitScan(instruction) { return (0, other | mask) }
     let isNarrow = instruction.operandSize == 32 || isNarrowing(instruction)
     return isNarrow ? (mask & ~other, other) : (0, other | mask)
   }
 
-  /// CDQE.
-  private static func extendsAccumulator(_ instruction: Instruction) -> Bool {
-    instruction.opcode == 0x98 && instruction.operandSize == 64 && instruction.modRMOffset == 0
+  /// CWDE and CDQE, which write RAX alone.
+  static func extendsAccumulator(_ instruction: Instruction) -> Bool {
+    instruction.opcode == 0x98 && instruction.operandSize != 16 && instruction.modRMOffset == 0
       && instruction.prefixes.isDisjoint(with: [.vex, .evex])
   }
 

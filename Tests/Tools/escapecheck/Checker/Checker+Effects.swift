@@ -291,6 +291,7 @@ extension Checker {
     }
     guard writesImplicitly else { return }
     if mnemonic == "cdqe" { return try write(&state, 0, .guest(AbstractValue.signed32)) }
+    if mnemonic == "cwde" { return try write(&state, 0, .guest(AbstractValue.unsigned32)) }
     for register in [0, 2] where !state[register].isHost {
       state.set(register, .guest(AbstractValue.everything))
     }
