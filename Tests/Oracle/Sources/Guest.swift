@@ -13,6 +13,9 @@ enum Ending: Equatable, CustomStringConvertible {
   case divideError, invalidOpcode, generalProtection, stackFault, x87Error, vectorError, otherSignal(Int32)
   case pageFault(address: UInt64)
 
+  /// The clock may have ended it: SIGALRM natively, an exit that is no fault in an engine.
+  var isStop: Bool { self == .otherSignal(14) || self == .otherSignal(-2) }
+
   var description: String {
     switch self {
     case .pageFault(let address): return "page fault at 0x\(String(address, radix: 16))"
