@@ -184,11 +184,12 @@ extension BlockTranslator {
     let isBaseLoaded =
       instruction.base != Instruction.none
       && HostRegister.holding(instruction.base & 15) == HostRegister.inState
-    // Loading and guarding the base takes both scratch registers; guarding it takes one, and the operands may need one.
-    if let index = narrowHost(instruction.index),
-      index != HostRegister.secondScratch
-        || !(isBaseLoaded || Self.needsScratch(instruction, plan, held: assembler.held.number))
-    {
+    // Loading and guarding the base takes both scratch registers; guarding it takes one, `register`, which must not be the
+    // index's; and the operands may need one.
+    let isIndexInTheWay =
+      isBaseLoaded || (!isBaseFine && register == HostRegister.secondScratch)
+      || Self.needsScratch(instruction, plan, held: assembler.held.number)
+    if let index = narrowHost(instruction.index), index != HostRegister.secondScratch || !isIndexInTheWay {
       var host = HostAddress(index: index, scale: instruction.scale, displacement: displacement)
       if instruction.base == Instruction.none { return host }
       if isBaseFine {

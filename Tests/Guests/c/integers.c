@@ -1,5 +1,7 @@
 // Integer arithmetic of every width, and the instructions that compilers seldom choose, over many numbers.
+#define _GNU_SOURCE
 #include <string.h>
+#include <sys/mman.h>
 #include "guest.h"
 
 static uint64_t digest = GUEST_DIGEST;
@@ -105,6 +107,26 @@ static void memory(void) {
   report("cmpxchg16b");
 }
 
+// Shifts by CL of memory at a base of 64 bits and an index of 32, in each of the registers that a translator may keep elsewhere.
+// There is memory at twice the base as well: a base that was taken for the index too would change it without a fault.
+#define SHIFT(instruction, index)                                                                   \
+  __asm__ volatile("movl %k1, %%" index "d\n\tmovq %0, %%rsi\n\t" instruction " %%cl, (%%rsi,%%" index ")" \
+                   : : "r"(near), "r"(guest_number() % 4000), "c"(guest_number()) : index, "rsi", "cc", "memory")
+
+static void shiftsInMemory(void) {
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+  unsigned char *near = mmap((void *)(1ul << 32), 4096, PROT_READ | PROT_WRITE, flags, -1, 0);
+  unsigned char *far = mmap((void *)(2ul << 32), 4096, PROT_READ | PROT_WRITE, flags, -1, 0);
+  CHECK(near != MAP_FAILED && far != MAP_FAILED);
+  for (int i = 0; i < 4096; i++) near[i] = far[i] = (unsigned char)guest_number();
+  for (int i = 0; i < 100; i++) {
+    SHIFT("shlq", "r8"); SHIFT("rorl", "r9"); SHIFT("sarw", "r10"); SHIFT("rolq", "r11"); SHIFT("shrb", "r12");
+  }
+  digest = guest_digest(digest, near, 4096);
+  digest = guest_digest(digest, far, 4096);
+  report("shifts, memory");
+}
+
 static uint64_t switched(uint64_t n) {
   switch (n % 12) {
     case 0: return n * 3; case 1: return n ^ 0x55; case 2: return n >> 3; case 3: return ~n; case 4: return n + 99;
@@ -117,6 +139,7 @@ int main(void) {
   widths();
   flags();
   memory();
+  shiftsInMemory();
   for (uint64_t i = 0, n = 1; i < 5000; i++) add(n = switched(n + i));
   report("switch");
 }

@@ -162,13 +162,21 @@ void native_watch_engine(volatile uint32_t *attention, void (*interrupt)(void *c
   engine_attention = attention;
 }
 
-// A run that lasts from one tick to the next but one will not end by itself.
+// How many ticks a run may last behind the one that sees it first, and how many it has.
+static volatile uint32_t patience = 1;
+static uint32_t seen_ticks;
+
+void native_set_patience(uint32_t ticks) { patience = ticks; }
+
+// A run that lasts from one tick to the next but one (or as many as `patience` says) will not end by itself.
 static void on_tick(int signal, siginfo_t *info, void *pointer) {
   if (entering || (running == NULL && engine_attention == NULL)) return;
   if (seen_number != run_number) {
     seen_number = run_number;
+    seen_ticks = 0;
     return;
   }
+  if (++seen_ticks < patience) return;
   if (running != NULL) {
     on_signal(signal, info, pointer);
     return;

@@ -1,4 +1,4 @@
-// The guest's side of the oracle: an address space with the same code and data pages, a CPU, an engine.
+// The guest's side of the oracle: an address space, a CPU, an engine.
 
 import CHost
 import CNative
@@ -12,6 +12,9 @@ enum Ending: Equatable, CustomStringConvertible {
   case completed
   case divideError, invalidOpcode, generalProtection, stackFault, x87Error, vectorError, otherSignal(Int32)
   case pageFault(address: UInt64)
+
+  /// The clock may have ended it: SIGALRM natively, an exit that is no fault in an engine.
+  var isStop: Bool { self == .otherSignal(14) || self == .otherSignal(-2) }
 
   var description: String {
     switch self {
@@ -60,23 +63,18 @@ enum Ending: Equatable, CustomStringConvertible {
   }
 }
 
-/// An address space with the oracle's pages, a CPU, and the engine that is compared with silicon.
+/// An address space, a CPU, and the engine that is compared with silicon.
 final class Guest {
   let space: AddressSpace
   let engine: any GuestEngine
   let cpu: UnsafeMutablePointer<CPUState>
+  /// Where `Layout`'s areas are, once they are mapped.
   let code: UnsafeMutableRawPointer
   let data: UnsafeMutableRawPointer
 
-  /// `makeEngine` makes the engine under test for an address space, which takes `window`.
+  /// Nothing is mapped yet. `makeEngine` makes the engine under test for an address space, which takes `window`.
   init?(_ window: IsolatedWindow?, engine makeEngine: Engines.Factory) {
     guard let space = try? AddressSpace(window), let engine = makeEngine(space) else { return nil }
-    let readWrite: Permissions = [.read, .write]
-    guard
-      (try? space.mapAnonymous(at: Layout.code, size: Layout.codeSize, permissions: [.read, .execute]))
-        != nil,
-      (try? space.mapAnonymous(at: Layout.data, size: Layout.dataSize, permissions: readWrite)) != nil
-    else { return nil }
     self.space = space
     self.engine = engine
     code = space.base + Int(Layout.code)
@@ -88,6 +86,17 @@ final class Guest {
     let level = CPUID.Level.maximum(vectors512: engine.executesVectors512)
     cpu.pointee.cpu_level = level.rawValue
     cpu.pointee.xcr0 = level.stateComponents
+  }
+
+  /// Maps the areas of `Layout`.
+  func mapAreas() -> Bool {
+    do {
+      try space.mapAnonymous(at: Layout.code, size: Layout.codeSize, permissions: [.read, .execute])
+      try space.mapAnonymous(at: Layout.data, size: Layout.dataSize, permissions: [.read, .write])
+      return true
+    } catch {
+      return false
+    }
   }
 
   /// Writes code behind the back of the page protections; the caller flushes the engine.

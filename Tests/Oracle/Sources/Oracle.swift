@@ -88,9 +88,7 @@ struct Oracle {
 
   private mutating func run() -> Int32 {
     guard let makeEngine = Engines.named(engine) else { return Oracle.usage() }
-    guard let rows = readRows(), let guest = Guest(window, engine: makeEngine), native_install() == 0,
-      prepareNative()
-    else {
+    guard let rows = readRows(), let guest = Guest(window, engine: makeEngine), native_install() == 0 else {
       print("oracle: cannot set up")
       return 2
     }
@@ -101,6 +99,10 @@ struct Oracle {
         return 2
       }
       return command.run()
+    }
+    guard mapAreas(guest) else {
+      print("oracle: cannot map the areas")
+      return 2
     }
     let path = replay ?? "Tests/Oracle/vectors.txt"
     if capture == nil, let known = Vectors(path: path) { vectors = known }
@@ -128,8 +130,11 @@ struct Oracle {
     return parser.rows
   }
 
-  private func prepareNative() -> Bool {
+  /// Maps the areas of single instructions on both sides. Blocks must not find them: what a block writes outside of its own
+  /// areas is not put back, and its next run would read it.
+  private func mapAreas(_ guest: Guest) -> Bool {
     native_map(Layout.code, Layout.codeSize, 7) == 0 && native_map(Layout.data, Layout.dataSize, 3) == 0
+      && guest.mapAreas()
   }
 
   private func selects(_ row: Row) -> Bool {

@@ -49,6 +49,8 @@ final class SiliconEngine: GuestEngine {
 
   private static func exit(_ result: native_result) -> Exit {
     if result.signal == 5 { return .interrupt(3) }
+    // SIGALRM: the clock has ended it.
+    if result.signal == 14 { return .attention }
     // #GP, for what the kernel reports without a trap number.
     let trap = Trap(rawValue: UInt32(truncatingIfNeeded: result.trap_number)) ?? .generalProtection
     return .fault(

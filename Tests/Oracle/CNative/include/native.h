@@ -62,6 +62,8 @@ void native_get_bases(uint64_t bases[2]);
 void native_watch_engine(volatile uint32_t *attention, void (*interrupt)(void *context));
 /// From now on a run that does not end within a second ends with SIGALRM.
 int native_limit_time(void);
+/// A run may last so many ticks of 300 ms behind the first that sees it; 1 at first.
+void native_set_patience(uint32_t ticks);
 /// 1 when the host has the CPUID bit: leaf, subleaf, register 0…3 (eax ebx ecx edx), bit.
 int native_has(uint32_t leaf, uint32_t subleaf, int reg, int bit);
 #endif
