@@ -19,8 +19,6 @@ struct ByteWriter: ~Copyable {
   /// What has been written; until more is.
   var contents: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: count) }
 
-  var bytes: [UInt8] { Array(contents) }
-
   mutating func removeAll() { count = 0 }
 
   /// Forgets what lies behind the first `count` bytes.

@@ -259,7 +259,7 @@ public final class Recorder: MachineController {
     become(thread)
     let result = thread.guest.result
     if let changed, result >= 0 {
-      noteChange(of: changed, arguments: before, count: UInt64(result), journal)
+      noteChange(of: changed, number, arguments: before, count: UInt64(result), journal)
     }
     if !LinuxProcess.keepsDescriptors(number) { written.removeAll() }
     let isNewProgram = thread.program != process.programCount

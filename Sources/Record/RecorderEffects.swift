@@ -46,12 +46,11 @@ extension Recorder {
   /// A call has written `count` bytes to a file: where it is mapped, memory has changed. Without an offset among the arguments
   /// they lie in front of the file's position.
   func noteChange(
-    of descriptor: UInt64, arguments: RegisterWords, count: UInt64, _ journal: MemoryJournal
+    of descriptor: UInt64, _ number: UInt64, arguments: RegisterWords, count: UInt64, _ journal: MemoryJournal
   ) {
     guard let memory, let identity = HostFile.identity(Int32(truncatingIfNeeded: descriptor)) else { return }
     for effect in files.resized(identity) { effects.append(effect) }
     if count == 0 { return }
-    let number = arguments[0]
     let takesOffset = number == 18 || number == 296 || number == 328
     let current: Int64 = 1
     let position = HostFile.call(8, Int64(truncatingIfNeeded: descriptor), 0, current)

@@ -39,6 +39,8 @@ public final class Replay {
     public internal(set) var isAtCall = false
     /// gettid(2) at the time of recording; 0 when that is not known.
     public internal(set) var number: UInt64 = 0
+    /// Of the call that it is at.
+    public var callNumber: UInt64 { LinuxProcess.callNumber(cpu) }
 
     init(_ index: Int) {
       self.index = index
@@ -243,8 +245,9 @@ public final class Replay {
       return nil
     case .systemCall(let number, let output):
       thread.isAtCall = false
-      let made = LinuxProcess.callNumber(thread.cpu)
-      if made != number { throw diverged(event, "it makes call \(made) instead of \(number)") }
+      if thread.callNumber != number {
+        throw diverged(event, "it makes call \(thread.callNumber) instead of \(number)")
+      }
       if let output { tell(output, thread) }
       observer?(thread.cpu, false)
     case .threadEnds: if thread.index != 0 { threads[thread.index] = nil }
@@ -276,8 +279,7 @@ public final class Replay {
       if thread.isAtCall {
         guard thread.count == target, wait == .call || wait == .nothing else {
           throw diverged(
-            event,
-            "call \(thread.cpu.pointee.general.0) comes after \(thread.count) instructions, not \(target)")
+            event, "call \(thread.callNumber) comes after \(thread.count) instructions, not \(target)")
         }
         return nil
       }

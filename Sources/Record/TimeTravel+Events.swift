@@ -32,7 +32,7 @@ extension TimeTravel {
     let told = position == toldEvent?.position ? toldEvent?.end : nil
     let call: UInt64? =
       if let event { if case .systemCall(let number, _) = event.kind { number } else { nil } } else {
-        thread.cpu.pointee.general.0
+        thread.callNumber
       }
     if told == nil, stops.showsBothSides, let call, catches(call) { return .systemCallEntry(call) }
     // A signal that comes with a call's answer is seen in front of both.
@@ -53,7 +53,7 @@ extension TimeTravel {
     guard let thread = replay.threads[replay.running] else { return .arrived }
     // A thread that has departed stands at its call before the event is known to be the same.
     let event = replay.due.flatMap { $0.thread == replay.running ? $0 : nil }
-    let end = held(event, thread) ?? .systemCallEntry(thread.cpu.pointee.general.0)
+    let end = held(event, thread) ?? .systemCallEntry(thread.callNumber)
     toldEvent = (position, end)
     return end
   }
@@ -69,7 +69,7 @@ extension TimeTravel {
 
   /// A handler without SA_SIGINFO has not been told more than the number. Sent by the thread itself, its sender is known.
   private func complete(_ signal: inout RecordedSignal, _ thread: Replay.Thread) {
-    let standing = thread.isAtCall ? thread.cpu.pointee.general.0 : nil
+    let standing = thread.isAtCall ? thread.callNumber : nil
     guard let call = standing ?? replay.answeredCall(of: thread) else { return }
     guard [CallNumber.kill, CallNumber.threadKill, CallNumber.groupThreadKill].contains(call) else { return }
     // SI_USER, SI_TKILL.

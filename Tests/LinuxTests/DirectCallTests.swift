@@ -9,9 +9,7 @@ import Testing
     let table = SystemCallTable()
     var names: [AddressSpace.DirectCall: String] = [:]
     for call in table.calls {
-      guard let call, call.number < 256, let kind = call.directKind else {
-        continue
-      }
+      guard let call, call.number < 256, let kind = call.directKind else { continue }
       names[kind, default: ""] += " \(call.name)"
     }
     #expect(

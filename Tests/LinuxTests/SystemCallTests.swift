@@ -43,6 +43,16 @@ extension ProcessTests {
       #expect(harness.call(.max) == -Errno.ENOSYS)
     }
 
+    /// The kernel looks at the lower half of a number alone, and so does whoever compares calls.
+    @Test func inputsOfAWideNumber() throws {
+      let harness = try CallHarness()
+      let inputs = ([0, 1 << 32] as [UInt64]).map { number in
+        harness.registers[.rax] = number
+        return CallReader().read(harness.cpu, harness.memory)
+      }
+      #expect(inputs[0] == inputs[1])
+    }
+
     /// Every declared call with hostile pointers in every argument. Calls that end, stop or change the test process itself
     /// are left out.
     @Test func hostilePointers() throws {

@@ -2,10 +2,13 @@
 skipped is printed in the order of the tasks; the last line is `N passed, M failed`."""
 
 import argparse
+import contextlib
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,12 +22,12 @@ class Skipped(Exception):
     """The task cannot be done on this machine; the text says why."""
 
 
-def parser(description, damaged, kept):
-    """The options that all such commands have. `damaged` are what --damage makes, `kept` is what --keep keeps."""
+def parser(description, damage, damaged, kept):
+    """The options that all such commands have. `damaged` are what --damage makes, by default `damage` of them, `kept` is what --keep keeps."""
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("words", nargs="*", help="only what contains one of these in its name")
     result.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4))
-    result.add_argument("--damage", type=int, metavar="N", help=f"so many damaged {damaged} of each kind")
+    result.add_argument("--damage", type=int, default=damage, metavar="N", help=f"so many damaged {damaged} of each kind")
     result.add_argument("--seed", type=int, default=1, help="other damage")
     result.add_argument("--keep", metavar="FOLDER", help=f"{kept} stays in this folder")
     result.add_argument("--verbose", action="store_true", help="print every name, and how long it took")
@@ -39,6 +42,18 @@ def prepare():
     if not vitrine.exists():
         sys.exit(f"{vitrine} is missing; build it with `make build`")
     return vitrine
+
+
+@contextlib.contextmanager
+def scratch(options, name):
+    """The folder that --keep names, or one that goes away."""
+    folder = Path(options.keep or tempfile.mkdtemp(prefix=f"vitrine-{name}-")).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        if not options.keep:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def timed(task):

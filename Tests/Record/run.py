@@ -15,7 +15,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Programs"))
@@ -126,21 +125,14 @@ class Harness:
 
 
 def main():
-    parser = tasks.parser(__doc__, damaged="recordings", kept="what is recorded")
-    parser.set_defaults(damage=120)
-    options = parser.parse_args()
+    options = tasks.parser(__doc__, 120, damaged="recordings", kept="what is recorded").parse_args()
     vitrine = tasks.prepare()
-    scratch = Path(options.keep or tempfile.mkdtemp(prefix="vitrine-record-")).resolve()
-    scratch.mkdir(parents=True, exist_ok=True)
-    harness = Harness(vitrine, scratch, bool(options.keep))
-    every = [(case.name, lambda case=case: harness.problem(case)) for case in [*PROGRAMS, *guest_cases()]]
-    every += checks.tasks(harness, OUT)
-    every += damage.tasks(harness, OUT, options.damage, options.seed)
-    try:
+    with tasks.scratch(options, "record") as folder:
+        harness = Harness(vitrine, folder, bool(options.keep))
+        every = [(case.name, lambda case=case: harness.problem(case)) for case in [*PROGRAMS, *guest_cases()]]
+        every += checks.tasks(harness, OUT)
+        every += damage.tasks(harness, OUT, options.damage, options.seed)
         return tasks.run(every, options)
-    finally:
-        if not options.keep:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 sys.exit(main())

@@ -6,6 +6,10 @@ import Testing
 
 @testable import Record
 
+extension ByteWriter {
+  var bytes: [UInt8] { Array(contents) }
+}
+
 @Suite struct BytesTests {
   static let edges: [UInt64] = (0..<64).flatMap {
     [1 << $0, (1 << $0) - 1, ~(1 << $0), 0 &- (1 << $0)] as [UInt64]

@@ -10,10 +10,7 @@ needs what the machine does not have, that is said. The last line is `N passed, 
 """
 
 import ctypes
-import shutil
 import sys
-import tempfile
-from pathlib import Path
 
 import crowds
 import damage
@@ -30,22 +27,16 @@ def has_keyring():
 
 
 def main():
-    parser = tasks.parser(__doc__, damaged="files", kept="what checks make")
-    parser.set_defaults(damage=60)
-    options = parser.parse_args()
+    options = tasks.parser(__doc__, 60, damaged="files", kept="what checks make").parse_args()
     vitrine = tasks.prepare()
     if not has_keyring():
         print("skipped all: there is no user keyring, so that nothing is kept\n0 passed, 0 failed")
         return 0
-    scratch = Path(options.keep or tempfile.mkdtemp(prefix="vitrine-store-")).resolve()
-    harness = Harness(vitrine, scratch)
-    checks = [check for module in (programs, folders, hostile, crowds, limits) for check in module.tasks(harness)]
-    checks += damage.tasks(harness, options.damage, options.seed)
-    try:
+    with tasks.scratch(options, "store") as folder:
+        harness = Harness(vitrine, folder)
+        checks = [check for module in (programs, folders, hostile, crowds, limits) for check in module.tasks(harness)]
+        checks += damage.tasks(harness, options.damage, options.seed)
         return tasks.run(checks, options)
-    finally:
-        if not options.keep:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 sys.exit(main())

@@ -4,10 +4,6 @@ import Testing
 
 @testable import VirtualMachine
 
-private func little(_ value: UInt64, _ count: Int) -> [UInt8] {
-  (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
-}
-
 /// A function at 0x1000 up to 0x1040 with two inlined calls in it, one in the other; the inner one in two pieces.
 private struct Example {
   // 1: unit (low, high); 2: namespace with a name; 3: abstract function with a name; 4: function (name, low, high); 5: inlined call

@@ -4,10 +4,6 @@ import Testing
 
 @testable import VirtualMachine
 
-private func little(_ value: UInt64, _ count: Int) -> [UInt8] {
-  (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
-}
-
 /// A unit of DWARF 4 with two files, whose opcodes are as many as given.
 private func unit(_ program: [UInt8], opcodeBase: UInt8 = 13, version: UInt64 = 4) -> [UInt8] {
   let counts: [UInt8] = [0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, 2, 3]

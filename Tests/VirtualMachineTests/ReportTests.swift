@@ -39,9 +39,6 @@ private struct FrameSection {
 
   mutating func addFrame(start: UInt64, size: UInt64, _ instructions: [UInt8]) {
     let back = UInt32(bytes.count + 4)
-    func little(_ value: UInt64, _ count: Int) -> [UInt8] {
-      (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
-    }
     add(little(UInt64(back), 4) + little(start, 8) + little(size, 8) + [0] + instructions)
   }
 }

@@ -6,10 +6,6 @@ import Testing
 
 @testable import VirtualMachine
 
-private func little(_ value: UInt64, _ count: Int) -> [UInt8] {
-  (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
-}
-
 private func long(_ value: UInt64) -> [UInt8] {
   value < 0x80 ? [UInt8(value)] : [UInt8(value & 0x7f) | 0x80] + long(value >> 7)
 }
@@ -36,35 +32,27 @@ private func objectFile(_ sections: [(name: String, bytes: [UInt8])]) -> [UInt8]
 
 /// Files in a folder of their own, which goes away with them.
 private final class Folder {
-  let path: [UInt8]
-  private var names: Set<String> = []
+  let path: String
 
   init() {
     var template = Array("/tmp/vitrine-split-XXXXXX".utf8CString)
-    path = mkdtemp(&template) == nil ? [] : template.dropLast().map { UInt8(bitPattern: $0) }
+    if mkdtemp(&template) == nil { template = [0] }
+    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
-  deinit {
-    for name in names { unlink(place(name)) }
-    rmdir(String(decoding: path, as: UTF8.self))
-  }
-
-  private func place(_ name: String) -> String { String(decoding: path, as: UTF8.self) + "/" + name }
+  deinit { _ = system("rm -rf '\(path)'") }
 
   func write(_ name: String, _ bytes: [UInt8]) {
-    guard let file = fopen(place(name), "w") else { return }
+    guard let file = fopen("\(path)/\(name)", "w") else { return }
     fwrite(bytes, 1, bytes.count, file)
     fclose(file)
-    names.insert(name)
   }
 
-  func remove(_ name: String) {
-    unlink(place(name))
-    names.remove(name)
-  }
+  func remove(_ name: String) { unlink("\(path)/\(name)") }
 }
 
-/// A function at 0x1000 up to 0x1040 with an inlined call at 0x1010 up to 0x1020, whose unit is outside the program.
+/// A function at 0x1000 up to 0x1040 with an inlined call at 0x1010 up to 0x1020, whose unit is outside the program; and at 0x1800 the same,
+/// because the unit has been linked twice.
 private struct Example {
   static let identity: UInt64 = 0x1234_5678_9abc_def0
   let isNew: Bool
@@ -88,10 +76,12 @@ private struct Example {
     program.abbreviations += long(name) + [0x08] + long(addresses) + [0x17]
     program.abbreviations += isNew ? [] : long(0x2132) + [0x17] + long(0x2131) + [0x07]
     program.abbreviations += [0, 0, 0]
-    program.info = unit(
-      header(4) + [1] + little(0x1000, 8) + [0x40] + Array("unit.dwo\0".utf8) + little(16, 4)
-        + (isNew ? [] : little(32, 4)) + old)
-    program.addresses = little(9, 8) + little(8, 8) + little(0x1000, 8)
+    for (low, addresses) in [(UInt64(0x1000), UInt64(16)), (0x1800, 24)] {
+      program.info += unit(
+        header(4) + [1] + little(low, 8) + [0x40] + Array("unit.dwo\0".utf8) + little(addresses, 4)
+          + (isNew ? [] : little(32, 4)) + old)
+    }
+    program.addresses = little(9, 8) + little(8, 8) + little(0x1000, 8) + little(0x1800, 8)
     // Pairs count from the skeleton's low address; those of others are in front.
     program.ranges = little(7, 32) + little(0x10, 8) + little(0x20, 8) + little(0, 16)
     readUnit(header(5), old)
@@ -144,7 +134,7 @@ private struct Example {
   }
 
   func functions(_ folder: Folder) throws -> FunctionInfo {
-    let path = folder.path + Array("/program".utf8)
+    let path = Array("\(folder.path)/program".utf8)
     let program = try ExecutableFile(path: path)
     let file = DebugFile(program: path, sections: try #require(ELFSections(anyIn: program))) {
       try? ExecutableFile(path: $0)
@@ -168,6 +158,20 @@ private struct Example {
       let scopes = try example.functions(folder).scopes(at: 0x101f).scopes
       #expect(scopes.map(\.callLine) == [9, 0] && scopes.map(\.isInlined) == [true, false])
       #expect(scopes.first?.range == 0x1010..<0x1020)
+    }
+  }
+
+  /// Each question forgets what the other skeleton said, and none uses up what there is for ranges.
+  @Test(arguments: [false, true]) func readsUnitsOfTwoSkeletons(isNew: Bool) throws {
+    let example = Example(isNew: isNew)
+    let folder = Folder()
+    folder.write("program", objectFile([]))
+    folder.write("unit.dwo", example.file)
+    let functions = try example.functions(folder)
+    for number in 0..<6000 {
+      let base: UInt64 = number & 1 == 0 ? 0x1000 : 0x1800
+      let ranges = functions.scopes(at: base + 0x10).scopes.map(\.range)
+      try #require(ranges == [base + 0x10..<base + 0x20, base..<base + 0x40])
     }
   }
 

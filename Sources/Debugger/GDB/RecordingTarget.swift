@@ -24,7 +24,7 @@ final class RecordedThread: RemoteThread {
   }
   var instructionPointer: UInt64 { thread.cpu.pointee.rip }
   var isInHostCall: Bool { thread.isAtCall }
-  var originalRAX: UInt64 { thread.isAtCall ? thread.cpu.pointee.general.0 : .max }
+  var originalRAX: UInt64 { thread.isAtCall ? thread.callNumber : .max }
 }
 
 final class RecordingTarget: RemoteTarget {

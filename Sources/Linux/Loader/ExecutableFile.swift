@@ -39,9 +39,7 @@ public final class ExecutableFile {
     identity = Backing(device: status.device, inode: status.inode, path: path)
     // All properties are set: from here on `deinit` closes the descriptor.
     if result < 0 { throw .host(Int32(truncatingIfNeeded: 0 &- result)) }
-    if status.mode & 0o170000 != 0o100000 {
-      throw .notRegular(isDirectory: status.mode & 0o170000 == 0o040000)
-    }
+    if !status.isRegular { throw .notRegular(isDirectory: status.mode & 0o170000 == 0o040000) }
   }
 
   /// Takes over a descriptor of a regular file that has been opened as `path`.
@@ -82,7 +80,7 @@ public final class ExecutableFile {
   }
 }
 
-/// The few host calls that reading an executable needs, as raw numbers.
+/// The few host calls that reading files needs where there is no process with its `Host`, as raw numbers.
 public enum HostCall {
   static let noEntry: Int32 = 2
   private static let interrupted: Int64 = -4
@@ -115,8 +113,9 @@ public enum HostCall {
     public var inode: UInt64 = 0
     public var size: UInt64 = 0
     public var device: UInt64 = 0
-    /// When its contents changed last: seconds and nanoseconds.
-    public var changed: (UInt64, UInt64) = (0, 0)
+    /// When its contents were modified last: seconds and nanoseconds.
+    public var modified: (UInt64, UInt64) = (0, 0)
+    public var isRegular: Bool { mode & 0o170000 == 0o100000 }
 
     public init() {}
   }
@@ -180,7 +179,7 @@ public enum HostCall {
   }
 
   /// statx(2): one layout on every architecture. Offsets of `struct statx` in bytes are 28 mode (16 bits), 20
-  /// user, 24 group, 32 inode, 40 size, 112 and 120 time of change, 136 and 140 device. 0, or -errno.
+  /// user, 24 group, 32 inode, 40 size, 112 and 120 time of modification, 136 and 140 device. 0, or -errno.
   public static func status(of descriptor: Int32, into status: inout Status) -> Int64 {
     var bytes = [UInt8](repeating: 0, count: 256)
     let result = bytes.withUnsafeMutableBytes { buffer -> Int64 in
@@ -196,7 +195,7 @@ public enum HostCall {
     status.group = bytes.littleEndian(UInt32.self, at: 24) ?? 0
     status.inode = bytes.littleEndian(UInt64.self, at: 32) ?? 0
     status.size = bytes.littleEndian(UInt64.self, at: 40) ?? 0
-    status.changed = (
+    status.modified = (
       bytes.littleEndian(UInt64.self, at: 112) ?? 0, UInt64(bytes.littleEndian(UInt32.self, at: 120) ?? 0)
     )
     let major = UInt64(bytes.littleEndian(UInt32.self, at: 136) ?? 0)

@@ -34,7 +34,7 @@ public final class CallReader {
   public func read(_ cpu: UnsafeMutablePointer<vt_cpu_state>, _ memory: AddressSpace) -> CallInputs {
     let registers = GuestRegisters(cpu)
     let arguments = Arguments(registers)
-    let number = registers[.rax]
+    let number = LinuxProcess.callNumber(cpu)
     var inputs = CallInputs(
       number: number, arguments: (0..<6).map { arguments[$0] }, digest: 0, outputs: [])
     var digest = CallDigest()

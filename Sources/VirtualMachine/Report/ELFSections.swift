@@ -5,7 +5,7 @@ import Linux
 
 /// One section header, with its name.
 public struct ELFSection: Sendable {
-  public let name: [UInt8]
+  public fileprivate(set) var name: [UInt8]
   /// SHT_* value: 1 program bits, 2 symbol table, 3 strings, 8 no bits, 11 dynamic symbols.
   public let type: UInt32
   /// SHF_* bits: 1 write, 2 in memory, 4 executable.
@@ -69,13 +69,7 @@ public struct ELFSections {
   private mutating func nameSections(_ section: Int, _ offsets: [Int]) {
     guard section < all.count else { return }
     let names = bytes(of: all[section])
-    for (place, offset) in offsets.enumerated() {
-      let old = all[place]
-      all[place] = ELFSection(
-        name: names.cString(at: offset), type: old.type, flags: old.flags, address: old.address,
-        offset: old.offset,
-        size: old.size, link: old.link)
-    }
+    for (place, offset) in offsets.enumerated() { all[place].name = names.cString(at: offset) }
   }
 
   /// The bytes that a section has in the file; empty for none, or for one that is unreasonably large.

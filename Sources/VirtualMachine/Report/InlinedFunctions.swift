@@ -204,15 +204,15 @@ final class FunctionInfo {
     try? walk(units[number], unit)
     unit.functions.sort { ($0.low, $0.high) < ($1.low, $1.high) }
     if kept > FunctionInfo.mostKept {
-      known = [:]
       (names, nameBytes) = ([:], 0)
-      kept = 0
-      rangesLeft = mostRanges
+      forgetUnits()
     }
     known[number] = unit
     kept &+= unit.size
     return unit
   }
+
+  private func forgetUnits() { (known, kept, rangesLeft) = ([:], 0, mostRanges) }
 
   /// An entry around the present one.
   private struct Level {
@@ -352,7 +352,7 @@ extension FunctionInfo {
     // Two skeletons may stand for one unit if it has been linked twice.
     if units[number].skeleton != skeleton.start {
       units[number].inherit(from: skeleton)
-      kept &-= known.removeValue(forKey: number)?.size ?? 0
+      forgetUnits()
     }
     return number
   }

@@ -139,7 +139,7 @@ public final class LoadedObjects {
   /// The file of a descriptor, which is closed.
   private static func file(_ descriptor: Int64, _ path: [UInt8]) -> ExecutableFile? {
     guard descriptor >= 0 else { return nil }
-    defer { _ = vt_syscall6(3, descriptor, 0, 0, 0, 0, 0) }
+    defer { HostCall.close(Int32(truncatingIfNeeded: descriptor)) }
     return try? ExecutableFile(path: path, at: Array("/proc/self/fd/\(descriptor)".utf8))
   }
 

@@ -14,11 +14,11 @@ final class SplitFiles {
   /// What a damaged file counts, whose sections may have cost as much before that was noticed (bytes).
   private static let damage = 1 << 28
 
-  private let file: DebugPaths
+  private let paths: DebugPaths
   /// The program's sections: skeletons, addresses, and up to DWARF 4 ranges.
   private let program: InfoSections
   private let code: [Range<UInt64>]
-  private lazy var packages = file.packages.compactMap { SplitPackage($0, file.open) }
+  private lazy var packages = paths.packages.compactMap { SplitPackage($0, paths.open) }
   /// Units by where their skeletons are.
   private var known: [Int: (functions: FunctionInfo, number: Int)] = [:]
   private var missing: Set<Int> = []
@@ -38,7 +38,7 @@ final class SplitFiles {
   }
 
   init(_ file: DebugFile, _ program: InfoSections, code: [Range<UInt64>]) {
-    (self.file, self.program, self.code) = (DebugPaths(file), program, code)
+    (paths, self.program, self.code) = (DebugPaths(file), program, code)
   }
 
   /// The unit that a skeleton stands for, by its number in a file; nil for what is no skeleton, or where nothing is found.
@@ -75,7 +75,7 @@ final class SplitFiles {
   /// Where a unit may be: in packages first.
   private func places(of skeleton: InfoUnit, _ identity: UInt64) -> [Place] {
     func text(_ value: InfoValue?) -> [UInt8] { value.map { skeleton.text($0, program) } ?? [] }
-    let separate = file.places(of: text(skeleton.splitName), in: text(skeleton.directory))
+    let separate = paths.places(of: text(skeleton.splitName), in: text(skeleton.directory))
     return packages.map { Place(path: $0.path, identity: identity) } + separate.map { Place(path: $0) }
   }
 
@@ -102,7 +102,7 @@ final class SplitFiles {
     if let identity = place.identity {
       return packages.first { $0.path == place.path }?.sections(of: identity)
     }
-    guard let file = file.open(place.path), let sections = ELFSections(anyIn: file) else { return nil }
+    guard let file = paths.open(place.path), let sections = ELFSections(anyIn: file) else { return nil }
     bytesLeft -= Int(min(file.size, UInt64(SplitFiles.mostBytes)))
     return InfoSections(split: sections)
   }

@@ -50,7 +50,7 @@ final class KeptTranslations {
       return engine.use(nil)
     }
     let place = [translator, program.device, program.inode].withUnsafeBytes { key.hash($0, seed: 2) }
-    let version = [program.device, program.inode, program.size, program.changed.0, program.changed.1]
+    let version = [program.device, program.inode, program.size, program.modified.0, program.modified.1]
     identity = (version + [translator]).withUnsafeBytes { key.hash($0, seed: 3) }
     let name = StoreFolder.fileName(place)
     let store = openStore(name)

@@ -13,7 +13,7 @@ struct StoreFolder {
 
     init(_ status: HostCall.Status) {
       (device, inode) = (status.device, status.inode)
-      (seconds, nanoseconds) = status.changed
+      (seconds, nanoseconds) = status.modified
     }
   }
 
@@ -21,8 +21,6 @@ struct StoreFolder {
     var status = HostCall.Status()
     return HostCall.status(of: descriptor, into: &status) == 0 ? status : nil
   }
-
-  private static func isFile(_ status: HostCall.Status) -> Bool { status.mode & 0o170000 == 0o100000 }
 
   private let path: [UInt8]
   private let device: UInt64
@@ -91,7 +89,7 @@ struct StoreFolder {
       guard result >= 0 else { return nil }
       let descriptor = Int32(truncatingIfNeeded: result)
       defer { HostCall.close(descriptor) }
-      guard let status = StoreFolder.status(descriptor), StoreFolder.isFile(status), status.size > 0,
+      guard let status = StoreFolder.status(descriptor), status.isRegular, status.size > 0,
         status.size <= UInt64(most)
       else { return nil }
       // mmap(2): PROT_READ, MAP_PRIVATE
@@ -128,15 +126,15 @@ struct StoreFolder {
     _ = withFolder { folder -> Void? in
       var files: [(name: [UInt8], status: HostCall.Status)] = []
       for name in StoreFolder.names(in: folder) where StoreFolder.isOurs(name) {
-        if let status = StoreFolder.status(name, in: folder), StoreFolder.isFile(status) {
+        if let status = StoreFolder.status(name, in: folder), status.isRegular {
           files.append((name, status))
         }
       }
-      files.sort { $0.status.changed < $1.status.changed }
+      files.sort { $0.status.modified < $1.status.modified }
       var total = files.reduce(0) { $0 &+ $1.status.size }
-      let newest = files.last?.status.changed.0 ?? 0
+      let newest = files.last?.status.modified.0 ?? 0
       for file in files {
-        let isLeft = file.name.last == UInt8(ascii: "w") && file.status.changed.0 + 3600 < newest
+        let isLeft = file.name.last == UInt8(ascii: "w") && file.status.modified.0 + 3600 < newest
         guard total > most || isLeft else { continue }
         if StoreFolder.withPath(file.name, { StoreFolder.call(263, folder, $0) }) == 0 {
           total &-= file.status.size

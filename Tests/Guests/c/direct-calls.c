@@ -40,7 +40,7 @@ static void alarm_in(int milliseconds) {
 typedef struct {
   uint64_t before[8], after[8];  // rbx rbp r8 r9 r10 r12 r14 r15
   uint64_t flags, result, rcx, r11, flags_after, here;
-  uint8_t vectors[16][16];
+  uint8_t vectors[6][16];  // xmm0 xmm7 xmm15 before, and after
 } registers;
 
 static void around(registers *all, uint64_t number, uint64_t a, uint64_t b, uint64_t c) {

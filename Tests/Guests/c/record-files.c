@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include "guest.h"
@@ -35,6 +36,9 @@ int main(void) {
   CHECK(getrandom(noise, page, 0) == page);
   CHECK(pwrite(file, noise, page, 4 * page + 100) == page);
   show("pwrite", shared, size);
+  // The kernel looks at the lower half of a number alone.
+  CHECK(syscall(SYS_pwrite64 | 1L << 32, file, noise, page, page + 100) == page);
+  show("pwrite, wide number", shared, size);
   CHECK(lseek(file, 6 * page, SEEK_SET) == 6 * page && write(file, noise, 64) == 64);
   show("write", shared, size);
   show("private", private + 5 * page, page);

@@ -1,4 +1,4 @@
-// Numbers for damage in large numbers: the same in every run.
+// What tests of files have in common: numbers as files have them, and random ones for damage, the same in every run.
 
 /// Xorshift (Marsaglia 2003, 64 bits).
 struct RandomNumbers {
@@ -11,4 +11,9 @@ struct RandomNumbers {
     state ^= state << 17
     return Int(state % UInt64(limit))
   }
+}
+
+/// The lowest `count` bytes of a number, little-endian.
+func little(_ value: UInt64, _ count: Int) -> [UInt8] {
+  (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) }
 }
