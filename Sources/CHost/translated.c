@@ -50,13 +50,14 @@ enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
 /// all entries are filled before it; behind it as many as the run loop has frames below the machine's, and as many again.
 #define FORGET_RETURNS(count) ".rept " #count "\n call 9f\n int3\n 9:\n .endr\n lea 8*" #count "(%%rsp), %%rsp\n"
 
+/// The guest registers that a direct call borrows, from the state.
+#define DIRECT_CALL_RESTORE \
+  "mov 48-60(%%rbp), %%rsi\n" \
+  "mov 96-60(%%rbp), %%r8\n mov 104-60(%%rbp), %%r9\n mov 112-60(%%rbp), %%r10\n mov 120-60(%%rbp), %%r11\n"
 /// SYSCALL in translated code jumps here. R12 says where it goes on, `site` what it leaves for. Only RCX, R12 and what the state
 /// keeps may be used, and no flag may change; the host's SYSCALL puts them back. The table is read at a masked number, because
 /// a processor may guess past a comparison. Attention is looked at last: whoever calls for it later finds RIP at or
 /// before `vt_direct_made`.
-#define DIRECT_CALL_RESTORE \
-  "mov 48-60(%%rbp), %%rsi\n" \
-  "mov 96-60(%%rbp), %%r8\n mov 104-60(%%rbp), %%r9\n mov 112-60(%%rbp), %%r10\n mov 120-60(%%rbp), %%r11\n"
 #define DIRECT_CALL \
   ".globl vt_direct_call\nvt_direct_call:\n" \
   "mov %%rax, -60(%%rbp)\n mov %%rsi, 48-60(%%rbp)\n" \

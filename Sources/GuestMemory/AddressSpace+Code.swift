@@ -15,11 +15,10 @@ extension AddressSpace {
       let region = whole(region)
       tracked.insert(region.start >> Page.shift..<region.end >> Page.shift)
       if region.flags.contains(.shared), region.backing != 0 { runsSharedFiles = true }
-      if region.permissions.contains(.write) || runsSharedFiles { beginCare() }
+      if runsSharedFiles { beginCare() }
       if region.permissions.contains(.write) { protectFromWrites(region) }
       for alias in aliases(of: region)
       where alias.flags.contains(.shared) && alias.permissions.contains(.write) {
-        beginCare()
         tracked.insert(alias.start >> Page.shift..<alias.end >> Page.shift)
         protectFromWrites(alias)
       }
@@ -159,6 +158,7 @@ extension AddressSpace {
   }
 
   private func protectFromWrites(_ region: Region) {
+    beginCare()
     _ = HostMemory.protect(hostBase &+ region.start, region.size, HostMemory.protectionRead)
   }
 }

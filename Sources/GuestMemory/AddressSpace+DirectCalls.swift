@@ -4,24 +4,27 @@ import CHost
 
 extension AddressSpace {
   /// How translated code makes a call.
-  public enum DirectCall: UInt8 {
-    case numbers = 1
-    case descriptor, pointer, message, waiting
+  public struct DirectCall: Hashable, Sendable {
+    fileprivate let kind: UInt8
+
+    public static let numbers = DirectCall(kind: UInt8(VT_DIRECT_NUMBERS))
+    public static let descriptor = DirectCall(kind: UInt8(VT_DIRECT_DESCRIPTOR))
+    public static let pointer = DirectCall(kind: UInt8(VT_DIRECT_POINTER))
+    public static let message = DirectCall(kind: UInt8(VT_DIRECT_MESSAGE))
+    public static let waiting = DirectCall(kind: UInt8(VT_DIRECT_WAITING))
   }
 
   /// From now on translated code makes this call by itself. Numbers above 255 cannot be allowed.
   public func allowDirectCall(_ number: Int, _ kind: DirectCall) {
     guard let number = UInt8(exactly: number) else { return }
-    directCalls.pointee.window_bits = UInt64(limit.trailingZeroBitCount)
-    vt_direct_allow(directCalls, number, kind.rawValue)
-    hasDirectCalls = true
+    vt_direct_allow(directCalls, number, kind.kind)
   }
 
   /// Descriptors from `number` on are no longer for translated code to name. Nobody is in a call with one when this returns.
   public func hideDescriptors(from number: UInt64) {
     if number >= directCalls.pointee.hidden { return }
     directCalls.pointee.hidden = number
-    if hasDirectCalls { evictAll() }
+    evictAll()
   }
 
   /// Pages are about to be protected, or files' contents to be looked after: from now on the host is handed addresses only after
@@ -29,6 +32,6 @@ extension AddressSpace {
   func beginCare() {
     if directCalls.pointee.needs_care != 0 { return }
     directCalls.pointee.needs_care = 1
-    if hasDirectCalls { evictAll() }
+    evictAll()
   }
 }

@@ -48,7 +48,6 @@ public final class AddressSpace {
   /// System calls that translated code may make by itself (`allowDirectCall`).
   // SAFETY: allocated in init, freed in deinit; engines use it only as long as they have the address space.
   public let directCalls: UnsafeMutablePointer<vt_direct_calls>
-  var hasDirectCalls = false
 
   var table = RegionTable()
   var tracked = PageRanges()
@@ -84,6 +83,7 @@ public final class AddressSpace {
     if let window, let start = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: window.base)) {
       base = start
       limit = window.limit
+      directCalls.pointee.window_bits = UInt64(limit.trailingZeroBitCount)
       searchTop = window.limit &- (1 << 30)
       isIsolated = true
       return
@@ -99,6 +99,7 @@ public final class AddressSpace {
       if result >= 0, let start = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: result)) {
         base = start + Int(truncatingIfNeeded: AddressSpace.guardSize)
         limit = size
+        directCalls.pointee.window_bits = bits
         searchTop = size &- (1 << 30)
         return
       }

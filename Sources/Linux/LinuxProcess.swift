@@ -319,7 +319,7 @@ public final class LinuxProcess {
   /// Hands a call to the host with pointers translated as its signature says.
   func passThrough(_ call: SystemCall, _ arguments: Arguments) -> Int64 {
     var translated = arguments
-    var (rest, index) = (handingPlan(of: call).word, 0)
+    var (rest, index) = (call.handing.word, 0)
     while rest != 0 {
       let value = arguments[index]
       switch HandingPlan.Step(rawValue: rest & 15) ?? .vector {
@@ -339,13 +339,6 @@ public final class LinuxProcess {
       index &+= 1
     }
     return callHost(call, translated)
-  }
-
-  private func handingPlan(of call: SystemCall) -> HandingPlan {
-    if let known = call.handing { return known }
-    let plan = HandingPlan(call.parsed)
-    call.handing = plan
-    return plan
   }
 
   /// What the host gets for a value that is neither a descriptor nor a path: for pointers the host's address.

@@ -38,20 +38,26 @@ extension LinuxProcess {
   /// Moves a descriptor to a high number with close-on-exec and hides it from the guest. Returns the new number, or the
   /// old one when there is no room. The standard streams stay open under their own numbers, too, unless `movesStandard`.
   public func hide(_ descriptor: Int32, movesStandard: Bool = false) -> Int32 {
-    let duplicateCloseOnExec: UInt64 = 1030
     var lowest: UInt64 = 1000
     while lowest >= 125 {
-      memory.hideDescriptors(from: lowest)
-      let moved = host.call(72, UInt64(UInt32(bitPattern: descriptor)), duplicateCloseOnExec, lowest)
-      if moved >= 0 {
-        let number = Int32(truncatingIfNeeded: moved)
-        descriptors.insert(number)
+      if let number = hiddenCopy(of: descriptor, from: lowest) {
         if descriptor > 2 || movesStandard { _ = host.call(3, UInt64(UInt32(bitPattern: descriptor))) }
         return number
       }
       lowest /= 2
     }
     return descriptor
+  }
+
+  /// A copy of a descriptor with close-on-exec that the guest cannot name, numbered `lowest` or above; nil when there is no room.
+  func hiddenCopy(of descriptor: Int32, from lowest: UInt64) -> Int32? {
+    let duplicateCloseOnExec: UInt64 = 1030
+    memory.hideDescriptors(from: lowest)
+    let copy = host.call(72, UInt64(UInt32(bitPattern: descriptor)), duplicateCloseOnExec, lowest)
+    guard copy >= 0 else { return nil }
+    let number = Int32(truncatingIfNeeded: copy)
+    descriptors.insert(number)
+    return number
   }
 
   /// Closes one of Vitrine's own descriptors.

@@ -46,7 +46,7 @@ final class SystemCall {
   /// Why the call is not supported; nil for a call that is. Docs/linux.md lists them.
   let refusal: StaticString?
   /// How a call without a handler hands its arguments over; made at the first use.
-  var handing: HandingPlan?
+  private(set) lazy var handing = HandingPlan(parsed)
   /// It has come through the run loop, and whether it must is settled.
   var isSettled = false
   /// The signature, parsed at the first use.
@@ -67,8 +67,8 @@ extension SystemCall {
   /// How translated code can make the call by itself; nil: it has to come through the run loop.
   var directKind: AddressSpace.DirectCall? {
     if traits.contains(.message) { return .message }
-    guard handler == nil, parsed.arguments.count <= 6, !traits.contains(.noReturn) else { return nil }
-    let kind = HandingPlan(parsed).directKind
+    guard handler == nil, !traits.contains(.noReturn) else { return nil }
+    let kind = handing.directKind
     // Only calls with a pointer are taken back when code lies in files (`AddressSpace.beginCare`).
     if traits.contains(.writesFile), kind != .pointer { return nil }
     // One that does not begin again after signals would take an interruption by another thread for one.

@@ -529,8 +529,6 @@ public final class TranslatorEngine: GuestEngine {
 
   // MARK: State
 
-  // SAFETY: a constant of CHost's, never written.
-  private let noDirectCalls = vt_direct_none()
   /// Flags that translated code runs with: the status flags, DF, NT, AC and ID. Others wait in `keptFlags`.
   private static let hardwareFlags: UInt64 = 0x24_4cd5
 
@@ -550,7 +548,7 @@ public final class TranslatorEngine: GuestEngine {
     keptFlags = flags & ~TranslatorEngine.hardwareFlags
     cpu.pointee.translated.rflags = flags & TranslatorEngine.hardwareFlags | 0x202
     let hasAllFlags = keptFlags & ~0x202 == 0
-    cpu.pointee.translated.direct_calls = hasAllFlags ? UnsafePointer(memory.directCalls) : noDirectCalls
+    cpu.pointee.translated.direct_calls = hasAllFlags ? UnsafePointer(memory.directCalls) : vt_direct_none()
     cpu.pointee.translated.has_avx = hasAVX ? 1 : 0
     cpu.pointee.translated.x87_area = x87Area
     sayLoaded(cpu)
@@ -569,34 +567,4 @@ public final class TranslatorEngine: GuestEngine {
 
   /// The guard's function.
   private static func guarded(_ value: UInt64) -> UInt64 { value &>> (value &>> 60) }
-}
-
-/// The host stack of return addresses that translated code pushes and pops. Its lowest entry is code that handles returns
-/// without a call, so it can be emptied at any time: returns are only predictions.
-final class ShadowStack {
-  private static let size = 256 << 10
-  // SAFETY: mapped in init, unmapped in deinit; the page at the low end stays inaccessible.
-  private let memory: UnsafeMutableRawPointer
-  var pointer: UInt64
-  private let top: UInt64
-
-  init?(bottom: UInt64) {
-    guard let memory = vt_allocate_zeroed(ShadowStack.size) else { return nil }
-    self.memory = memory
-    // mprotect(PROT_NONE)
-    _ = vt_syscall6(10, Int64(Int(bitPattern: memory)), 4096, 0, 0, 0, 0)
-    let place = memory + (ShadowStack.size &- 64)
-    place.storeBytes(of: bottom, as: UInt64.self)
-    top = UInt64(UInt(bitPattern: place))
-    pointer = top
-  }
-
-  deinit { vt_release(memory, ShadowStack.size) }
-
-  func reset() { pointer = top }
-
-  /// After a fault that may have been the stack's own end: starts again.
-  func checkOverflow() {
-    if pointer &- UInt64(UInt(bitPattern: memory)) < 4096 &+ 64 { reset() }
-  }
 }

@@ -58,23 +58,17 @@ extension LinuxProcess {
   func holdProgram(_ descriptor: Int32) {
     let previous = heldProgram
     heldProgram = nil
-    let number = UInt64(UInt32(bitPattern: descriptor))
     let limit = hostLimit(7)
-    let duplicateCloseOnExec: UInt64 = 1030
     // Above the guest's limit it takes no number away from it.
     if limit.soft < limit.hard, limit.soft >= 3, limit.soft < 1 << 20,
       setDescriptorLimit(limit.hard, limit.hard)
     {
-      memory.hideDescriptors(from: limit.soft)
-      let copy = host.call(72, number, duplicateCloseOnExec, limit.soft)
+      heldProgram = hiddenCopy(of: descriptor, from: limit.soft)
       _ = setDescriptorLimit(limit.soft, limit.hard)
-      if copy >= 0 {
-        heldProgram = Int32(truncatingIfNeeded: copy)
-        descriptors.insert(Int32(truncatingIfNeeded: copy))
-      }
     }
     if heldProgram == nil {
-      let copy = host.call(72, number, duplicateCloseOnExec, 3)
+      let duplicateCloseOnExec: UInt64 = 1030
+      let copy = host.call(72, UInt64(UInt32(bitPattern: descriptor)), duplicateCloseOnExec, 3)
       if copy >= 0 { heldProgram = hide(Int32(truncatingIfNeeded: copy)) }
     }
     if let previous { closeHidden(previous) }

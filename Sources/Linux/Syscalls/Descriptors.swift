@@ -18,11 +18,10 @@ extension SystemCallTable {
 
 extension LinuxProcess {
   static func duplicateTo(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    guard let cpu = process.cpu else { return -Errno.ENOSYS }
     if process.descriptors.contains(int(arguments.a)) || process.descriptors.contains(int(arguments.b)) {
       return -Errno.EBADF
     }
-    return process.host.call(Int64(GuestRegisters(cpu)[.rax]), arguments.a, arguments.b, arguments.c)
+    return process.host.call(process.callNumber, arguments.a, arguments.b, arguments.c)
   }
 
   /// close_range(2) in pieces around Vitrine's own descriptors.

@@ -72,8 +72,7 @@ extension LinuxProcess {
   }
 
   static func epollMasked(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    guard let cpu = process.cpu else { return -Errno.ENOSYS }
-    let number = Int64(bitPattern: GuestRegisters(cpu)[.rax])
+    let number = process.callNumber
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
     let memory = process.memory
     memory.prepareHostWrite(arguments.b, size: (arguments.c & 0xffff_ffff) &* 12)
@@ -112,10 +111,8 @@ extension LinuxProcess {
   }
 
   static func signalDescriptor(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    guard let cpu = process.cpu else { return -Errno.ENOSYS }
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
-    let number = Int64(bitPattern: GuestRegisters(cpu)[.rax])
     return process.host.call(
-      number, arguments.a, process.memory.hostArgument(arguments.b), arguments.c, arguments.d)
+      process.callNumber, arguments.a, process.memory.hostArgument(arguments.b), arguments.c, arguments.d)
   }
 }

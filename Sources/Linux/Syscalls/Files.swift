@@ -140,8 +140,7 @@ extension LinuxProcess {
 
   /// The readv and writev families: the vector's bases are guest addresses and need translating.
   static func vectorIO(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    guard let cpu = process.cpu else { return -Errno.ENOSYS }
-    let number = GuestRegisters(cpu)[.rax]
+    let number = process.callNumber
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
     let count = number == 278 ? arguments.c & 0xffff_ffff : UInt64(bitPattern: Int64(int(arguments.c)))
     let writes = number == 19 || number == 295 || number == 327

@@ -114,8 +114,7 @@ extension LinuxProcess {
 
   /// There are no protection keys: what hardware without them answers.
   static func noKeys(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    guard let cpu = process.cpu else { return -Errno.EINVAL }
-    return GuestRegisters(cpu)[.rax] == 330 ? -Errno.ENOSPC : -Errno.EINVAL
+    process.callNumber == 330 ? -Errno.ENOSPC : -Errno.EINVAL
   }
 
   static func unmap(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {

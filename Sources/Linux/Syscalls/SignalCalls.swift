@@ -195,9 +195,8 @@ extension LinuxProcess {
 
   /// rt_sigqueueinfo(2) and rt_tgsigqueueinfo(2).
   static func signalQueue(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    guard let cpu = process.cpu else { return -Errno.ENOSYS }
     var host = arguments
-    let isThread = GuestRegisters(cpu)[.rax] == 297
+    let isThread = process.callNumber == 297
     if isThread {
       host.d = process.memory.hostArgument(arguments.d)
     } else {

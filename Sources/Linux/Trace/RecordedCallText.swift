@@ -31,7 +31,7 @@ public final class RecordedCall {
 
   init(_ calls: SystemCallTable, _ cpu: UnsafeMutablePointer<vt_cpu_state>, _ memory: AddressSpace) {
     let registers = GuestRegisters(cpu)
-    number = registers[.rax]
+    number = LinuxProcess.callNumber(cpu)
     address = cpu.pointee.rip
     arguments = Arguments(registers)
     call = calls[number]

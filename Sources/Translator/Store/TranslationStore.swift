@@ -13,6 +13,8 @@ import GuestMemory
 public final class TranslationStore {
   /// A file grows to this size and no further.
   public static let mostBytes = 128 << 20
+  /// Images are added up to this size; their tables come on top.
+  private static let mostImages = mostBytes * 3 / 4
   private static let magic = UInt64(littleEndian: 0x0131_6572_6f74_7356)  // "Vstore1" and a one
   private static let headerSize = 32
   /// An image at most: host code, and its tables.
@@ -30,7 +32,7 @@ public final class TranslationStore {
   /// Blocks that the file has, as it says.
   public private(set) var count = 0
   /// No more fits in: what is new takes the place of what is there.
-  public var isFull: Bool { size > TranslationStore.mostBytes * 3 / 4 }
+  public var isFull: Bool { size > TranslationStore.mostImages }
   // SAFETY: `mostImage` bytes, freed in deinit: the image that was found last.
   private let scratch: UnsafeMutableRawPointer
 
@@ -125,9 +127,9 @@ public final class TranslationStore {
       if cache.appendImage(of: block, key, identity, to: &images) {
         places[cache.blocks[block].guest] = place
       }
-      if images.count > TranslationStore.mostBytes * 3 / 4 { break }
+      if images.count > TranslationStore.mostImages { break }
     }
-    for number in 0..<slots where images.count <= TranslationStore.mostBytes * 3 / 4 {
+    for number in 0..<slots where images.count <= TranslationStore.mostImages {
       let place = slot(number).place
       guard place != 0, let header = header(at: place), places[header.guest] == nil, load(header, from: place)
       else { continue }

@@ -147,10 +147,14 @@ extension BlockTranslator {
       !keepsSecondFree && HostRegister.holding(number & 15) != HostRegister.inState
       && !Self.needsScratch(instruction, plan, held: assembler.held.number)
     let place = isBusy && isFree ? HostRegister.secondScratch : register
-    // What has to be loaded stays in the other scratch register, for who uses it next.
-    applyGuard(holding(number, loadedInto: keepsSecondFree ? place : other(place)), into: place)
+    guardBase(number, into: place)
     usedSecondLast = place == HostRegister.secondScratch
     return place
+  }
+
+  /// register = f(guest register `number`). What has to be loaded for that stays in the other scratch register, for who uses it next.
+  private mutating func guardBase(_ number: UInt8, into register: UInt8) {
+    applyGuard(holding(number, loadedInto: keepsSecondFree ? register : other(register)), into: register)
   }
 
   /// register = f(source), both host registers; `register` is a scratch register.
@@ -198,7 +202,7 @@ extension BlockTranslator {
         host.base = place
         host.displacement &+= offset
       } else {
-        applyGuard(holding(instruction.base, loadedInto: register), into: register)
+        guardBase(instruction.base, into: register)
         note(.base(instruction.base), in: register)
         host.base = register
       }

@@ -8,12 +8,10 @@ enum CommonCode {
   /// Writes it all; returns the host address of the code that a return without a call arrives at.
   static func write(_ cache: CodeCache) -> UInt64 {
     var assembler = cache.assembler(at: 0)
-    // Offset 0, the way out. JMP [RIP + 2]; the address follows, aligned, because the guest may have set AC.
-    for byte: UInt8 in [0xff, 0x25, 2, 0, 0, 0, 0xcc, 0xcc] { assembler.byte(byte) }
-    assembler.word64(UInt64(UInt(bitPattern: vt_translated_exit_address())))
+    // Offset 0: the way out.
+    writeJump(to: vt_translated_exit_address(), &assembler)
     cache.callStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
-    for byte: UInt8 in [0xff, 0x25, 2, 0, 0, 0, 0xcc, 0xcc] { assembler.byte(byte) }
-    assembler.word64(UInt64(UInt(bitPattern: vt_direct_call_address())))
+    writeJump(to: vt_direct_call_address(), &assembler)
     cache.missStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
     assembler.storeState(constant: Int(VT_EXIT_INDIRECT), StateOffset.site)
     let leave = assembler.jump()
@@ -29,6 +27,12 @@ enum CommonCode {
     cache.used = assembler.cursor - cache.writable
     cache.keepCommonCode()
     return bottom
+  }
+
+  /// JMP [RIP + 2]; the address follows, aligned, because the guest may have set AC.
+  private static func writeJump(to code: UnsafeRawPointer?, _ assembler: inout Assembler) {
+    for byte: UInt8 in [0xff, 0x25, 2, 0, 0, 0, 0xcc, 0xcc] { assembler.byte(byte) }
+    assembler.word64(UInt64(UInt(bitPattern: code)))
   }
 
   /// Between RBP, where the budget is while code counts, and the state that has it otherwise.

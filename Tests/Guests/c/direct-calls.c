@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -132,6 +133,29 @@ static void errors(void) {
   }
   close(zero);
   close(null);
+}
+
+/// The number is EAX alone, also for calls of which several share a handler that asks for it.
+static void wide_numbers(void) {
+  const unsigned long high = 1ul << 63;
+  int pipes[2], epoll = epoll_create1(0);
+  pipe(pipes);
+  char read_back[8] = "";
+  struct iovec vector = {.iov_base = "wide", .iov_len = 4}, target = {.iov_base = read_back, .iov_len = 8};
+  struct epoll_event event;
+  sigset_t set;
+  sigemptyset(&set);
+  say("wide dup2", syscall(SYS_dup2 | high, pipes[0], 40));
+  say("wide dup3", syscall(SYS_dup3 | high, pipes[0], 41, 0));
+  say("wide writev", syscall(SYS_writev | high, pipes[1], &vector, 1));
+  say("wide readv", syscall(SYS_readv | high, pipes[0], &target, 1));
+  puts(read_back);
+  say("wide signalfd", syscall(SYS_signalfd4 | high, -1, &set, 8, 0) >= 0);
+  say("wide epoll_pwait", syscall(SYS_epoll_pwait | high, epoll, &event, 1, 0, NULL, 8));
+  siginfo_t information = {.si_code = SI_QUEUE, .si_signo = SIGUSR1};
+  catch(SIGUSR1, 0);
+  say("wide rt_tgsigqueueinfo", syscall(SYS_rt_tgsigqueueinfo | high, getpid(), getpid(), SIGUSR1, &information));
+  printf("handled %d\n", handled == SIGUSR1);
 }
 
 static void stack_grows(void) {
@@ -361,6 +385,7 @@ int main(int count, char **arguments) {
   setvbuf(stdout, NULL, _IOLBF, 4096);
   registers_stay();
   errors();
+  wide_numbers();
   stack_grows();
   interrupted();
   messages();
