@@ -8,6 +8,7 @@
 
 #if defined(__linux__) && defined(__x86_64__)
 #include <errno.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -50,9 +51,13 @@ enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
 /// all entries are filled before it; behind it as many as the run loop has frames below the machine's, and as many again.
 #define FORGET_RETURNS(count) ".rept " #count "\n call 9f\n int3\n 9:\n .endr\n lea 8*" #count "(%%rsp), %%rsp\n"
 
+/// Bits of futex(2)'s operation that are zero in FUTEX_WAIT, FUTEX_WAKE, FUTEX_WAIT_BITSET (and FUTEX_TRYLOCK_PI, which has no other
+/// pointer either), private or not, by whatever clock.
+enum { OTHER_FUTEX_BITS = (int)~(uint32_t)(FUTEX_WAIT_BITSET | FUTEX_WAKE | FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME) };
+
 /// The guest registers that a direct call borrows, from the state.
 #define DIRECT_CALL_RESTORE \
-  "mov 48-60(%%rbp), %%rsi\n" \
+  "mov 48-60(%%rbp), %%rsi\n mov 56-60(%%rbp), %%rdi\n" \
   "mov 96-60(%%rbp), %%r8\n mov 104-60(%%rbp), %%r9\n mov 112-60(%%rbp), %%r10\n mov 120-60(%%rbp), %%r11\n"
 /// SYSCALL in translated code jumps here. R12 says where it goes on, `site` what it leaves for. Only RCX, R12 and what the state
 /// keeps may be used, and no flag may change; the host's SYSCALL puts them back. The table is read at a masked number, because
@@ -60,7 +65,7 @@ enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
 /// before `vt_direct_made`.
 #define DIRECT_CALL \
   ".globl vt_direct_call\nvt_direct_call:\n" \
-  "mov %%rax, -60(%%rbp)\n mov %%rsi, 48-60(%%rbp)\n" \
+  "mov %%rax, -60(%%rbp)\n mov %%rsi, 48-60(%%rbp)\n mov %%rdi, 56-60(%%rbp)\n" \
   "mov %%r8, 96-60(%%rbp)\n mov %%r9, 104-60(%%rbp)\n mov %%r10, 112-60(%%rbp)\n mov %%r11, 120-60(%%rbp)\n" \
   ".globl vt_direct_kept\nvt_direct_kept:\n" \
   "mov %c[direct_calls]-60(%%rbp), %%r11\n" \
@@ -70,6 +75,7 @@ enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
   "jrcxz 1f\n" \
   "2: jmp vt_direct_refused\n" \
   "1: mov %%r10, %%rcx\n jrcxz 2b\n" \
+  "lea -%c[futex](%%r10), %%rcx\n jrcxz 7f\n" \
   "lea -%c[numbers](%%r10), %%rcx\n jrcxz 5f\n" \
   "mov %%edi, %%ecx\n not %%rcx\n" \
   "mov %c[hidden](%%r11), %%r8\n lea (%%rcx, %%r8), %%rcx\n" /* negative: not below it */ \
@@ -78,6 +84,11 @@ enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
   "3: lea -%c[descriptor](%%r10), %%rcx\n jrcxz 5f\n" \
   "mov %c[needs_care](%%r11), %%rcx\n jrcxz 4f\n jmp 2b\n" \
   "5: jmp 5f\n" \
+  "7: mov $%c[futex_bits], %%r8d\n pext %%r8, %%rsi, %%rcx\n jrcxz 7f\n jmp 2b\n" \
+  "7: mov 80-60(%%rbp), %%rcx\n jrcxz 7f\n jmp 2b\n" /* the guest's R10: a timeout */ \
+  "7: mov %c[needs_care](%%r11), %%rcx\n jrcxz 7f\n jmp 2b\n" \
+  "7: mov %c[window_bits](%%r11), %%rcx\n shrx %%rcx, %%rdi, %%rcx\n jrcxz 7f\n jmp 2b\n" \
+  "7: mov %c[window]-60(%%rbp), %%rcx\n lea (%%rdi, %%rcx), %%rdi\n jmp 5f\n" \
   "4: lea -%c[message](%%r10), %%rcx\n jrcxz 3f\n" \
   "lea -%c[waiting](%%r10), %%rcx\n jrcxz 4f\n" \
   "1: mov %%rsi, %%rcx\n jrcxz 2f\n" \
@@ -210,6 +221,7 @@ __attribute__((naked)) static void enter(vt_cpu_state *cpu __attribute__((unused
         [has_threads] "i"(offsetof(vt_direct_calls, has_threads)),
         [numbers] "i"(VT_DIRECT_NUMBERS), [descriptor] "i"(VT_DIRECT_DESCRIPTOR),
         [message] "i"(VT_DIRECT_MESSAGE), [waiting] "i"(VT_DIRECT_WAITING),
+        [futex] "i"(VT_DIRECT_FUTEX), [futex_bits] "i"(OTHER_FUTEX_BITS),
         [interrupted] "i"(EINTR), [fault] "i"(EFAULT));
 }
 

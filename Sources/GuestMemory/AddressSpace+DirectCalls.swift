@@ -11,6 +11,7 @@ extension AddressSpace {
     public static let descriptor = DirectCall(kind: UInt8(VT_DIRECT_DESCRIPTOR))
     public static let pointer = DirectCall(kind: UInt8(VT_DIRECT_POINTER))
     public static let message = DirectCall(kind: UInt8(VT_DIRECT_MESSAGE))
+    public static let futex = DirectCall(kind: UInt8(VT_DIRECT_FUTEX))
     public static let waiting = DirectCall(kind: UInt8(VT_DIRECT_WAITING))
   }
 

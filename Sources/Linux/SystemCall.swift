@@ -31,6 +31,8 @@ struct SystemCallTraits: OptionSet, Sendable {
   static var noReturn: SystemCallTraits { SystemCallTraits(rawValue: 4) }
   /// sendto(2), recvfrom(2): with data in argument 1, and nothing else in memory if argument 4 is null.
   static var message: SystemCallTraits { SystemCallTraits(rawValue: 16) }
+  /// futex(2): with a word in argument 0, and for some operations nothing else in memory.
+  static var futex: SystemCallTraits { SystemCallTraits(rawValue: 32) }
   /// Waits and restarts.
   static var slow: SystemCallTraits { [.waits, .restarts] }
 }
@@ -67,6 +69,7 @@ extension SystemCall {
   /// How translated code can make the call by itself; nil: it has to come through the run loop.
   var directKind: AddressSpace.DirectCall? {
     if traits.contains(.message) { return .message }
+    if traits.contains(.futex) { return .futex }
     guard handler == nil, !traits.contains(.noReturn) else { return nil }
     let kind = handing.directKind
     // Only calls with a pointer are taken back when code lies in files (`AddressSpace.beginCare`).

@@ -16,6 +16,8 @@ enum {
   VT_DIRECT_MESSAGE = 4,
   /// As VT_DIRECT_POINTER, as long as there is one thread.
   VT_DIRECT_WAITING = 5,
+  /// futex(2) without a timeout: FUTEX_WAIT and FUTEX_WAKE, with a bit set or without. The first argument points to guest memory.
+  VT_DIRECT_FUTEX = 6,
 };
 
 /// One for each address space, written only under its lock.

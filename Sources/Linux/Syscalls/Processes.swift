@@ -13,7 +13,7 @@ extension SystemCallTable {
     define(60, "exit", "int", .noReturn, LinuxProcess.exitThread)
     define(61, "wait4", "pid *wstatus> %wait4 *rusage>", .slow)
     define(231, "exit_group", "int", .noReturn, LinuxProcess.exit)
-    define(202, "futex", "addr $futex uint *timespec< addr uint", .slow, LinuxProcess.futex)
+    define(202, "futex", "addr $futex uint *timespec< addr uint", [.slow, .futex], LinuxProcess.futex)
     define(218, "set_tid_address", "addr", [], LinuxProcess.setThreadAddress)
     define(247, "waitid", "$idtype pid *siginfo> %wait *rusage>", .slow)
     define(273, "set_robust_list", "addr ulong", [], LinuxProcess.setRobustList)

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -19,6 +20,7 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { TIMES = 3 };
@@ -156,6 +158,93 @@ static void wide_numbers(void) {
   catch(SIGUSR1, 0);
   say("wide rt_tgsigqueueinfo", syscall(SYS_rt_tgsigqueueinfo | high, getpid(), getpid(), SIGUSR1, &information));
   printf("handled %d\n", handled == SIGUSR1);
+}
+
+// MARK: futex(2)
+
+static long futex(void *word, uint64_t operation, uint32_t value, const struct timespec *timeout) {
+  return syscall(SYS_futex, word, operation, value, timeout, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+static void futex_errors(void) {
+  static uint32_t word = 5;
+  const struct timespec short_time = {.tv_nsec = 1000000}, wrong_time = {.tv_nsec = -1};
+  const uint64_t kinds[] = {0, FUTEX_PRIVATE_FLAG, 0xff00000000};
+  for (int i = 0; i < TIMES; i++)
+    for (int k = 0; k < 3; k++) {
+      say("wake nobody", futex(&word, FUTEX_WAKE | kinds[k], 1, NULL));
+      say("other value", futex(&word, FUTEX_WAIT | kinds[k], 6, NULL));
+      say("other value, bits", futex(&word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME | kinds[k], 6, NULL));
+      say("no bits", syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | kinds[k], 5, NULL, NULL, 0));
+      say("too long", futex(&word, FUTEX_WAIT | kinds[k], 5, &short_time));
+      say("no time", futex(&word, FUTEX_WAIT | kinds[k], 5, &wrong_time));
+      say("wild time", futex(&word, FUTEX_WAIT | kinds[k], 5, (void *)0x10));
+      say("misaligned", futex((char *)&word + 1, FUTEX_WAIT | kinds[k], 5, NULL));
+      say("null", futex(NULL, FUTEX_WAIT | kinds[k], 5, NULL));
+      say("not canonical", futex((void *)0x800000000000, FUTEX_WAIT | kinds[k], 5, NULL));
+      say("beyond the window", futex((void *)0x7ffffffde000, FUTEX_WAIT | kinds[k], 5, NULL));
+      say("kernel", futex((void *)0xffff800000000000, FUTEX_WAKE | kinds[k], 5, NULL));
+      say("requeue", futex(&word, FUTEX_CMP_REQUEUE | kinds[k], 0, NULL));
+      say("unknown", futex(&word, 0x7f | kinds[k], 0, NULL));
+      say("realtime wake", futex(&word, FUTEX_WAKE | FUTEX_CLOCK_REALTIME | kinds[k], 0, NULL));
+    }
+}
+
+static uint32_t *turn;
+
+/// Two threads, or processes, in turn.
+static void take_turns(uint32_t own, uint64_t kind, int rounds) {
+  for (int i = 0; i < rounds; i++) {
+    while (__atomic_load_n(turn, __ATOMIC_ACQUIRE) != own)
+      if (futex(turn, FUTEX_WAIT | kind, !own, NULL) < 0 && errno != EAGAIN && errno != EINTR) printf("wait: %m\n");
+    __atomic_store_n(turn, !own, __ATOMIC_RELEASE);
+    if (futex(turn, FUTEX_WAKE | kind, 1, NULL) < 0) printf("wake: %m\n");
+  }
+}
+
+static void *second(void *kind) {
+  take_turns(1, (uintptr_t)kind, 5000);
+  return NULL;
+}
+
+static void futex_turns(void) {
+  turn = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  for (uintptr_t kind = 0; kind <= FUTEX_PRIVATE_FLAG; kind += FUTEX_PRIVATE_FLAG) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, second, (void *)kind);
+    take_turns(0, kind, 5000);
+    pthread_join(thread, NULL);
+  }
+  pid_t child = fork();
+  if (child == 0) {
+    take_turns(1, 0, 5000);
+    _exit(0);
+  }
+  take_turns(0, 0, 5000);
+  int status;
+  waitpid(child, &status, 0);
+  printf("turns: %u %d\n", *turn, status);
+}
+
+/// A wait that a signal ends: with SA_RESTART it goes on, until the handler has changed the word.
+static uint32_t awaited;
+static void on_alarm(int number) {
+  handled = number;
+  if (++awaited < 4) alarm_in(5);
+}
+
+static void futex_signals(void) {
+  for (int restarts = 0; restarts < 2; restarts++)
+    for (int i = 0; i < TIMES; i++) {
+      struct sigaction action = {.sa_handler = on_alarm, .sa_flags = restarts ? SA_RESTART : 0};
+      sigaction(SIGALRM, &action, NULL);
+      static uint32_t word;
+      word = awaited = 0;
+      alarm_in(5);
+      // The handler's own count is what is waited for: it changes before the call begins again.
+      say("interrupted", restarts ? futex(&awaited, FUTEX_WAIT, 0, NULL) : futex(&word, FUTEX_WAIT, 0, NULL));
+      while (awaited < 4) usleep(1000);
+    }
 }
 
 static void stack_grows(void) {
@@ -386,6 +475,9 @@ int main(int count, char **arguments) {
   registers_stay();
   errors();
   wide_numbers();
+  futex_errors();
+  futex_turns();
+  futex_signals();
   stack_grows();
   interrupted();
   messages();
