@@ -46,6 +46,48 @@ void vt_lock_release(vt_lock *lock) {
   if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_SEQ_CST) == 2) vt_wake(&lock->word, 1);
 }
 
+/// What the kernel looks at when a thread dies: whether it has the turn.
+static __thread struct robust_list_head holding;
+static __thread int32_t holding_thread;
+
+/// Frees the turn when the calling thread dies with it. A thread of glibc's has a list of its own, for mutexes that Vitrine does not use; a
+/// forked child has none.
+static void free_at_death(vt_turn *turn) {
+  if (holding_thread == vt_thread_number()) return;
+  holding_thread = vt_thread_number();
+  holding = (struct robust_list_head){{&holding.list}, 0, (struct robust_list *)&turn->word};
+  vt_syscall6(SYS_set_robust_list, (int64_t)&holding, sizeof holding, 0, 0, 0, 0);
+}
+
+// Nothing is handed over: who is handed something may just be stopped. So may be who is woken: others look again after a while.
+void vt_turn_acquire(vt_turn *turn) {
+  free_at_death(turn);
+  uint32_t own = (uint32_t)vt_thread_number();
+  struct timespec a_while = {0, 20000000};
+  for (uint32_t seen = turn->word;;) {
+    if ((seen & FUTEX_TID_MASK) == 0) {
+      if (__atomic_compare_exchange_n(&turn->word, &seen, own, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return;
+    } else if ((seen & FUTEX_WAITERS) != 0 ||
+               __atomic_compare_exchange_n(
+                   &turn->word, &seen, seen | FUTEX_WAITERS, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+      vt_syscall6(
+          SYS_futex, (int64_t)&turn->word, FUTEX_WAIT, seen | FUTEX_WAITERS, (int64_t)&a_while, 0, 0);
+      // Others may be waiting, too.
+      own |= FUTEX_WAITERS;
+      seen = turn->word;
+    }
+  }
+}
+
+void vt_turn_release(vt_turn *turn) {
+  if (__atomic_exchange_n(&turn->word, 0, __ATOMIC_RELEASE) & FUTEX_WAITERS)
+    vt_syscall6(SYS_futex, (int64_t)&turn->word, FUTEX_WAKE, 1, 0, 0, 0);
+}
+
+int32_t vt_turn_is_awaited(const vt_turn *turn) { return (turn->word & FUTEX_WAITERS) != 0; }
+
+int32_t vt_turn_is_free(const vt_turn *turn) { return (turn->word & FUTEX_TID_MASK) == 0; }
+
 void vt_presence_enter(vt_presence *presence, volatile uint32_t *attention, vt_lock *lock) {
   presence->thread = vt_thread_number();
   presence->attention = attention;

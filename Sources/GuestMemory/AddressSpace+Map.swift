@@ -54,6 +54,8 @@ extension AddressSpace {
     if let file = request.file {
       region.backing = intern(file.identity)
       region.offset = file.offset
+    } else if request.flags.contains(.shared), let nextAnonymousIdentity {
+      region.backing = intern(.anonymous(nextAnonymousIdentity()))
     }
     table.insert(region)
     journal?.noteMapping(request, region)
@@ -87,11 +89,7 @@ extension AddressSpace {
       start: start, end: end, permissions: request.permissions, flags: request.flags,
       backing: intern(identity))
     table.insert(region)
-    if let journal {
-      // The contents are what counts: whose memory it is stays outside.
-      journal.note(.map(region, file: 0))
-      journal.noteWrite(start, size)
-    }
+    journal?.noteAttachment(identity, region)
     if region.permissions.contains(.write) { dropAliases(of: region) }
     return start
   }

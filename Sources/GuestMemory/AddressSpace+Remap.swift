@@ -127,13 +127,12 @@ extension AddressSpace {
   }
 
   /// The shared memory at `start`, of which a second mapping is made. Anonymous memory gets an identity of its own, without which
-  /// the two could not be known for the same: the kernel's own device for shared memory, and a number that no inode has.
+  /// the two could not be known for the same.
   private func identified(_ start: UInt64) -> Region? {
     guard let region = query(start) else { return nil }
     if region.backing == 0 {
       anonymousIdentities &+= 1
-      let identity = intern(
-        Backing(device: 1, inode: 1 << 62 | anonymousIdentities, path: Array("/dev/zero (deleted)".utf8)))
+      let identity = intern(.anonymous(anonymousIdentities))
       table.update(region.start, region.end) { piece in
         piece.backing = identity
         piece.offset = piece.start &- region.start

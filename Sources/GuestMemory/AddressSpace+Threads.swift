@@ -75,25 +75,39 @@ extension AddressSpace {
 
   /// Takes the lock, for a thread that begins or has waited.
   public func acquire() {
-    if isThreaded { vt_lock_acquire(lock) }
+    if !isThreaded { return }
+    vt_lock_acquire(lock)
+    if let turn { vt_turn_acquire(turn) }
   }
 
   /// Gives the lock up, for a thread that ends or waits.
   public func release() {
-    if isThreaded { vt_lock_release(lock) }
+    if !isThreaded { return }
+    if let turn { vt_turn_release(turn) }
+    vt_lock_release(lock)
   }
 
-  /// Lets others have the lock, if somebody waits for it. For a thread that works for long without giving it up.
+  /// Lets others have the lock, or the turn, if somebody waits for it. For a thread that works for long without giving it up.
   public func yieldLock() {
-    if !isThreaded || lock.pointee.word != 2 { return }
-    vt_lock_release(lock)
-    // Who was woken needs some time; the lock is not to be taken from him. On a busy host he needs the processor, too.
+    if !isThreaded { return }
+    if let turn, vt_turn_is_awaited(turn) != 0 {
+      vt_turn_release(turn)
+      AddressSpace.wait(while: { vt_turn_is_free(turn) != 0 })
+      vt_turn_acquire(turn)
+    }
+    if lock.pointee.word != 2 { return }
+    release()
+    AddressSpace.wait(while: { lock.pointee.word == 0 })
+    acquire()
+  }
+
+  /// Who was woken needs some time; the lock is not to be taken from him. On a busy host he needs the processor, too.
+  private static func wait(while isFree: () -> Bool) {
     var attempts = 0
-    while lock.pointee.word == 0, attempts < 20_200 {
+    while isFree(), attempts < 20_200 {
       if attempts < 20_000 { vt_pause() } else { HostMemory.yieldProcessor() }
       attempts &+= 1
     }
-    vt_lock_acquire(lock)
   }
 
   /// Gives the lock up for a moment, for a thread that waits for what others have to do under it.

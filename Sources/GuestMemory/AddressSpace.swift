@@ -44,6 +44,12 @@ public final class AddressSpace {
   public var journal: MemoryJournal?
   /// Threads run guest code one after the other: the lock is kept there, too.
   public var keepsLock = false
+  /// Besides the lock a thread has this, which processes share; nil: nothing of the kind.
+  // SAFETY: whoever sets it keeps it for the rest of the process.
+  public var turn: UnsafeMutablePointer<vt_turn>?
+  /// Gives anonymous shared memory an identity from the beginning: by numbers that no other process gives. Nil: only when it is
+  /// mapped twice.
+  public var nextAnonymousIdentity: (() -> UInt64)?
 
   /// System calls that translated code may make by itself (`allowDirectCall`).
   // SAFETY: allocated in init, freed in deinit; engines use it only as long as they have the address space.

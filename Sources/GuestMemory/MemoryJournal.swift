@@ -24,26 +24,44 @@ public final class MemoryJournal {
   }
 
   public private(set) var entries: [Entry] = []
+  /// There is a change among them.
+  public private(set) var changesMappings = false
   /// A file is being mapped: the recorder's number for it. Called before anybody can change the mapped bytes or close the file.
   private let numberOfFile: (_ request: MapRequest, _ size: UInt64) -> UInt32
+  /// The same for a segment of shared memory that has no file, such as those of shmat(2).
+  private let numberOfSegment: (_ identity: Backing, _ size: UInt64) -> UInt32
   /// Changes that are parts of another one are not noted.
   private var depth = 0
 
-  public init(numberOfFile: @escaping (_ request: MapRequest, _ size: UInt64) -> UInt32) {
-    self.numberOfFile = numberOfFile
+  public init(
+    numberOfFile: @escaping (_ request: MapRequest, _ size: UInt64) -> UInt32,
+    numberOfSegment: @escaping (_ identity: Backing, _ size: UInt64) -> UInt32
+  ) {
+    (self.numberOfFile, self.numberOfSegment) = (numberOfFile, numberOfSegment)
   }
 
   /// Forgets all notes.
-  public func removeAll() { entries.removeAll(keepingCapacity: true) }
+  public func removeAll() {
+    entries.removeAll(keepingCapacity: true)
+    changesMappings = false
+  }
 
   func note(_ change: Change) {
-    if depth == 0 { entries.append(.change(change)) }
+    if depth > 0 { return }
+    entries.append(.change(change))
+    changesMappings = true
   }
 
   func noteMapping(_ request: MapRequest, _ region: Region) {
     if depth > 0 { return }
     let file = request.file == nil ? 0 : numberOfFile(request, region.size)
-    entries.append(.change(.map(region, file: file)))
+    note(.map(region, file: file))
+  }
+
+  /// A segment has been attached, with contents.
+  func noteAttachment(_ identity: Backing, _ region: Region) {
+    note(.map(region, file: numberOfSegment(identity, region.size)))
+    noteWrite(region.start, region.size)
   }
 
   /// These bytes may have been written.

@@ -81,4 +81,9 @@ public struct Backing: Hashable, Sendable {
     self.inode = inode
     self.path = path
   }
+
+  /// Shared memory without a file: the kernel's own device for it, and a number that no inode has.
+  static func anonymous(_ number: UInt64) -> Backing {
+    Backing(device: 1, inode: 1 << 62 | number, path: Array("/dev/zero (deleted)".utf8))
+  }
 }

@@ -11,9 +11,9 @@ enum Structures {
     case "mqattr": return 64
     case "cachestat": return 40
     case "timespecs", "timevals": return 32
-    case "timezone", "pollfd", "sched_param": return 8
+    case "timezone", "pollfd", "sched_param", "cap_header": return 8
     case "itimerval", "itimerspec", "tms", "sigaction", "flock": return 32
-    case "stack": return 24
+    case "stack", "cap_data": return 24
     case "stat", "rusage": return 144
     case "statx": return 256
     case "statfs": return 120

@@ -95,7 +95,7 @@ extension Replay {
   private func isDue(_ event: Event, _ thread: Thread) -> Bool {
     guard event.thread == thread.index else { return false }
     switch event.kind {
-    case .pause: return thread.isAtCall || thread.count >= event.count
+    case .pause, .othersWrites: return thread.isAtCall || thread.count >= event.count
     case .interruption, .threadEnds: return thread.count >= event.count
     case .end(_, let signal, _): return signal != 0 && !Replay.isFault(signal) && thread.count >= event.count
     case .systemCall, .fault, .chance, .threadBegins: return false
@@ -105,7 +105,7 @@ extension Replay {
   /// The event can happen here as it did.
   private func isFitting(_ event: Event, _ thread: Thread) -> Bool {
     switch event.kind {
-    case .pause, .threadEnds: return true
+    case .pause, .threadEnds, .othersWrites: return true
     default:
       guard thread.count == event.count, let note = inputs?.note(of: readCount &- 1) else { return false }
       return note.call == nil && note.digest == RecordedInputs.digest(thread.cpu)
@@ -155,7 +155,7 @@ extension Replay {
   /// The event counts instructions.
   private func waits(_ event: Event) -> Bool {
     switch event.kind {
-    case .pause, .interruption, .threadEnds: return true
+    case .pause, .interruption, .threadEnds, .othersWrites: return true
     case .end(_, let signal, _): return signal != 0 && !Replay.isFault(signal)
     case .systemCall, .fault, .chance, .threadBegins: return false
     }

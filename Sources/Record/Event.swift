@@ -127,6 +127,8 @@ struct Event: Equatable {
     case systemCall(number: UInt64, output: Output?)
     /// A signal came between two instructions, or a thread's registers were exchanged there.
     case interruption
+    /// What other processes have written to memory that they share with this one has become visible.
+    case othersWrites
     /// The instruction at RIP raised a fault, or was INT, and the program's handler is next.
     case fault
     /// The instruction at RIP has a result that is chance.

@@ -29,7 +29,7 @@ public final class FamilyReplay {
   public init(_ recording: Recording, _ request: ReplayRequest) {
     self.recording = recording
     self.request = request
-    turn = HostFile.sharedPage()
+    turn = HostFile.sharedWords(8)
   }
 
   /// Replays, and waits for the children. `complain` gets what is wrong with one of them.

@@ -108,6 +108,13 @@ enum HostFile {
   struct Place: Hashable {
     var device: UInt64
     var inode: UInt64
+
+    init(device: UInt64, inode: UInt64) {
+      self.device = device
+      self.inode = inode
+    }
+
+    init(_ backing: Backing) { self.init(device: backing.device, inode: backing.inode) }
   }
 
   /// What tells one state of a file from another.
@@ -154,11 +161,29 @@ enum HostFile {
     call(77, Int64(descriptor), Int64(bitPattern: size)) == 0
   }
 
-  /// A page that forked children share.
-  static func sharedPage() -> UnsafeMutablePointer<UInt64>? {
+  /// Both for reading and for writing.
+  static func isOpenForBoth(_ descriptor: Int32) -> Bool {
+    let (getFlags, accessMode, readWrite): (Int64, Int64, Int64) = (3, 3, 2)
+    let flags = call(72, Int64(descriptor), getFlags)
+    return flags >= 0 && flags & accessMode == readWrite
+  }
+
+  /// In a file system that lies in memory: made for sharing, more often than not.
+  static func isInMemory(_ descriptor: Int32) -> Bool {
+    // struct statfs: f_type first, 120 bytes in all.
+    var status = InlineArray<15, UInt64>(repeating: 0)
+    let result = withUnsafeMutableBytes(of: &status) {
+      call(138, Int64(descriptor), pointer(UnsafeRawBufferPointer($0)))
+    }
+    let temporaryFiles: UInt64 = 0x0102_1994
+    return result == 0 && status[0] == temporaryFiles
+  }
+
+  /// Zeros that forked children share.
+  static func sharedWords(_ count: Int) -> UnsafeMutablePointer<UInt64>? {
     let readWrite: Int64 = 3
-    let sharedAnonymous: Int64 = 0x21
-    let result = call(9, 0, Int64(Page.size), readWrite, sharedAnonymous, -1, 0)
+    let sharedAnonymousUnreserved: Int64 = 0x4021
+    let result = call(9, 0, Int64(count) &* 8, readWrite, sharedAnonymousUnreserved, -1, 0)
     guard result > 0 else { return nil }
     return UnsafeMutableRawPointer(bitPattern: Int(result))?.assumingMemoryBound(to: UInt64.self)
   }

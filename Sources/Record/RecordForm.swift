@@ -136,6 +136,7 @@ extension Event {
     case .threadBegins: 5
     case .threadEnds: 6
     case .end: 7
+    case .othersWrites: 8
     }
   }
 
@@ -176,6 +177,7 @@ extension Event {
       let signal = Int32(bitPattern: try reader.word())
       let hash = try reader.number() == 0 ? nil : try reader.number()
       return .end(code: code, signal: signal, hash: hash)
+    case 8: return .othersWrites
     default: throw .damaged("there is no event of kind \(code)")
     }
   }

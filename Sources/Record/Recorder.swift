@@ -40,8 +40,6 @@ public final class Recorder: MachineController {
     }
   }
 
-  /// Words of the page that all processes of a recording share.
-  private enum Shared { static let timelines = 0, outputs = 1 }
   /// A digest of the registers after so many instructions: it costs four bytes.
   private static let digestInterval: InstructionCount = 8192
   /// What has been written is on its way to the disk after so many cycles of the time-stamp counter, about 0.1 s.
@@ -50,7 +48,8 @@ public final class Recorder: MachineController {
   private static let longestRun: InstructionCount = 100_000_000
 
   let options: RecordingOptions
-  private let shared: UnsafeMutablePointer<UInt64>
+  private let family: RecordingFamily
+  private var shared: SharedMemory?
   private(set) var process: LinuxProcess? {
     didSet { running = process.map { Unmanaged.passUnretained($0) } }
   }
@@ -96,12 +95,12 @@ public final class Recorder: MachineController {
     let descriptor = HostFile.create(options.path)
     let name = String(decoding: options.path, as: UTF8.self)
     guard descriptor >= 0, HostFile.write(RecordingFile.header, to: Int32(truncatingIfNeeded: descriptor)),
-      let page = HostFile.sharedPage()
+      let family = RecordingFamily()
     else { throw .cannotOpen("cannot write \(name) (errno \(-descriptor))") }
-    shared = page
+    self.family = family
     writer = TimelineWriter(descriptor: Int32(truncatingIfNeeded: descriptor), timeline: 0)
     schedule = ThreadSchedule(seed: options.seed, isChaotic: options.isChaotic)
-    _ = HostFile.fetchAdd(shared + Shared.timelines)
+    _ = family.nextTimeline()
   }
 
   public var isRepeatable: Bool { true }
@@ -109,16 +108,27 @@ public final class Recorder: MachineController {
   public func prepare(_ memory: AddressSpace) {
     self.memory = memory
     memory.keepsLock = true
+    shared = SharedMemory(family, memory)
     firstJournal = makeJournal()
     memory.journal = firstJournal
   }
 
   private func makeJournal() -> MemoryJournal {
-    MemoryJournal { [unowned self] request, size in
-      guard let file = request.file else { return 0 }
-      written.removeAll()
-      return files.number(of: file.descriptor, file.identity, file.offset, size, memory, &writer)
-    }
+    MemoryJournal(
+      numberOfFile: { [unowned self] request, size in
+        guard let file = request.file else { return 0 }
+        written.removeAll()
+        let isShared = shared?.willMap(request) ?? false
+        let known = files.count
+        let number = files.number(
+          of: file.descriptor, file.identity, file.offset, size, memory, isShared: isShared, &writer)
+        if isShared, files.count == known { shared?.mapsKnownFile() }
+        return number
+      },
+      numberOfSegment: { [unowned self] identity, size in
+        shared?.willShare(identity)
+        return files.number(ofSegment: identity, size, memory, &writer)
+      })
   }
 
   public func begin(_ process: LinuxProcess, _ cpu: UnsafeMutablePointer<CPUState>) -> String? {
@@ -126,7 +136,11 @@ public final class Recorder: MachineController {
     writer.descriptor = process.hide(writer.descriptor, movesStandard: true)
     outputs = [1, 2].map { process.file(behind: $0) ?? [] }
     process.observeReturns { [unowned self] in memory?.journal = known(process.currentThread)?.journal }
-    process.observeForks({ [unowned self] in writer.flush() }, nil)
+    process.observeForks(
+      { [unowned self] in
+        shared?.willFork()
+        writer.flush()
+      }, nil)
     process.observeSignals(LinuxProcess.endingSignals) { _, _, _ in }
     start.level = cpu.pointee.cpu_level
     beginTimeline(process)
@@ -171,6 +185,7 @@ public final class Recorder: MachineController {
   ) -> Exit {
     enter(cpu, process)
     while true {
+      takeOthersWrites(process)
       let slice = process.memory.isThreaded ? schedule.next() : Recorder.longestRun
       let before = engine.instructionCount
       let exit = engine.run(cpu, budget: slice)
@@ -217,6 +232,20 @@ public final class Recorder: MachineController {
     executed = 0
   }
 
+  /// What other processes have written to shared memory, since it was this one's turn, arrives.
+  @inline(__always)
+  private func takeOthersWrites(_ process: LinuxProcess) {
+    if process.memory.turn != nil, let shared, shared.isBehind { takeOthersWrites(shared, process) }
+  }
+
+  @inline(never)
+  private func takeOthersWrites(_ shared: SharedMemory, _ process: LinuxProcess) {
+    ranges = shared.catchUp()
+    if ranges.isEmpty { return }
+    addContents(of: process.memory)
+    if let current { log(.othersWrites, current, StateEffect()) }
+  }
+
   /// Executes the instruction whose result is chance.
   private func takeChance(_ engine: any GuestEngine, _ cpu: UnsafeMutablePointer<CPUState>) {
     guard let thread = current else { return }
@@ -253,8 +282,10 @@ public final class Recorder: MachineController {
     let (memory, journal) = (process.memory, thread.journal)
     journal.removeAll()
     memory.journal = journal
+    if memory.turn != nil { shared?.isInCall = true }
     let outcome = process.systemCall(cpu)
     memory.journal = nil
+    if memory.turn != nil || journal.changesMappings { shared?.take(journal, process, cpu) }
     // A forked child's file is the same as its parent's; its thread as well.
     become(thread)
     let result = thread.guest.result
@@ -311,7 +342,7 @@ public final class Recorder: MachineController {
 
   private func output(_ descriptor: UInt64, _ size: UInt64, _ process: LinuxProcess) -> Event.Output? {
     guard let number = writtenFile(descriptor, process)?.output else { return nil }
-    return Event.Output(descriptor: number, size: size, order: HostFile.fetchAdd(shared + Shared.outputs))
+    return Event.Output(descriptor: number, size: size, order: family.nextOutput())
   }
 
   public func deliver(
@@ -325,6 +356,7 @@ public final class Recorder: MachineController {
     process.memory.journal = thread.journal
     let outcome = body()
     process.memory.journal = nil
+    if process.memory.turn != nil { shared?.takeWrites(thread.journal) }
     become(thread)
     let effect = difference(before, cpu)
     // Nothing that the replay does not find out by itself: a page of code, a growing stack, a look for signals in vain.
@@ -361,6 +393,7 @@ public final class Recorder: MachineController {
     var (code, signal): (Int32, Int32) = (0, 0)
     if case .exited(let value) = termination { code = value }
     if case .killed(let value) = termination { signal = value }
+    takeOthersWrites(process)
     let hash = options.isStrict ? process.memory.contentHash() : nil
     log(.end(code: code, signal: signal, hash: hash), thread, StateEffect(), RegisterWords(cpu))
     writer.flush()
@@ -369,12 +402,13 @@ public final class Recorder: MachineController {
   public func forked() {
     guard let process else { return }
     start.parent = ForkPoint(timeline: writer.timeline, events: eventCount)
-    writer.begin(timeline: HostFile.fetchAdd(shared + Shared.timelines))
+    writer.begin(timeline: family.nextTimeline())
     beginTimeline(process)
     eventCount = 0
     let guest = process.currentThread
     threads.removeAll { $0.guest !== guest }
     current = threads.first
+    if let cpu = currentCPU { shared?.forked(writer.timeline, process, cpu) }
   }
 
   // MARK: Writing

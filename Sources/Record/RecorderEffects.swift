@@ -26,7 +26,7 @@ extension Recorder {
   }
 
   /// Adds what is in `ranges` now, each byte once, and forgets them.
-  private func addContents(of memory: AddressSpace) {
+  func addContents(of memory: AddressSpace) {
     if ranges.isEmpty { return }
     if ranges.count > 1 { ranges.sort { $0.lowerBound < $1.lowerBound } }
     var reached: UInt64 = 0
@@ -67,7 +67,7 @@ extension Recorder {
 
 extension HostFile.Place {
   func isBehind(_ region: Region, _ memory: AddressSpace) -> Bool {
-    memory.backing(region.backing).map { HostFile.Place(device: $0.device, inode: $0.inode) } == self
+    memory.backing(region.backing).map { HostFile.Place($0) } == self
   }
 }
 
@@ -88,20 +88,35 @@ struct RecordedFiles {
   /// Whether the file has been mapped.
   func contain(_ file: HostFile.Place) -> Bool { known.contains(file) }
 
-  /// The number of the file that is being mapped; writes down what has not been yet of `[offset, offset + size)`.
+  /// How many there are, older states of them included.
+  var count: Int { files.count }
+
+  /// The number of the file that is being mapped; writes down what has not been yet of `[offset, offset + size)`. `isShared`: others
+  /// may write it, so what is known of it is good only as long as it is mapped.
   mutating func number(
     of descriptor: Int32, _ backing: Backing, _ offset: UInt64, _ size: UInt64, _ memory: AddressSpace?,
-    _ writer: inout TimelineWriter
+    isShared: Bool, _ writer: inout TimelineWriter
   ) -> UInt32 {
     guard let identity = HostFile.identity(descriptor) else { return 0 }
     let known = files.count
-    let index = place(of: identity, backing, memory, &writer)
+    let index = place(of: identity, backing, memory, isShared: isShared, &writer)
     if index == known {
       for range in RecordedFiles.symbols(of: descriptor) { write(range, of: descriptor, index, &writer) }
+    } else if isShared {
+      return files[index].number
     }
     let (end, overflow) = offset.addingReportingOverflow(size)
     write(offset..<max(offset, overflow ? .max : end), of: descriptor, index, &writer)
     return files[index].number
+  }
+
+  /// The number of a segment without a file that is being attached: the same as long as it is mapped. What is in it, nobody writes down
+  /// here.
+  mutating func number(
+    ofSegment backing: Backing, _ size: UInt64, _ memory: AddressSpace?, _ writer: inout TimelineWriter
+  ) -> UInt32 {
+    let identity = HostFile.Identity(file: HostFile.Place(backing), size: size, modified: 0, changed: 0)
+    return files[place(of: identity, backing, memory, isShared: true, &writer)].number
   }
 
   /// Writes down what has not been yet of `range`, as far as the file has it.
@@ -147,11 +162,13 @@ struct RecordedFiles {
   }
 
   private mutating func place(
-    of identity: HostFile.Identity, _ backing: Backing, _ memory: AddressSpace?,
+    of identity: HostFile.Identity, _ backing: Backing, _ memory: AddressSpace?, isShared: Bool,
     _ writer: inout TimelineWriter
   ) -> Int {
     let place = files.lastIndex { $0.identity.file == identity.file }
-    if let place, files[place].identity == identity || isShared(identity, memory) { return place }
+    if let place, isMapped(identity, memory) || files[place].identity == identity && !isShared {
+      return place
+    }
     let number = UInt32(truncatingIfNeeded: files.count + 1)
     files.append(File(number: number, identity: identity))
     known.insert(identity.file)
@@ -164,7 +181,7 @@ struct RecordedFiles {
   }
 
   /// The file is mapped, and what the program writes there is in the file.
-  private func isShared(_ identity: HostFile.Identity, _ memory: AddressSpace?) -> Bool {
+  private func isMapped(_ identity: HostFile.Identity, _ memory: AddressSpace?) -> Bool {
     guard let memory else { return false }
     return memory.regions().contains { $0.flags.contains(.shared) && identity.file.isBehind($0, memory) }
   }

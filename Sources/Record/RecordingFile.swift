@@ -10,7 +10,7 @@ import Linux
 
 enum RecordingFile {
   static let signature = Array("Vitrine recording\n".utf8)
-  static let version: UInt32 = 1
+  static let version: UInt32 = 2
   static let headerSize = signature.count + 4
   static let chunkMagic: UInt32 = 0x4b4e_4843  // "CHNK"
   static let chunkHeaderSize = 32

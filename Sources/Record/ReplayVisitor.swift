@@ -112,7 +112,7 @@ extension Replay {
     case .chance: .chance
     case .threadBegins: .threadBegins
     case .threadEnds, .end: .threadEnds
-    case .pause: .other
+    case .pause, .othersWrites: .other
     }
   }
 }

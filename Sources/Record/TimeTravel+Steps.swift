@@ -149,7 +149,7 @@ extension Event.Kind {
   fileprivate var isStep: Bool {
     switch self {
     case .systemCall, .interruption, .fault, .chance, .threadEnds, .end: true
-    case .pause, .threadBegins: false
+    case .pause, .threadBegins, .othersWrites: false
     }
   }
 }

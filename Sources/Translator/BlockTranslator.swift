@@ -226,9 +226,21 @@ struct BlockTranslator {
 
   private mutating func noteNarrowness(_ instruction: Instruction, _ plan: RowPlan) {
     let effects = RegisterEffects.narrowness(instruction, plan)
-    let isCopy = isNarrowCopy(instruction, plan)
+    let isNarrow = isNarrowCopy(instruction, plan) || isHarmlessConstant(instruction, plan)
     narrow = narrow & ~effects.other | effects.narrow
-    if isCopy { narrow |= RegisterEffects.written(instruction, plan) }
+    if isNarrow { narrow |= RegisterEffects.written(instruction, plan) }
+  }
+
+  /// MOV of an immediate of 64 bits, or LEA relative to RIP, that gives an address within the window: like a narrow register it needs no
+  /// guard, neither as a base nor as an index.
+  private func isHarmlessConstant(_ instruction: Instruction, _ plan: RowPlan) -> Bool {
+    guard instruction.operandSize == 64 else { return false }
+    if plan.template == .effectiveAddress {
+      return instruction.base == Instruction.relative && instruction.addressSize == 64
+        && next &+ UInt64(bitPattern: instruction.displacement) < 1 &<< 46
+    }
+    return instruction.opcode & 0xf8 == 0xb8 && instruction.modRMOffset == 0
+      && UInt64(bitPattern: instruction.immediate) < 1 &<< 46
   }
 
   /// MOV from a narrow register. What MOV loads from the CPU state is not visibly narrow (`narrowHost`).

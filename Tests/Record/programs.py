@@ -58,6 +58,68 @@ print(time.perf_counter_ns(), file=sys.stderr)
 sys.exit(3)
 """
 
+PYTHON_SHARED = """
+import multiprocessing as mp, random, time
+from multiprocessing import shared_memory
+def add(lock, total, values):
+    for _ in range(200):
+        step = random.randrange(1000)
+        with lock:
+            total.value += step
+            values[total.value % 64] += 1
+def fill(name, lock, event, queue, number):
+    event.wait()
+    memory = shared_memory.SharedMemory(name)
+    for i in range(100):
+        with lock: memory.buf[i % 50] = (memory.buf[i % 50] * 3 + number) % 256
+    queue.put((number, bytes(memory.buf[:10]).hex()))
+    memory.close()
+if __name__ == "__main__":
+    lock, total, values = mp.Lock(), mp.Value("q", 0, lock=False), mp.Array("i", 64, lock=False)
+    workers = [mp.Process(target=add, args=(lock, total, values)) for _ in range(3)]
+    for worker in workers: worker.start()
+    for worker in workers: worker.join()
+    print(total.value, list(values), time.time_ns())
+    with mp.Pool(2) as pool: print(sum(pool.map(abs, range(-500, 0))))
+    context = mp.get_context("spawn")
+    memory = shared_memory.SharedMemory(create=True, size=10000)
+    lock, queue, event = context.Lock(), context.Queue(), context.Event()
+    workers = [context.Process(target=fill, args=(memory.name, lock, event, queue, number)) for number in (1, 2)]
+    for worker in workers: worker.start()
+    event.set()
+    for worker in workers: print(queue.get())
+    for worker in workers: worker.join()
+    print(bytes(memory.buf[:50]).hex())
+    memory.close()
+    memory.unlink()
+"""
+
+# The server refuses to be root, who may give the directory to another user.
+POSTGRES = """
+set -e
+mkdir -m 755 place
+if [ "$(id -u)" = 0 ]; then
+  chown 65534:65534 place && chmod 755 . && exec setpriv --reuid 65534 --regid 65534 --clear-groups /bin/sh -e steps
+fi
+exec /bin/sh -e steps
+"""
+
+POSTGRES_STEPS = """
+PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
+export PGHOST=$PWD/place PGUSER=keeper PGDATABASE=postgres
+initdb -D place/data -U keeper -A trust --locale C -E UTF8 -N >place/log
+pg_ctl -D place/data -w -o "-c listen_addresses= -k $PGHOST" -l place/server.log start >/dev/null
+pgbench -i -q -s 1 2>/dev/null
+pgbench -n -c 4 -j 2 -t 20 2>&1 | grep -E 'processed|failed|latency'
+psql -At <<'SQL'
+create table t as select i, random() as r, md5(i::text) as m from generate_series(1, 20000) i;
+set max_parallel_workers_per_gather = 2; set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0;
+select count(*), sum(i), sum(r), max(m) from t where m > '5';
+select now();
+SQL
+pg_ctl -D place/data -m fast stop >/dev/null
+"""
+
 PERL = """
 use strict; my @pipes;
 $| = 1;
@@ -134,6 +196,10 @@ PROGRAMS = [
     real("python-chaos", ["/usr/bin/python3", "threads.py"], options=["--chaos", "--seed", "3"] + V3,
          files={"threads.py": PYTHON_THREADS}),
     real("python-processes", ["/usr/bin/python3", "processes.py"], mixes=True, files={"processes.py": PYTHON_PROCESSES}),
+    real("python-multiprocessing", ["/usr/bin/python3", "shared.py"], files={"shared.py": PYTHON_SHARED}),
+    real("postgres", ["/bin/sh", "script"], confined=True, files={"script": POSTGRES, "steps": POSTGRES_STEPS},
+         needs=["/usr/lib/postgresql", "/usr/bin/setpriv"]),
+    real("setpriv", ["/usr/bin/setpriv", "--dump"]),
     real("perl-fork", ["/usr/bin/perl", "script"], options=V3, files={"script": PERL}),
     real("bash-jobs", ["/usr/bin/bash", "script"], mixes=True, options=V3, files={"script": BASH}),
     real("sqlite", ["/usr/bin/sqlite3", "data.db", ".read script"], files={"script": SQL}),
@@ -174,5 +240,6 @@ GUESTS = [
     ("threads", ["conditions"], False), ("threads", ["cancelling"], False), ("threads-events", ["storm"], True),
     ("threads-events", ["forking"], True), ("threads-events", ["executing"], False), ("threads-events", ["end-fault"], False),
     ("threads-events", ["patching"], False), ("thread-calls", [], False), ("vectors512", [], False), ("x87", [], False),
+    ("record-sharing", [], True), ("record-sharing", ["race"], False),
     ("jumps", [], True), ("exceptions", [], True), ("rust-program", [], False), ("swift-program", [], False),
 ]

@@ -79,5 +79,5 @@ def split(data):
 
 def assemble(chunks):
     """A recording of `chunks`: timeline, index, contents."""
-    return SIGNATURE + struct.pack("<I", 1) + b"".join(
+    return SIGNATURE + struct.pack("<I", 2) + b"".join(
         chunk(timeline, index, pack(contents), len(contents)) for timeline, index, contents in chunks)

@@ -132,7 +132,7 @@ extension ByteWriter {
       .pause, .systemCall(number: 0, output: nil), .systemCall(number: .max >> 2, output: nil),
       .systemCall(number: 1, output: Event.Output(descriptor: 1, size: 5, order: 0)),
       .systemCall(number: 20, output: Event.Output(descriptor: 2, size: .max, order: .max)), .interruption,
-      .fault, .chance,
+      .fault, .chance, .othersWrites,
       .threadBegins, .threadEnds, .end(code: 0, signal: 0, hash: nil), .end(code: -1, signal: 11, hash: 0),
       .end(code: .max, signal: .min, hash: .max),
     ]

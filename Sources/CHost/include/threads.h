@@ -13,6 +13,18 @@ typedef struct {
 void vt_lock_acquire(vt_lock *lock);
 void vt_lock_release(vt_lock *lock);
 
+/// A lock that processes share, in memory that they share: a robust futex. When its owner is killed it is free. A thread has one at
+/// most.
+typedef struct {
+  volatile uint32_t word;
+} vt_turn;
+
+void vt_turn_acquire(vt_turn *turn);
+void vt_turn_release(vt_turn *turn);
+/// Somebody waits for it; nobody has it.
+int32_t vt_turn_is_awaited(const vt_turn *turn);
+int32_t vt_turn_is_free(const vt_turn *turn);
+
 /// Where one engine's thread is. Written by that thread, and by others that hold the lock.
 typedef struct {
   /// 0: outside guest code; 1: inside, or about to be; 2: inside, and somebody waits for it to leave.

@@ -143,7 +143,8 @@ extension LinuxProcess {
     let number = process.callNumber
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
     let count = number == 278 ? arguments.c & 0xffff_ffff : UInt64(bitPattern: Int64(int(arguments.c)))
-    let writes = number == 19 || number == 295 || number == 327
+    let writes =
+      number == 278 ? !process.isWritable(arguments.a) : number == 19 || number == 295 || number == 327
     var failure: Int64 = 0
     guard let vector = process.hostVector(arguments.b, count: count, hostWrites: writes, failure: &failure)
     else {
@@ -155,6 +156,13 @@ extension LinuxProcess {
         arguments.e,
         arguments.f)
     }
+  }
+
+  /// Whether `descriptor` is open for writing. vmsplice(2) takes data from a pipe that is not.
+  private func isWritable(_ descriptor: UInt64) -> Bool {
+    let getFlags: UInt64 = 3
+    let flags = host.call(72, descriptor, getFlags)
+    return flags < 0 || flags & 3 != 0
   }
 
   /// A copy of the guest's iovec array with host addresses. Nil with `failure` set to -EINVAL or -EFAULT.

@@ -26,8 +26,8 @@ extension SystemCallTable {
     define(122, "setfsuid", "int")
     define(123, "setfsgid", "int")
     define(124, "getsid", "pid")
-    define(125, "capget", "ptr ptr")
-    define(126, "capset", "ptr ptr")
+    define(125, "capget", "*cap_header= *cap_data>")
+    define(126, "capset", "*cap_header= *cap_data<")
     define(186, "gettid", "")
     defineScheduling()
   }

@@ -153,29 +153,35 @@ extension LinuxProcess {
   // MARK: Sending
 
   static func kill(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    let target = int(arguments.a)
-    if Int64(target) == process.host.call(39), let done = process.sendSelf(int(arguments.b), code: 0) {
-      return done
-    }
-    return process.host.call(62, arguments.a, arguments.b)
+    let (target, signal) = (int(arguments.a), int(arguments.b))
+    let isSelf = Int64(target) == process.host.call(39)
+    if isSelf, let done = process.sendSelf(signal, code: 0) { return done }
+    func call() -> Int64 { process.host.call(62, arguments.a, arguments.b) }
+    return isSelf || target <= 0 ? process.sendSelf(signal, call) : call()
   }
 
   static func threadKill(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    if Int64(int(arguments.a)) == process.host.call(186),
-      let done = process.sendSelf(int(arguments.b), code: -6)
-    {
-      return done
-    }
-    return process.host.call(200, arguments.a, arguments.b)
+    let signal = int(arguments.b)
+    let isSelf = Int64(int(arguments.a)) == process.host.call(186)
+    if isSelf, let done = process.sendSelf(signal, code: -6) { return done }
+    func call() -> Int64 { process.host.call(200, arguments.a, arguments.b) }
+    return isSelf ? process.sendSelf(signal, call) : call()
   }
 
   static func groupThreadKill(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    if Int64(int(arguments.a)) == process.host.call(39), Int64(int(arguments.b)) == process.host.call(186),
-      let done = process.sendSelf(int(arguments.c), code: -6)
-    {
-      return done
-    }
-    return process.host.call(234, arguments.a, arguments.b, arguments.c)
+    let signal = int(arguments.c)
+    let isSelf =
+      Int64(int(arguments.a)) == process.host.call(39) && Int64(int(arguments.b)) == process.host.call(186)
+    if isSelf, let done = process.sendSelf(signal, code: -6) { return done }
+    func call() -> Int64 { process.host.call(234, arguments.a, arguments.b, arguments.c) }
+    return isSelf ? process.sendSelf(signal, call) : call()
+  }
+
+  /// Has the host send the process itself a signal. One that stops it is sent without the lock, and without a turn: who has to continue it
+  /// may be waiting for that.
+  private func sendSelf(_ signal: Int32, _ call: () -> Int64) -> Int64 {
+    guard signal >= 1, signal <= 64, case .stop = Signal.defaultAction(signal) else { return call() }
+    return threads.wait(call)
   }
 
   /// A signal to the process itself that does not go through the host: one that Vitrine uses, or one whose default action

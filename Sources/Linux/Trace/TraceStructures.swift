@@ -48,6 +48,8 @@ struct TraceStructures {
     case "sockaddr": return socketAddress(address, count ?? 0)
     case "flock": return lock(address)
     case "sched_param": return i32(address).map { "[\($0)]" }
+    case "cap_header": return capabilityHeader(address)
+    case "cap_data": return capabilities(address)
     case "winsize": return windowSize(address)
     case "termios": return terminal(address)
     case "utimbuf": return pair(address, "actime", "modtime")

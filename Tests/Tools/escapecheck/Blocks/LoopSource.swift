@@ -82,6 +82,9 @@ extension BlockSource {
       [wide, 0xb8 | low, 1, 2, 3, 4],
       [rex, 0x0f, 0xbd, both], [0x66, rex, 0x8b, both], [wide, 0x83, 0xc0 | low, 8],
       [rex | 8, 0x0f, 0xb7, both], [rex, 0x63, both], [rex, 0x0f, 0xc1, both],
+      [0x48 | UInt8(register >> 3) << 2, 0x8d, 0x05 | low << 3, 0x40, 0, 0, 0],
+      [wide | 8, 0xb8 | low, 0xf8, 0xff, 0xff, 0xff, 0xff, 0x3f, 0, 0],
+      [wide | 8, 0xb8 | low, 0, 0, 0, 0, 0, 0x40, 0, 0],
     ]
     return random.pick(forms)
   }
