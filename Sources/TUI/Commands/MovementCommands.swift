@@ -20,12 +20,13 @@ extension Console {
       Command(
         names: ["until", "u"], usage: "until PLACE", summary: "run until execution gets to PLACE",
         words: .place
-      ) { (console, text) throws(CommandError) in try console.move(.until(try console.address(text))) },
+      ) { (console, text) throws(CommandError) in try console.move(.until(try console.subject.codePlaces(text))) },
       Command(
         names: ["until-cursor"], usage: "until-cursor", summary: "run to the cursor of the code panel",
         words: .none
       ) { (console, _) throws(CommandError) in
-        try console.move(.until(console.workspace.code?.cursor ?? console.subject.registers.rip))
+        let address = console.workspace.code?.cursor ?? console.subject.registers.rip
+        return try console.move(.until([CodePlace(address: address)]))
       },
       Command(
         names: ["continue", "c"], usage: "continue [N]", summary: "run; N-1 further stops do not count",
@@ -142,6 +143,8 @@ extension Console {
       condition = try Expression(words[(index + 1)...].joined(separator: " "))
     }
     if let found = subject.lineAddresses(place) { return try addLine(found, place, condition) }
+    let functions = place.isEmpty ? [] : subject.functionPlaces(place)
+    if !functions.isEmpty { return try addFunction(functions, place, condition) }
     let address = place.isEmpty ? subject.registers.rip : try self.address(place)
     let name = place.isEmpty ? subject.describe(address) ?? "0x" + Format.hex(address) : String(place)
     return try added(Breakpoint(number: 0, kind: .code, address: address, place: name, condition: condition))
