@@ -96,7 +96,7 @@ final class Console {
     // Names of files may look like expressions.
     if let line = subject.lineAddresses(text)?.addresses.first { return line }
     // And so may names of C++.
-    if text.contains("::") || text.contains("<"), let function = subject.functionPlaces(text).first {
+    if Expression.isScopedName(text), let function = subject.functionPlaces(text).first {
       return function.address
     }
     return try subject.evaluate(String(text))

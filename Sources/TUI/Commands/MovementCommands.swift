@@ -15,12 +15,17 @@ extension Console {
         words: .none
       ) { (console, text) throws(CommandError) in try console.move(.next(try console.count(text, 1))) },
       Command(
-        names: ["finish", "f"], usage: "finish", summary: "run until the function has returned", words: .none
+        names: ["finish", "f"], usage: "finish",
+        summary: "run until the function has returned; out of an inlined call",
+        words: .none
       ) { (console, _) throws(CommandError) in try console.move(.finish) },
       Command(
-        names: ["until", "u"], usage: "until PLACE", summary: "run until execution gets to PLACE",
+        names: ["until", "u"], usage: "until PLACE",
+        summary: "run until execution gets to PLACE, to any copy of a line or function",
         words: .place
-      ) { (console, text) throws(CommandError) in try console.move(.until(try console.subject.codePlaces(text))) },
+      ) { (console, text) throws(CommandError) in
+        try console.move(.until(try console.subject.codePlaces(text)))
+      },
       Command(
         names: ["until-cursor"], usage: "until-cursor", summary: "run to the cursor of the code panel",
         words: .none
@@ -82,7 +87,7 @@ extension Console {
     [
       Command(
         names: ["break", "b"], usage: "break [PLACE] [if CONDITION]",
-        summary: "stop at PLACE (here), where CONDITION holds",
+        summary: "stop at PLACE (here), at each copy of a line or function, where CONDITION holds",
         words: .place
       ) { (console, text) throws(CommandError) in try console.setBreakpoint(text) },
       Command(

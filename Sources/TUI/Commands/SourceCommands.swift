@@ -122,7 +122,9 @@ extension Console {
     }
     let function = place.isEmpty ? nil : subject.functionPlaces(place).first
     if let function, function.isInlined,
-      let call = subject.objects?.sourceFrames(at: function.address).first(where: { $0.identity == function.identity }),
+      let call = subject.objects?.sourceFrames(at: function.address).first(where: {
+        $0.identity == function.identity
+      }),
       let line = call.line
     {
       return (line.path, line.line)

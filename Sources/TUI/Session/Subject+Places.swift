@@ -58,13 +58,14 @@ extension Subject {
     return [here] + found.filter { $0 != here }
   }
 
-  /// What may be the name of a function: a name, in quotes where it is not one word, or what looks like one of C++.
+  /// What may be the name of a function: a name, in quotes where it is not one word, or what can only be one of C++.
   private func functionName(_ text: String) -> String? {
+    if Expression.isScopedName(text) { return text }
     if case .name(let name) = try? Expression(text) {
       let isKnown = name == "instant" || registers.values[Expression.registerName(name).name] != nil
       return isKnown ? nil : name
     }
-    return text.contains("::") || text.contains("<") ? text : nil
+    return nil
   }
 
   /// All places that a line or a function has, or the one that an expression is worth.

@@ -326,7 +326,9 @@ extension Subject {
     let begun = frames.beginningCount
     let here = places.filter { $0.address == address }
     let calls = here.compactMap(\.call)
-    if let call = frames.prefix(begun).firstIndex(where: { calls.contains($0.identity) }) { return begun - call }
+    if let call = frames.prefix(begun).firstIndex(where: { calls.contains($0.identity) }) {
+      return begun - call
+    }
     let lines = here.compactMap(\.line)
     for entered in 0..<begun where frames[begun - entered].line.map({ lines.contains($0.line) }) ?? false {
       return entered

@@ -20,6 +20,7 @@ extension FunctionInfo {
 
   /// All code of the functions that linkers or sources call `name`, with namespaces and classes in front, by address.
   func places(named name: [UInt8]) -> [FunctionPlace] {
+    if name.isEmpty { return [] }
     if let known = knownPlaces[name] { return known }
     var found: [FunctionPlace] = []
     var steps = 0
@@ -52,7 +53,8 @@ extension FunctionInfo {
       let start = scope.start.flatMap { start in ranges.contains { contains($0, start) } ? start : nil }
       found.append(
         FunctionPlace(
-          address: start ?? ranges[0].low, ranges: ranges.map { $0.low..<$0.high }, isInlined: scope.isInlined,
+          address: start ?? ranges[0].low, ranges: ranges.map { $0.low..<$0.high },
+          isInlined: scope.isInlined,
           identity: identity(scope.entry, skeleton: skeleton)))
     }
     return unit.steps
@@ -76,6 +78,11 @@ extension FunctionInfo {
     }
     return qualified(plain, present) == name || SymbolName.readable(linkage).utf8.elementsEqual(name)
   }
+}
+
+extension LineTable {
+  /// The code of the functions that linkers or sources call `name`, at the file's addresses.
+  public func places(named name: [UInt8]) -> [FunctionPlace] { functions.places(named: name) }
 }
 
 extension LoadedObjects {
@@ -112,10 +119,12 @@ extension LoadedObjects {
 extension LoadedObject {
   /// The code of the functions with this name, at the guest's addresses.
   public func places(named name: [UInt8]) -> [FunctionPlace] {
-    lines.functions.places(named: name).map { place in
+    lines.places(named: name).map { place in
       var place = place
       place.address &+= loadBias
-      place.ranges = place.ranges.map { LoadedObjects.moved($0, by: loadBias, around: $0.lowerBound &+ loadBias) }
+      place.ranges = place.ranges.map {
+        LoadedObjects.moved($0, by: loadBias, around: $0.lowerBound &+ loadBias)
+      }
       return place
     }
   }

@@ -335,7 +335,8 @@ final class FunctionInfo {
       case (InfoAttribute.high, _): high = value
       case (InfoAttribute.ranges, _): ranges = value
       case (InfoAttribute.entry, _): start = value
-      case (InfoAttribute.origin, .reference(let origin)): scope.origin = Int(truncatingIfNeeded: origin & .max >> 1)
+      case (InfoAttribute.origin, .reference(let origin)):
+        scope.origin = Int(truncatingIfNeeded: origin & .max >> 1)
       case (InfoAttribute.callFile, .number(let number)): scope.callFile = UInt32(truncatingIfNeeded: number)
       case (InfoAttribute.callLine, .number(let number)): scope.callLine = UInt32(truncatingIfNeeded: number)
       default: break

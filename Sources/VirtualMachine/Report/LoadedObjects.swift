@@ -182,7 +182,9 @@ public final class LoadedObjects {
   /// begins.
   public func address(named name: String) -> UInt64? {
     if let symbol = symbol(named: name) { return symbol.address }
-    if let (file, line) = LoadedObjects.fileAndLine(name) { return addresses(of: file, line: line)?.addresses.first }
+    if let (file, line) = LoadedObjects.fileAndLine(name) {
+      return addresses(of: file, line: line)?.addresses.first
+    }
     return functionPlaces(named: name).first?.address
   }
 
