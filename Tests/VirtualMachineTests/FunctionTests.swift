@@ -97,7 +97,7 @@ private struct Example {
       let places = functions.places(named: Array("space::inner".utf8))
       #expect(
         places.count <= info.count
-          && places.allSatisfy { $0.ranges.contains { range in range.contains($0.address) } })
+          && places.allSatisfy { place in place.ranges.contains { $0.contains(place.address) } })
       named += places.count
     }
     #expect(known > 1000 && named > 1000)
