@@ -17,7 +17,7 @@ extension Console {
       },
       Command(
         names: ["reverse-finish", "rf"], usage: "reverse-finish",
-        summary: "back to the call of this function; to where an inlined call begins",
+        summary: "back to the call of this function, or where the inlined call began",
         words: .none
       ) { (console, _) throws(CommandError) in try console.move(.back(.finish)) },
       Command(

@@ -16,12 +16,12 @@ extension Console {
       ) { (console, text) throws(CommandError) in try console.move(.next(try console.count(text, 1))) },
       Command(
         names: ["finish", "f"], usage: "finish",
-        summary: "run until the function has returned; out of an inlined call",
+        summary: "run until the function has returned, or the inlined call is over",
         words: .none
       ) { (console, _) throws(CommandError) in try console.move(.finish) },
       Command(
         names: ["until", "u"], usage: "until PLACE",
-        summary: "run until execution gets to PLACE, to any copy of a line or function",
+        summary: "run until execution gets to PLACE, or any copy of that function",
         words: .place
       ) { (console, text) throws(CommandError) in
         try console.move(.until(try console.subject.codePlaces(text)))
@@ -87,7 +87,7 @@ extension Console {
     [
       Command(
         names: ["break", "b"], usage: "break [PLACE] [if CONDITION]",
-        summary: "stop at PLACE (here), at each copy of a line or function, where CONDITION holds",
+        summary: "stop at PLACE (here) and all copies of that function, where CONDITION holds",
         words: .place
       ) { (console, text) throws(CommandError) in try console.setBreakpoint(text) },
       Command(

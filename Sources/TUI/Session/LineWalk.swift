@@ -44,8 +44,10 @@ struct LineWalk {
   /// The way out of the inlined call in which a program stands at `address`, to where a line begins behind it; nil where it stands in none.
   init?(_ subject: any Subject, leavingCallAt address: UInt64) {
     let frames = subject.framesStanding(at: address)
-    guard frames.first?.isInlined == true, let row = subject.objects?.line(at: address) else { return nil }
-    line = row
+    guard frames.first?.isInlined == true,
+      let any = subject.objects?.line(at: address) ?? frames.dropFirst().first?.line
+    else { return nil }
+    line = any
     // Whichever line is next, it is another one.
     line.line = 0
     (range, over) = (address..<address, true)

@@ -94,7 +94,8 @@ struct LineRetreat {
     canStand(subject, here) && LineRetreat.isBeginning(subject, here)
   }
 
-  private static func isBeginning(_ subject: any Subject, _ address: UInt64) -> Bool {
+  /// A statement begins at `address`.
+  static func isBeginning(_ subject: any Subject, _ address: UInt64) -> Bool {
     subject.objects?.line(at: address).map { $0.isStatement && $0.range.lowerBound == address } ?? false
   }
 

@@ -35,8 +35,8 @@ extension RecordedMachine {
       if crossing == .within, frames.starts(with: chain) { return nil }
       // Compilers mix a call's instructions with those around it: no statement begins there.
       let isAround = crossing == .within && frames.starts(with: chain.dropLast())
-      let isBeginning = objects?.line(at: here).map { $0.isStatement && $0.range.lowerBound == here } ?? true
-      return isAround && !isBeginning ? nil : chain.count - 1
+      let goesOn = isAround && objects?.line(at: here) != nil && !LineRetreat.isBeginning(self, here)
+      return goesOn ? nil : chain.count - 1
     }
     return stop ?? Stop(kind: .step, text: told("back", "at"))
   }
