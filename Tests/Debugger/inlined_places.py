@@ -10,6 +10,7 @@ from inlined import CALLS, Inlined
 from lines import SOURCES, number
 
 NAMES = SOURCES / "cpp/inlined-names.cpp"
+RECURSION = SOURCES / "c/inlined-recursion.c"
 # Functions that are inlined in each source.
 FUNCTIONS = {CALLS: ["innermost", "middle", "count", "fault"],
              NAMES: ["space::add", "space::twice", "space::Counter::next", "half<int>", "half<double>"]}
@@ -238,9 +239,9 @@ while alive():
 
     def places_back(self):
         """Steps back by lines undo steps: over inlined calls, and into them from their ends."""
-        for compiler in self.compilers():
-            for options in (["-O0"], ["-O0", "-gdwarf-4"], ["-Og"], ["-O2"], ["-O2", "-gdwarf-4"]):
-                program = self.compile(CALLS, compiler, *options)
+        for source, inside in ((CALLS, {"innermost", "middle", "count", "around"}), (RECURSION, {"body", "around"})):
+            for compiler, options in [(compiler, options) for compiler in self.compilers() for options in (["-O0"], ["-Og"], ["-O2"], ["-O2", "-gdwarf-4"])]:
+                program = self.compile(source, compiler, *options)
                 recording = self.record(program)
                 for kind in ("next", "step"):
                     there, commands = self.walk(program, recording, f"{kind}-line")
@@ -249,18 +250,18 @@ while alive():
                     back = [(stop["instant"], stop["rip"], self.own_chain(frames)) for stop, frames in zip(way[::2], way[1::2])]
                     back = [step for step in back if step[0] >= there[0][0]]
                     wanted = [step[:3] for step in there[:-1]][::-1]
-                    title = f"{kind} {compiler} {options}"
+                    title = f"{kind} {source.name} {compiler} {options}"
                     if kind == "next":
                         self.check(f"over inlined calls {title}", len(back) > 1 and all(self.functions(chain) == ["around", "main"] for _, _, chain in back), back)
                     else:
-                        self.check(f"into inlined calls {title}", {"innermost", "middle", "count", "around"} <= {chain[0][0] for _, _, chain in back}, back)
+                        self.check(f"into inlined calls {title}", inside <= {chain[0][0] for _, _, chain in back}, back)
                     if "-O0" in options or compiler == "clang":
                         wrong = next((pair for pair in zip(wanted, back) if pair[0] != pair[1]), None)
                         self.check(f"steps back undo steps {title}", back == wanted and len(back) > 2, (len(back), len(wanted), wrong, run.stderr[-200:]))
                     else:
-                        # What gcc has mixed has lines that begin in one direction only.
+                        # In code that gcc has mixed calls begin again where parts of them do, in one direction only.
                         common = sum(step in back for step in wanted)
-                        self.check(f"steps back meet steps {title}", common >= len(wanted) * (0.8 if kind == "step" else 0.5), (common, len(wanted)))
+                        self.check(f"steps back meet steps {title}", common >= len(wanted) * 0.75, (common, len(wanted), back))
 
     def places_calls(self):
         """`reverse-finish` leads to where an inlined call is about to be made."""

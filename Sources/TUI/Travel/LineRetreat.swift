@@ -36,32 +36,45 @@ struct LineRetreat {
   mutating func verdict(
     _ subject: any Subject, before: UInt64, here: UInt64, _ crossing: Crossing
   ) -> Int? {
-    guard let row = subject.objects?.line(at: before) else {
-      // Of instructions between lines the compiler says nothing.
-      return line != nil && hasMoved && canBegin(subject, here) ? frames.count : nil
+    let row = subject.objects?.line(at: before)
+    let inner = LineRetreat.frames(subject, before)
+    if let row, crossing == .intoFunction {
+      // The call instruction may be outside inlined calls that begin behind it.
+      return leave(subject, LineRetreat.frames(subject, here &- 1), here) ?? enter(subject, inner, row, here)
     }
-    let inner = Array((subject.objects?.sourceFrames(at: before) ?? []).reversed())
-    if crossing == .intoFunction { return enter(subject, inner, row, here) }
-    if crossing == .outOfFunction {
+    if let row, crossing == .outOfFunction {
       if line != nil, hasMoved { return frames.count }
       (frames, line, hasMoved) = (inner, row, true)
       return nil
     }
-    while !frames.isEmpty, !inner.isEmpty, !inner.map(\.identity).starts(with: frames.map(\.identity)) {
-      if line != nil, hasMoved, canStand(subject, here) { return frames.count }
-      // Out of a call: it was about to be made at a line of what is around it.
-      frames.removeLast()
-      (line, hasMoved) = (frames.last?.line, true)
+    if let depth = leave(subject, inner, here) { return depth }
+    guard let row else {
+      // Of instructions between lines the compiler says nothing.
+      return line != nil && hasMoved && canBegin(subject, here) ? frames.count : nil
     }
     if !over, !frames.isEmpty, inner.count > frames.count { return enter(subject, inner, row, here) }
     return verdict(subject, before, here, inner, row)
+  }
+
+  private static func frames(_ subject: any Subject, _ address: UInt64) -> [SourceFrame] {
+    (subject.objects?.sourceFrames(at: address) ?? []).reversed()
+  }
+
+  /// Out of the inlined calls that are not among those of the instruction before: each was about to be made at a line of what is around it.
+  private mutating func leave(_ subject: any Subject, _ inner: [SourceFrame], _ here: UInt64) -> Int? {
+    while !frames.isEmpty, !inner.isEmpty, !inner.map(\.identity).starts(with: frames.map(\.identity)) {
+      if line != nil, hasMoved, canStand(subject, here) { return frames.count }
+      frames.removeLast()
+      (line, hasMoved) = (frames.last?.line, true)
+    }
+    return nil
   }
 
   /// From its end into a call; but where that has come back to, a line may have begun.
   private mutating func enter(
     _ subject: any Subject, _ inner: [SourceFrame], _ row: SourceLine, _ here: UInt64
   ) -> Int? {
-    if hasMoved, LineRetreat.isBeginning(subject, here) { return frames.count }
+    if hasMoved, canBegin(subject, here) { return frames.count }
     (frames, line, hasMoved) = (inner, row, true)
     return nil
   }
@@ -90,8 +103,11 @@ struct LineRetreat {
     return all.count - frames.count <= all.beginningCount
   }
 
+  /// The same, where a line begins: with a statement, or with an inlined call that is about to be made.
   private func canBegin(_ subject: any Subject, _ here: UInt64) -> Bool {
-    canStand(subject, here) && LineRetreat.isBeginning(subject, here)
+    guard let row = subject.objects?.line(at: here), row.range.lowerBound == here else { return false }
+    return canStand(subject, here)
+      && (row.isStatement || frames.count < LineRetreat.frames(subject, here).count)
   }
 
   /// A statement begins at `address`.
