@@ -43,6 +43,8 @@ struct LineRetreat {
       return leave(subject, LineRetreat.frames(subject, here &- 1), here) ?? enter(subject, inner, row, here)
     }
     if let row, crossing == .outOfFunction {
+      // An inlined call may begin where the function does.
+      if line == nil || !hasMoved, frames.count > 1 { leaveOne() }
       if line != nil, hasMoved { return frames.count }
       (frames, line, hasMoved) = (inner, row, true)
       return nil
@@ -64,10 +66,14 @@ struct LineRetreat {
   private mutating func leave(_ subject: any Subject, _ inner: [SourceFrame], _ here: UInt64) -> Int? {
     while !frames.isEmpty, !inner.isEmpty, !inner.map(\.identity).starts(with: frames.map(\.identity)) {
       if line != nil, hasMoved, canStand(subject, here) { return frames.count }
-      frames.removeLast()
-      (line, hasMoved) = (frames.last?.line, true)
+      leaveOne()
     }
     return nil
+  }
+
+  private mutating func leaveOne() {
+    frames.removeLast()
+    (line, hasMoved) = (frames.last?.line, true)
   }
 
   /// From its end into a call; but where that has come back to, a line may have begun.
