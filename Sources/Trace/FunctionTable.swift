@@ -121,7 +121,8 @@ final class FunctionTable {
     return objects.describe(address) ?? ""
   }
 
-  /// The guest's addresses that a name stands for: all functions of this name, and objects, in what is mapped now.
+  /// The guest's addresses that a name stands for: all functions of this name, and objects, in what is mapped now; of a function that is
+  /// only inlined, its copies.
   func ranges(named name: [UInt8]) -> [Range<UInt64>] {
     refresh()
     var result: [Range<UInt64>] = []
@@ -130,6 +131,8 @@ final class FunctionTable {
         end > symbol.address
       {
         result.append(symbol.address..<end)
+      } else {
+        result += object.places(named: name).flatMap(\.ranges)
       }
     }
     return result

@@ -78,10 +78,15 @@ struct DisassembleCommand {
     var wanted = range
     if showsLines, symbol == nil { return listLines(sections) }
     if let name = symbol {
-      guard let found = symbols.symbol(named: name), let end = symbols.end(of: found) else {
-        return "\(LoadError.name(path)): no symbol \(LoadError.name(name))"
+      if let found = symbols.symbol(named: name), let end = symbols.end(of: found) {
+        wanted = found.address..<max(end, found.address)
+      } else {
+        let places = LineTable(sections, path: path).places(named: name)
+        guard let function = places.first(where: { !$0.isInlined }) else {
+          return "\(LoadError.name(path)): \(DisassembleCommand.problem(name, places, symbols))"
+        }
+        wanted = function.ranges.first
       }
-      wanted = found.address..<max(end, found.address)
     }
     if showsLines { return listLines(sections, wanted) }
     let listing = CodeListing(symbols: symbols, syntax: syntax)
@@ -91,6 +96,18 @@ struct DisassembleCommand {
     }
     if !isEmpty { return nil }
     return "\(LoadError.name(path)): no code " + (wanted == nil ? "sections" : "there")
+  }
+
+  /// Why there is no function called `name`: only copies of it in others, perhaps.
+  private static func problem(_ name: [UInt8], _ copies: [FunctionPlace], _ symbols: SymbolTable) -> String {
+    if copies.isEmpty { return "no symbol \(LoadError.name(name))" }
+    let shown = copies.prefix(8).map { copy in
+      let place = symbols.describe(copy.address, shownAs: copy.address)
+      return "0x\(String(copy.address, radix: 16))" + (place.map { " (\($0))" } ?? "")
+    }
+    let rest = copies.count > shown.count ? " and \(copies.count - shown.count) more places" : ""
+    return "\(LoadError.name(name)) has no code of its own, it is inlined at " + shown.joined(separator: ", ")
+      + rest + "; see them with --range"
   }
 
   /// Prints the rows of the tables of source lines.

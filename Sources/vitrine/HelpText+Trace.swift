@@ -30,8 +30,8 @@ extension HelpText {
                                           FILE ends in .png)
       -o, --output FILE   where to write (default: standard output). --format and -o
                           may be repeated: one replay serves all
-      --only WHAT         only the code of a function or between addresses A-B; may be
-                          repeated
+      --only WHAT         only the code of a function (its inlined copies, if it has none
+                          of its own) or between addresses A-B; may be repeated
       --from N, --to N    from this instant, and up to it, counted in instructions
       --limit N           at most N instructions
       --timeline N        this process of the recording (vitrine replay --list)

@@ -139,7 +139,7 @@ enum HelpText {
     Without --symbol or --range every executable section is printed.
 
     options:
-      --symbol NAME       only this function
+      --symbol NAME       only this function, which has to have code of its own
       --range A-B         only addresses from A up to, not including, B
                           (hexadecimal with 0x, else decimal)
       --syntax NAME       intel (default) or att

@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 
 import inlined
+import inlined_places
 import lines
 import recordings
 
@@ -521,7 +522,7 @@ def times():
 
 
 PARTS = [scripts, steps, screens, mouse, storms, emulator, guests, restored, times, *recordings.parts(sys.modules[__name__]),
-         *lines.parts(sys.modules[__name__]), *inlined.parts(sys.modules[__name__])]
+         *lines.parts(sys.modules[__name__]), *inlined.parts(sys.modules[__name__]), *inlined_places.parts(sys.modules[__name__])]
 
 
 def main():

@@ -95,6 +95,10 @@ final class Console {
   func address(_ text: Substring) throws(CommandError) -> UInt64 {
     // Names of files may look like expressions.
     if let line = subject.lineAddresses(text)?.addresses.first { return line }
+    // And so may names of C++.
+    if Expression.isScopedName(text), let function = subject.functionPlaces(text).first {
+      return function.address
+    }
     return try subject.evaluate(String(text))
   }
 

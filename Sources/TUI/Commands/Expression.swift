@@ -74,6 +74,11 @@ indirect enum Expression: Equatable {
     }
   }
 
+  /// What no expression looks like, but names of C++ do: `space::name`, `name<int>`.
+  static func isScopedName(_ text: some StringProtocol) -> Bool {
+    !text.hasPrefix("'") && (text.contains("::") || text.hasSuffix(">"))
+  }
+
   /// The register that a name is part of: `eax` is the low half of `rax`.
   static func registerName(_ name: String) -> (name: String, shift: UInt64, mask: UInt64) {
     let whole: UInt64 = .max

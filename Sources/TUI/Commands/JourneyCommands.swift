@@ -17,7 +17,7 @@ extension Console {
       },
       Command(
         names: ["reverse-finish", "rf"], usage: "reverse-finish",
-        summary: "back to the call of this function",
+        summary: "back to the call of this function, or where the inlined call began",
         words: .none
       ) { (console, _) throws(CommandError) in try console.move(.back(.finish)) },
       Command(
@@ -25,13 +25,14 @@ extension Console {
         summary: "back to when execution was at PLACE",
         words: .place
       ) { (console, text) throws(CommandError) in
-        try console.move(.back(.until(try console.address(text))))
+        try console.move(.back(.until(try console.subject.codePlaces(text))))
       },
       Command(
         names: ["reverse-until-cursor"], usage: "reverse-until-cursor",
         summary: "back to when execution was at the code panel's cursor", words: .none
       ) { (console, _) throws(CommandError) in
-        try console.move(.back(.until(console.workspace.code?.cursor ?? console.subject.registers.rip)))
+        let address = console.workspace.code?.cursor ?? console.subject.registers.rip
+        return try console.move(.back(.until([CodePlace(address: address)])))
       },
       Command(
         names: ["reverse-continue", "rc", "reverse"], usage: "reverse-continue [N]",

@@ -15,17 +15,23 @@ extension Console {
         words: .none
       ) { (console, text) throws(CommandError) in try console.move(.next(try console.count(text, 1))) },
       Command(
-        names: ["finish", "f"], usage: "finish", summary: "run until the function has returned", words: .none
+        names: ["finish", "f"], usage: "finish",
+        summary: "run until the function has returned, or the inlined call is over",
+        words: .none
       ) { (console, _) throws(CommandError) in try console.move(.finish) },
       Command(
-        names: ["until", "u"], usage: "until PLACE", summary: "run until execution gets to PLACE",
+        names: ["until", "u"], usage: "until PLACE",
+        summary: "run until execution gets to PLACE, or any copy of that function",
         words: .place
-      ) { (console, text) throws(CommandError) in try console.move(.until(try console.address(text))) },
+      ) { (console, text) throws(CommandError) in
+        try console.move(.until(try console.subject.codePlaces(text)))
+      },
       Command(
         names: ["until-cursor"], usage: "until-cursor", summary: "run to the cursor of the code panel",
         words: .none
       ) { (console, _) throws(CommandError) in
-        try console.move(.until(console.workspace.code?.cursor ?? console.subject.registers.rip))
+        let address = console.workspace.code?.cursor ?? console.subject.registers.rip
+        return try console.move(.until([CodePlace(address: address)]))
       },
       Command(
         names: ["continue", "c"], usage: "continue [N]", summary: "run; N-1 further stops do not count",
@@ -81,7 +87,7 @@ extension Console {
     [
       Command(
         names: ["break", "b"], usage: "break [PLACE] [if CONDITION]",
-        summary: "stop at PLACE (here), where CONDITION holds",
+        summary: "stop at PLACE (here) and all copies of that function, where CONDITION holds",
         words: .place
       ) { (console, text) throws(CommandError) in try console.setBreakpoint(text) },
       Command(
@@ -142,6 +148,8 @@ extension Console {
       condition = try Expression(words[(index + 1)...].joined(separator: " "))
     }
     if let found = subject.lineAddresses(place) { return try addLine(found, place, condition) }
+    let functions = place.isEmpty ? [] : subject.functionPlaces(place)
+    if !functions.isEmpty { return try addFunction(functions, place, condition) }
     let address = place.isEmpty ? subject.registers.rip : try self.address(place)
     let name = place.isEmpty ? subject.describe(address) ?? "0x" + Format.hex(address) : String(place)
     return try added(Breakpoint(number: 0, kind: .code, address: address, place: name, condition: condition))

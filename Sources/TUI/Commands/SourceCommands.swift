@@ -120,6 +120,15 @@ extension Console {
     if place.hasPrefix(":"), let line = Int(place.dropFirst()), line > 0, let present {
       return (present.path, line)
     }
+    let function = place.isEmpty ? nil : subject.functionPlaces(place).first
+    if let function, function.isInlined,
+      let call = subject.objects?.sourceFrames(at: function.address).first(where: {
+        $0.identity == function.identity
+      }),
+      let line = call.line
+    {
+      return (line.path, line.line)
+    }
     let address = place.isEmpty ? subject.registers.rip : try self.address(place)
     guard let line = subject.objects?.line(at: address) else {
       throw CommandError("no source line is known of \(subject.place(address))")
@@ -184,6 +193,24 @@ extension Console {
       let one = try added(
         Breakpoint(
           number: 0, kind: .code, address: address, place: "\(name):\(found.line)", condition: condition))
+      answer.lines += one.lines
+      if answer.fields.isEmpty { answer.fields = one.fields }
+    }
+    return answer
+  }
+
+  /// A breakpoint wherever a function begins: its own code, and each copy of it.
+  func addFunction(
+    _ places: [FunctionPlace], _ name: Substring, _ condition: Expression?
+  ) throws(CommandError) -> Answer {
+    var answer = Answer()
+    for place in places {
+      var new = Breakpoint(
+        number: 0, kind: .code, address: place.address, place: String(name), condition: condition)
+      if place.isInlined {
+        (new.call, new.around) = (place.identity, subject.describe(place.address) ?? "?")
+      }
+      let one = try added(new)
       answer.lines += one.lines
       if answer.fields.isEmpty { answer.fields = one.fields }
     }

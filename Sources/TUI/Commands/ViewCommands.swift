@@ -178,6 +178,7 @@ extension Console {
       Console.keys + table.map { Format.padded($0.usage, width) + $0.summary } + [
         "",
         "PLACE and CONDITION are expressions: numbers (10, 0x10), registers (rax, eax, al), symbols,",
+        "functions (also inlined ones, 'space::name<int>'), lines (file.c:12),",
         "[rsp + 8] and byte[rdi], word, dword, qword; + - * / % & | ^ << >> == != < <= > >= && || ! ~",
       ])
   }

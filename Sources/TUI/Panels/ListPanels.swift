@@ -200,7 +200,9 @@ final class BreakpointPanel: ListPanel {
   static func text(_ breakpoint: Breakpoint) -> String {
     var text: String
     switch breakpoint.kind {
-    case .code: text = "at \(breakpoint.place)"
+    case .code:
+      text = "at \(breakpoint.place)"
+      if !breakpoint.around.isEmpty { text += ", inlined in \(breakpoint.around)" }
     case .data(let size, let reads, let writes):
       let what = reads && writes ? "reads and writes" : reads ? "reads" : "writes"
       text = "\(what) of \(breakpoint.place), \(size) bytes at 0x\(Format.hex(breakpoint.address))"

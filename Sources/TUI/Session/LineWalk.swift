@@ -41,6 +41,19 @@ struct LineWalk {
     chain = frames.reversed().map(\.identity)
   }
 
+  /// The way out of the inlined call in which a program stands at `address`, to where a line begins behind it; nil where it stands in none.
+  init?(_ subject: any Subject, leavingCallAt address: UInt64) {
+    let frames = subject.framesStanding(at: address)
+    guard frames.first?.isInlined == true,
+      let any = subject.objects?.line(at: address) ?? frames.dropFirst().first?.line
+    else { return nil }
+    line = any
+    // Whichever line is next, it is another one.
+    line.line = 0
+    (range, over) = (address..<address, true)
+    chain = frames.dropFirst().reversed().map(\.identity)
+  }
+
   /// The instruction that comes next; where it is over, if it is to be done at once.
   mutating func begin(_ code: CodeLine) -> UInt64? {
     self.code = code

@@ -39,11 +39,19 @@ extension LiveMachine {
       if presentLine == nil { return LineWalk.problem }
       beginLine(thread, over: movement == .nextLine(count))
     case .finish:
+      enteredCalls = entered
+      let walk = LineWalk(self, leavingCallAt: thread.visible.pointee.rip)
+      enteredCalls = 0
+      if let walk {
+        goal?.walk = walk
+        advance(thread)
+        return nil
+      }
       guard frames.count > 1 else { return "there is no caller" }
-      land(at: frames[1].address, thread, above: frames[1].stackPointer)
+      land(at: [frames[1].address], thread, above: frames[1].stackPointer)
       resume(thread, .run)
-    case .until(let address):
-      land(at: address, nil, above: 0)
+    case .until(let places):
+      land(at: Set(places.map(\.address)), nil, above: 0)
       resume(thread, .run)
     case .go: resume(thread, .run)
     case .back, .seek, .lastChange: break
@@ -71,7 +79,7 @@ extension LiveMachine {
     noteWrite(thread)
     if let code = goal?.walk == nil ? nil : CodeReading(self).instruction(at: rip) {
       if let end = goal?.walk?.begin(code) {
-        land(at: end, thread, above: thread.visible.pointee.general.4)
+        land(at: [end], thread, above: thread.visible.pointee.general.4)
         recorder?.sample(thread.visible)
         return resume(thread, .run)
       }
@@ -80,7 +88,7 @@ extension LiveMachine {
     }
     if case .next = goal?.movement, let end = callEnd(rip) {
       recorder?.sample(thread.visible)
-      land(at: end, thread, above: thread.visible.pointee.general.4)
+      land(at: [end], thread, above: thread.visible.pointee.general.4)
       resume(thread, .run)
     } else {
       recorder?.begin(thread.visible)
@@ -103,9 +111,9 @@ extension LiveMachine {
     bytes(at: address, count: 2) == [0x0f, 0x05]
   }
 
-  private func land(at address: UInt64, _ thread: ControlledThread?, above: UInt64) {
-    landing = Landing(address: address, thread: thread?.number, least: above)
-    control.setBreakpoint(address, true)
+  private func land(at addresses: Set<UInt64>, _ thread: ControlledThread?, above: UInt64) {
+    landing = Landing(addresses: addresses, thread: thread?.number, least: above)
+    for address in addresses { control.setBreakpoint(address, true) }
   }
 
   private func resume(_ chosen: ControlledThread, _ action: ThreadAction) {
@@ -168,8 +176,7 @@ extension LiveMachine {
       heldSignals[thread.number] = signal
       return resume(thread, isByStep && landing == nil ? .step : .run)
     }
-    let isLanding =
-      reason == .breakpoint && landing?.address == thread.visible.pointee.rip && hasLanded(thread)
+    let isLanding = reason == .breakpoint && hasLanded(thread)
     if reason == .step || isLanding {
       clearLanding()
       if !isLanding || isByStep { return finishStep(thread) }
@@ -184,12 +191,17 @@ extension LiveMachine {
     currentThread = thread.number
     refresh()
     if reason == .breakpoint, !isLanding { enteredCalls = callsEntered(at: registers.rip) }
+    if isLanding, case .until(let places) = goal?.movement {
+      enteredCalls = callsEntered(at: registers.rip, for: places)
+    }
     finish(stop(thread, reason, isLanding))
   }
 
   private var isByStep: Bool {
     switch goal?.movement {
     case .step, .next, .stepLine, .nextLine: return true
+    // Out of an inlined call.
+    case .finish: return goal?.walk != nil
     default: return false
     }
   }
@@ -203,16 +215,18 @@ extension LiveMachine {
       let left = (goal?.remaining ?? 1) - 1
       goal?.remaining = left
       enteredCalls = goal?.walk?.entered ?? 0
+      if hasCallBreakpoint(at: rip), stops(thread) { return finish(thread, .breakpoint, false) }
       if left > 0, !isInterrupted, objects?.line(at: rip) != nil, let over = goal?.walk?.over {
         if stops(thread) { return finish(thread, .breakpoint, false) }
         return beginLine(thread, over: over)
       }
-      return finish(Stop(kind: isInterrupted ? .interrupt : .step, text: "stepped to \(ripText)"))
+      let what = goal?.movement == .finish ? "reached" : "stepped to"
+      return finish(Stop(kind: isInterrupted ? .interrupt : .step, text: "\(what) \(ripText)"))
     }
     if isInterrupted { return finish(Stop(kind: .interrupt, text: "stopped at \(ripText)")) }
     if stops(thread) { return finish(thread, .breakpoint, false) }
     guard case .land(let address, let least) = verdict else { return advance(thread) }
-    land(at: address, thread, above: least)
+    land(at: [address], thread, above: least)
     resume(thread, .run)
   }
 
@@ -237,13 +251,12 @@ extension LiveMachine {
   func clearLanding() {
     guard let landing else { return }
     self.landing = nil
-    if !breakpoints.contains(where: { $0.kind == .code && $0.isEnabled && $0.address == landing.address }) {
-      control.setBreakpoint(landing.address, false)
-    }
+    let kept = Set(breakpoints.filter { $0.kind == .code && $0.isEnabled }.map(\.address))
+    for address in landing.addresses.subtracting(kept) { control.setBreakpoint(address, false) }
   }
 
   func hasLanded(_ thread: ControlledThread) -> Bool {
-    guard let landing, landing.address == thread.visible.pointee.rip else { return false }
+    guard let landing, landing.addresses.contains(thread.visible.pointee.rip) else { return false }
     if let number = landing.thread, number != thread.number { return false }
     return thread.visible.pointee.general.4 >= landing.least
   }

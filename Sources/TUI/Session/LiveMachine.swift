@@ -62,7 +62,7 @@ final class LiveMachine: Subject {
   }
 
   struct Landing {
-    var address: UInt64
+    var addresses: Set<UInt64>
     var thread: UInt64?
     var least: UInt64
   }

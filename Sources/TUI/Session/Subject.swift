@@ -39,8 +39,8 @@ indirect enum Movement: Equatable {
   case nextLine(Int)
   /// Until the current function has returned.
   case finish
-  /// Until somewhere execution gets to this address, or beyond the current function's return.
-  case until(UInt64)
+  /// Until somewhere execution gets to one of these places.
+  case until([CodePlace])
   case go
   /// The same way backwards: `finish` to the call of the current function.
   case back(Movement)
@@ -134,6 +134,9 @@ struct Breakpoint: Equatable {
   var address: UInt64
   /// What the person typed.
   var place: String
+  /// The inlined call that begins there, where the place is its function; and what that is in.
+  var call: Int?
+  var around = ""
   /// Stop only where this is not zero.
   var condition: Expression?
   var isEnabled = true
@@ -307,55 +310,36 @@ extension Subject {
   /// The source line where the program stands.
   var presentLine: SourceLine? { presentFrames.first?.line ?? objects?.line(at: registers.rip) }
 
-  /// How many of the inlined calls that begin at `address` a stop at a line's breakpoint has entered: as many as lead to its line.
+  /// How many of the inlined calls that begin at `address` a stop at a breakpoint has entered.
   func callsEntered(at address: UInt64) -> Int {
+    callsEntered(
+      at: address,
+      for: breakpoints.filter { $0.isEnabled && $0.kind == .code }.map {
+        CodePlace(address: $0.address, line: LoadedObjects.fileAndLine($0.place)?.line, call: $0.call)
+      })
+  }
+
+  /// How many of the inlined calls that begin at `address` a stop at one of `places` has entered: as many as lead to its line, or to the
+  /// function's own call.
+  func callsEntered(at address: UInt64, for places: [CodePlace]) -> Int {
     let frames = objects?.sourceFrames(at: address) ?? []
     let begun = frames.beginningCount
-    let lines = breakpoints.filter { $0.isEnabled && $0.kind == .code && $0.address == address }.compactMap {
-      LoadedObjects.fileAndLine($0.place)?.line
+    let here = places.filter { $0.address == address }
+    let calls = here.compactMap(\.call)
+    if let call = frames.prefix(begun).firstIndex(where: { calls.contains($0.identity) }) {
+      return begun - call
     }
+    let lines = here.compactMap(\.line)
     for entered in 0..<begun where frames[begun - entered].line.map({ lines.contains($0.line) }) ?? false {
       return entered
     }
     return begun > 0 && frames[0].line.map { lines.contains($0.line) } ?? false ? begun : 0
   }
 
+  /// A breakpoint is for an inlined call that begins at `address`: who comes there stops in the call, not in front of it.
+  func hasCallBreakpoint(at address: UInt64) -> Bool {
+    breakpoints.contains { $0.isEnabled && $0.call != nil && $0.address == address }
+  }
+
   var isRunning: Bool { condition == .running }
-}
-
-extension Subject {
-  /// What names and memory are worth in expressions.
-  var scope: Expression.Scope {
-    let registers = registers
-    return Expression.Scope(
-      name: { [self] name in
-        let known = Expression.registerName(name)
-        if let value = registers.values[known.name] { return value &>> known.shift & known.mask }
-        if name == "instant", let timeLine { return UInt64(bitPattern: timeLine.present) }
-        return lineAddresses(name)?.addresses.first ?? objects?.symbol(named: name)?.address
-      },
-      memory: { [self] address, size in
-        let bytes = bytes(at: address, count: size)
-        return bytes.count == size ? bytes.littleEndianNumber : nil
-      })
-  }
-
-  /// Where a line begins that is written as `file.c:12`, or `:12` for one of the source where the program stands; in front a place of
-  /// the function where that is, if there is one. Nil for everything else.
-  func lineAddresses(_ text: some StringProtocol) -> (line: Int, addresses: [UInt64])? {
-    guard let objects else { return nil }
-    var wanted = LoadedObjects.fileAndLine(text)
-    if text.hasPrefix(":"), let line = Int(text.dropFirst()), let path = presentLine?.path {
-      wanted = (path, line)
-    }
-    guard let wanted, var found = objects.addresses(of: wanted.file, line: wanted.line) else { return nil }
-    let function = objects.symbol(at: registers.rip)?.address
-    if let function, let here = found.addresses.first(where: { objects.symbol(at: $0)?.address == function })
-    {
-      found.addresses = [here] + found.addresses.filter { $0 != here }
-    }
-    return found
-  }
-
-  func evaluate(_ text: String) throws(CommandError) -> UInt64 { try Expression(text).evaluate(scope) }
 }

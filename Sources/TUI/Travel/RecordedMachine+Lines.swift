@@ -1,14 +1,14 @@
-// Steps by source lines in a recording, forwards and backwards.
+// Steps by source lines in a recording, forwards, and the way out of inlined calls.
 
 import Record
 import VirtualMachine
 
 extension RecordedMachine {
-  private func present(_ thread: Int) -> (address: UInt64, stack: UInt64)? {
+  func present(_ thread: Int) -> (address: UInt64, stack: UInt64)? {
     replay.threads[thread].map { ($0.cpu.pointee.rip, $0.cpu.pointee.general.4) }
   }
 
-  private func checkInterruption() throws(RecordingError) {
+  func checkInterruption() throws(RecordingError) {
     if travel.isInterrupted?() ?? false { throw .interrupted }
   }
 
@@ -29,9 +29,24 @@ extension RecordedMachine {
 
   /// To the beginning of another line; what else has stopped it, or nil.
   private func lineStep(_ thread: Int, _ over: Bool) throws(RecordingError) -> Stop? {
-    guard let start = present(thread), var walk = LineWalk(self, at: start.address, over: over) else {
+    guard let start = present(thread), let walk = LineWalk(self, at: start.address, over: over) else {
       return nil
     }
+    return try follow(walk, thread)
+  }
+
+  /// Out of the inlined call in which the program stands; nil where it stands in none.
+  func leaveCall() throws(RecordingError) -> Stop? {
+    let thread = Int(truncatingIfNeeded: currentThread)
+    guard let start = present(thread), let walk = LineWalk(self, leavingCallAt: start.address) else {
+      return nil
+    }
+    return try follow(walk, thread) ?? Stop(kind: .step, text: told("reached", ""))
+  }
+
+  /// To where the walk is over; what else has stopped it, or nil.
+  private func follow(_ walk: LineWalk, _ thread: Int) throws(RecordingError) -> Stop? {
+    var walk = walk
     enteredCalls = 0
     while travel.end == nil, let here = present(thread) {
       try checkInterruption()
@@ -56,7 +71,8 @@ extension RecordedMachine {
       }
       if verdict == .over {
         enteredCalls = walk.entered
-        return nil
+        guard let address = present(thread)?.address, hasCallBreakpoint(at: address) else { return nil }
+        return breakpointStop(address)
       }
       if let address = present(thread)?.address, let stop = breakpointStop(address) { return stop }
     }
@@ -68,78 +84,5 @@ extension RecordedMachine {
     let landing = RecordedLanding(addresses: [address], thread: UInt64(thread), stack: least...(.max))
     let stop = try run(landing)
     return stop.kind == .step ? nil : stop
-  }
-
-  // MARK: Backwards
-
-  func linesBack(_ count: Int, over: Bool) throws(RecordingError) -> Stop {
-    let thread = replay.running
-    for _ in 0..<count {
-      if let stop = try lineBack(thread, over) { return stop }
-    }
-    noteWrite()
-    return Stop(kind: .step, text: told("stepped back", "to"))
-  }
-
-  private func returnTo(_ instant: Int64) throws(RecordingError) {
-    _ = try travel.seek(instant)
-    try travel.completeCall()
-  }
-
-  /// In front of the body of its function.
-  private func isSettingUp(_ address: UInt64) -> Bool {
-    guard let function = objects?.symbol(at: address)?.address else { return false }
-    return address < LineWalk.body(self, function)
-  }
-
-  /// To the beginning of the line, or where that is, of the one before; what else has stopped it, or nil.
-  private func lineBack(_ thread: Int, _ over: Bool) throws(RecordingError) -> Stop? {
-    guard var here = present(thread), let start = objects?.line(at: here.address) else { return nil }
-    let isBeginning = start.isStatement && start.range.lowerBound == here.address
-    var wanted = isBeginning ? nil : start
-    let origin = travel.instant
-    while true {
-      try checkInterruption()
-      let instant = travel.instant
-      let end = try travel.stepBack(thread)
-      if end == .beginning { return stop(end, isBackwards: true) }
-      replay.objects.refresh()
-      guard var now = present(thread), let code = CodeReading(self).instruction(at: now.address) else {
-        return nil
-      }
-      if code.isReturn {
-        // Out of here a call has come back.
-        if !over, let line = objects?.line(at: now.address) {
-          // Where it has come back to, a statement begins.
-          if instant != origin, let known = objects?.line(at: here.address), known.isStatement,
-            known.range.lowerBound == here.address
-          {
-            try returnTo(instant)
-            return nil
-          }
-          wanted = line
-          here = now
-          continue
-        }
-        if let stop = try goToCall(here.address, here.stack, thread: UInt64(thread)), stop.kind != .step {
-          return stop
-        }
-        guard let call = present(thread) else { return nil }
-        now = call
-      }
-      let line = objects?.line(at: now.address)
-      // In front of the function there is one without lines.
-      if line == nil, code.isCall { return nil }
-      if let known = wanted, let line, !line.isSameLine(known) {
-        if instant != origin {
-          try returnTo(instant)
-          return nil
-        }
-        // The line began there, where no statement does.
-        wanted = nil
-      }
-      if wanted == nil, !isSettingUp(now.address) { wanted = line }
-      here = now
-    }
   }
 }

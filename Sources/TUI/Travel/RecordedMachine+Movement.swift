@@ -14,6 +14,15 @@ struct RecordedLanding {
   var addresses: Set<UInt64>
   var thread: UInt64?
   var stack: ClosedRange<UInt64>
+  /// What somebody has asked for there.
+  var places: [CodePlace] = []
+}
+
+extension RecordedLanding {
+  /// Any of these places, whoever comes there.
+  fileprivate init(_ places: [CodePlace]) {
+    self.init(addresses: Set(places.map(\.address)), thread: nil, stack: 0...(.max), places: places)
+  }
 }
 
 extension RecordedMachine {
@@ -26,13 +35,15 @@ extension RecordedMachine {
       if presentLine == nil { return LineWalk.problem }
     case .step(let count), .next(let count), .back(.step(let count)), .back(.next(let count)):
       if count < 1 { return "a count is at least 1" }
-    case .finish, .back(.finish): if frames.count < 2 { return "there is no caller" }
+    case .finish, .back(.finish):
+      if frames.count < 2, presentFrames.first?.isInlined != true { return "there is no caller" }
     case .back(.until), .back(.go), .seek, .lastChange, .until, .go: break
     case .back: return "that way does not lead back"
     }
     remember()
     switch movement {
-    case .stepLine, .nextLine: break
+    // They go out of inlined calls.
+    case .stepLine, .nextLine, .back(.stepLine), .back(.nextLine), .finish, .back(.finish): break
     // Who goes by instructions is where the instruction is.
     case .step, .next, .back(.step), .back(.next): enteredCalls = .max
     default: enteredCalls = 0
@@ -73,12 +84,13 @@ extension RecordedMachine {
     case .stepLine(let count): return .stopped(try lineSteps(count, over: false))
     case .nextLine(let count): return .stopped(try lineSteps(count, over: true))
     case .finish:
+      if let stop = try leaveCall() { return .stopped(stop) }
       guard frames.count > 1 else { break }
+      enteredCalls = 0
       let landing = RecordedLanding(
         addresses: [frames[1].address], thread: currentThread, stack: frames[1].stackPointer...(.max))
       return .stopped(try run(landing, returns: true))
-    case .until(let address):
-      return .stopped(try run(RecordedLanding(addresses: [address], thread: nil, stack: 0...(.max))))
+    case .until(let places): return .stopped(try run(RecordedLanding(places)))
     case .go: return .stopped(try run(nil))
     case .seek(let target):
       guard let target else { return .stopped(try goToEnd()) }
@@ -162,6 +174,7 @@ extension RecordedMachine {
     let end = try travelling(landing) { (stops) throws(RecordingError) in try travel.goOn(stops) }
     try travel.completeCall()
     if case .breakpoint = end, let landing, isLanding(landing) {
+      enteredCalls = callsEntered(at: replay.instructionPointer ?? 0, for: landing.places)
       let value = returns ? ", rax = 0x" + Format.hex(register("rax") ?? 0) : ""
       return Stop(kind: .step, text: told("reached", "") + value)
     }
@@ -231,11 +244,12 @@ extension RecordedMachine {
     case .stepLine(let count): return try linesBack(count, over: false)
     case .nextLine(let count): return try linesBack(count, over: true)
     case .finish:
+      if let stop = try callBack() { return stop }
       guard frames.count > 1 else { break }
+      enteredCalls = 0
       let stop = try goToCall(frames[1].address, frames[1].stackPointer, thread: currentThread)
       return stop ?? Stop(kind: .interrupt, text: told("no call instruction has led here: stays", "at"))
-    case .until(let address):
-      return try runBack(RecordedLanding(addresses: [address], thread: nil, stack: 0...(.max)))
+    case .until(let places): return try runBack(RecordedLanding(places))
     default: return try runBack(nil)
     }
     return Stop(kind: .step, text: told("", "at"))
@@ -246,6 +260,7 @@ extension RecordedMachine {
       try travelling(landing) { (stops) throws(RecordingError) in try travel.goBack(stops) }
     }
     guard stop.kind == .breakpoint, let landing, isLanding(landing) else { return stop }
+    enteredCalls = callsEntered(at: replay.instructionPointer ?? 0, for: landing.places)
     return Stop(kind: .step, text: told("back", "at"))
   }
 

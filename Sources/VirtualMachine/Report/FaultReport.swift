@@ -215,7 +215,7 @@ struct ReportSymbols {
   private let bias: UInt64
   let symbols: SymbolTable
   let callFrames: CallFrameTable
-  private let lines: LineTable
+  let lines: LineTable
 
   /// Empty when the file has changed into something else or cannot be read any more.
   init(_ program: LoadedProgram, _ path: [UInt8], _ open: @escaping ([UInt8]) -> ExecutableFile?) {

@@ -25,26 +25,28 @@ struct FunctionScope {
 /// The functions of one file.
 final class FunctionInfo {
   /// A function with code, or an inlined call, and what is inside up to `end`.
-  private struct Scope {
-    /// Its place in `.debug_info`.
+  struct Scope {
+    /// Its place in `.debug_info`, and that of what it is an instance of.
     var entry: Int
+    var origin: Int?
     var parent: Int32
     var end: Int32 = 0
     var ranges: Range<Int32>
     var callFile: UInt32 = 0
     var callLine: UInt32 = 0
     var isInlined: Bool
+    /// Where execution begins, if the compiler says so.
     var start: UInt64?
   }
 
-  private struct Stretch {
+  struct Stretch {
     var low: UInt64
     var high: UInt64
     var number: Int32
   }
 
   /// What is kept of a unit.
-  private final class Unit {
+  final class Unit {
     var scopes: [Scope] = []
     var ranges: [(low: UInt64, high: UInt64)] = []
     /// The functions that are not inside others, by address.
@@ -52,6 +54,8 @@ final class FunctionInfo {
     /// Namespaces, classes and functions by their places, and what each of them is in.
     var members: [Int] = []
     var parents: [Int] = []
+    /// Attributes that were read.
+    var steps = 0
     var size: Int { scopes.count &+ ranges.count &+ members.count }
   }
 
@@ -59,7 +63,7 @@ final class FunctionInfo {
   private static let mostKept = 1 << 23
   private static let mostOfUnit = 1 << 22
   private static let deepest = 4096
-  private static let mostHops = 32
+  static let mostHops = 32
   private static let mostColumns = 1 << 22
   private static let mostNames = 1 << 12
   /// Calls that are looked at for one address.
@@ -69,7 +73,7 @@ final class FunctionInfo {
 
   private let sections: InfoSections
   /// Where the functions of skeletons are; nil for the sections of such a file itself.
-  private let splitFiles: SplitFiles?
+  let splitFiles: SplitFiles?
   /// What code there is: entries about code that the linker has dropped are about no address, or about low ones.
   private let code: [Range<UInt64>]
   private(set) var units: [InfoUnit] = []
@@ -83,6 +87,8 @@ final class FunctionInfo {
   private var names: [Int: (linkage: [UInt8], name: [UInt8])] = [:]
   private var nameBytes = 0
   private var keptColumns = 0
+  /// What was found by names (FunctionPlaces.swift).
+  var knownPlaces: [[UInt8]: [FunctionPlace]] = [:]
   /// Abbreviations that are read in all, and ranges that are kept.
   private var abbreviationsLeft = 1 << 26
   private let mostRanges: Int
@@ -198,7 +204,7 @@ final class FunctionInfo {
 
   // MARK: Entries of a unit
 
-  private func unit(_ number: Int) -> Unit {
+  func unit(_ number: Int) -> Unit {
     if let unit = known[number] { return unit }
     let unit = Unit()
     try? walk(units[number], unit)
@@ -231,6 +237,7 @@ final class FunctionInfo {
     // What is open at the end of a damaged unit ends with it.
     defer {
       for level in levels where level.isScope { close(level, result) }
+      result.steps = FunctionInfo.mostSteps &- steps
     }
     while !cursor.isAtEnd, result.size < FunctionInfo.mostOfUnit {
       let place = cursor.position
@@ -320,15 +327,16 @@ final class FunctionInfo {
     _ entry: AbbreviationTable.Abbreviation, _ place: Int, _ result: Unit
   ) throws(DwarfError) -> Scope? {
     var scope = Scope(entry: place, parent: -1, ranges: 0..<0, isInlined: entry.tag == 0x1d)
-    var (low, high, ranges): (InfoValue?, InfoValue?, InfoValue?)
+    var (low, high, ranges, start): (InfoValue?, InfoValue?, InfoValue?, InfoValue?)
     for column in table.columns[entry.columns] {
       let value = try unit.value(&cursor, form: column.form, constant: column.constant)
       switch (column.name, value) {
       case (InfoAttribute.low, _): low = value
       case (InfoAttribute.high, _): high = value
       case (InfoAttribute.ranges, _): ranges = value
-      case (InfoAttribute.entry, .number(let distance)): scope.start = distance
-      case (InfoAttribute.entry, _): scope.start = unit.address(value, sections)
+      case (InfoAttribute.entry, _): start = value
+      case (InfoAttribute.origin, .reference(let origin)):
+        scope.origin = Int(truncatingIfNeeded: origin & .max >> 1)
       case (InfoAttribute.callFile, .number(let number)): scope.callFile = UInt32(truncatingIfNeeded: number)
       case (InfoAttribute.callLine, .number(let number)): scope.callLine = UInt32(truncatingIfNeeded: number)
       default: break
@@ -339,6 +347,12 @@ final class FunctionInfo {
       forEachRange(unit, low: low, high: high, ranges: ranges) { result.ranges.append(($0, $1)) }
     }
     scope.ranges = first..<Int32(result.ranges.count)
+    if case .number(let distance) = start {
+      // Counted from where the first range begins (DWARF 5 section 2.18).
+      scope.start = scope.ranges.first.map { result.ranges[Int($0)].low &+ distance }
+    } else {
+      scope.start = start.flatMap { unit.address($0, sections) }
+    }
     return scope.isInlined || !scope.ranges.isEmpty ? scope : nil
   }
 }
@@ -383,10 +397,15 @@ extension FunctionInfo {
     guard let (functions, unit) = splitFiles?.unit(of: units[number]) else { return [] }
     return functions.scopes(at: address, ofUnit: unit).map { scope in
       var scope = scope
-      // Places in other files count from zero, too; sections are far smaller than this.
-      scope.identity |= (number &+ 1) &<< 32
+      scope.identity = identity(scope.identity, skeleton: number)
       return scope
     }
+  }
+
+  /// What tells a function, or an inlined call, from others of the program.
+  func identity(_ entry: Int, skeleton: Int?) -> Int {
+    // Places in other files count from zero, too; sections are far smaller than this.
+    skeleton.map { entry | ($0 &+ 1) &<< 32 } ?? entry
   }
 
   private func scopes(at address: UInt64, ofUnit number: Int) -> [FunctionScope] {
@@ -423,7 +442,7 @@ extension FunctionInfo {
     return nil
   }
 
-  private func contains(_ range: (low: UInt64, high: UInt64), _ address: UInt64) -> Bool {
+  func contains(_ range: (low: UInt64, high: UInt64), _ address: UInt64) -> Bool {
     range.low <= address && address < range.high
   }
 
@@ -461,7 +480,7 @@ extension FunctionInfo {
     return (linkage, name)
   }
 
-  private func values(of entry: Int) -> (tag: UInt32, linkage: [UInt8], name: [UInt8], origin: Int?)? {
+  func values(of entry: Int) -> (tag: UInt32, linkage: [UInt8], name: [UInt8], origin: Int?)? {
     guard let number = number(ofUnitAt: entry) else { return nil }
     let unit = units[number]
     let table = table(of: unit)
@@ -484,7 +503,7 @@ extension FunctionInfo {
   }
 
   /// With the names of namespaces and classes in front.
-  private func qualified(_ name: [UInt8], _ entry: Int) -> [UInt8] {
+  func qualified(_ name: [UInt8], _ entry: Int) -> [UInt8] {
     guard let number = number(ofUnitAt: entry) else { return name }
     let unit = unit(number)
     var result = name

@@ -178,10 +178,14 @@ public final class LoadedObjects {
 
   // MARK: Source lines
 
-  /// The address of a symbol, or of a line written as `file.c:12`: of the first place where its code begins.
+  /// The address of a symbol, of a line written as `file.c:12`, or of a function that is only inlined: of the first place where its code
+  /// begins.
   public func address(named name: String) -> UInt64? {
     if let symbol = symbol(named: name) { return symbol.address }
-    return LoadedObjects.fileAndLine(name).flatMap { addresses(of: $0.file, line: $0.line)?.addresses.first }
+    if let (file, line) = LoadedObjects.fileAndLine(name) {
+      return addresses(of: file, line: line)?.addresses.first
+    }
+    return functionPlaces(named: name).first?.address
   }
 
   /// The parts of `file.c:12`.

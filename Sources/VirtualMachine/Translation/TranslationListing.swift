@@ -74,9 +74,13 @@ struct TranslationListing {
       switch output.listed[index] {
       case .address(let address): "vitrine: nothing was translated at \(address.hexadecimal)\n"
       case .symbol(let name):
-        symbols.range(of: name) == nil
-          ? "vitrine: there is no symbol \(LoadError.name(name))\n"
-          : "vitrine: nothing was translated of \(LoadError.name(name))\n"
+        if symbols.range(of: name) != nil {
+          "vitrine: nothing was translated of \(LoadError.name(name))\n"
+        } else if symbols.isInlined(name) {
+          "vitrine: \(LoadError.name(name)) has no code of its own, it is inlined in others\n"
+        } else {
+          "vitrine: there is no symbol \(LoadError.name(name))\n"
+        }
       }
     }.joined()
   }

@@ -63,6 +63,13 @@ struct ProgramSymbols {
   /// What profilers show: never empty.
   func name(_ address: UInt64) -> String { describe(address) ?? "guest_\(address.hexadecimal)" }
 
+  /// Whether a function called `name` is only a part of others, into which the compiler has put it.
+  func isInlined(_ name: [UInt8]) -> Bool {
+    guard range(of: name) == nil, let program else { return false }
+    let files = ReportSymbols(program, program.executablePath) { try? ExecutableFile(path: $0) }
+    return files.lines.places(named: name).contains(where: \.isInlined)
+  }
+
   /// Where the function called `name` is.
   func range(of name: [UInt8]) -> Range<UInt64>? {
     guard let symbol = symbols.symbol(named: name), let end = symbols.end(of: symbol), end > symbol.address
