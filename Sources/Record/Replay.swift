@@ -69,6 +69,8 @@ public final class Replay {
   var readCount: UInt64 = 0
   /// The system call that the last event was.
   var lastCall: UInt64?
+  /// The last event was what other processes have written.
+  var lastIsOthersWrites = false
   /// The last event was the beginning of another program.
   var lastResets = false
   /// Asked in front of an event, or of a call that the recording does not have (nil), whether to rest there.
@@ -174,6 +176,7 @@ public final class Replay {
     due = nil
     eventCount += 1
     (lastCall, lastResets) = (nil, event.effect.resets)
+    lastIsOthersWrites = event.kind == .othersWrites
     if case .systemCall(let number, _) = event.kind { lastCall = number }
     return nil
   }

@@ -25,6 +25,14 @@ extension TravelEnd {
 }
 
 extension TimeTravel {
+  /// What other processes have written to shared memory became visible just before the present, or, `ahead`, does so next.
+  public func isBesideOthersWrites(ahead: Bool) -> Bool {
+    guard let thread = replay.threads[replay.running] else { return false }
+    if !ahead { return replay.lastIsOthersWrites && thread.count == 0 }
+    guard let due = try? replay.upcoming() else { return false }
+    return due.kind == .othersWrites && due.thread == replay.running && due.count == thread.count
+  }
+
   /// Whether to stop in front of an event that is about to happen to `thread`; nil: a call that the recording does not have.
   func isHeld(_ event: Event?, _ thread: Replay.Thread) -> Bool { held(event, thread) != nil }
 

@@ -97,6 +97,23 @@ class Checks:
         quiet = self.vitrine("replay", "--quiet", path, folder=folder)
         return None if quiet == (5, b"", b"") else f"--quiet: {quiet}"
 
+    def others_writes(self, folder):
+        """Who wrote a word of shared memory last: another process, or an instruction of this one."""
+        path, _ = self.record(folder, self.out / "record-sharing", "forks")
+
+        def debug(*commands):
+            words = [word for command in ("seek end", *commands) for word in ("--command", command)]
+            code, output, errors = self.vitrine("debug", *words, path, folder=folder)
+            return output.decode()
+
+        areas = [line.split("-")[0] for line in debug("maps").splitlines() if " rw-s " in line]
+        if not areas:
+            return "there is no shared memory"
+        # Each child stores its sum behind the eight words that its parent counts in.
+        child = debug(f"last-change 0x{areas[0]}+64 8")
+        own = debug(f"last-change 0x{areas[0]}+24 8", "step", f"print [0x{areas[0]}+24]")
+        return None if "another process is about to change it from 0x0" in child and "is about to change from 0x" in own else child + own
+
     def divergence(self, folder):
         """A replay that differs says so: a byte of the program's code is another one in the recording."""
         path, answer = self.record(folder, "--strict", self.out / "signals")
@@ -173,7 +190,7 @@ def loaded_files(program):
 
 def tasks(harness, out):
     checks = Checks(harness, out)
-    for name in ("outside", "killed", "children", "divergence", "child_divergence", "words", "size"):
+    for name in ("outside", "killed", "children", "others_writes", "divergence", "child_divergence", "words", "size"):
         def task(name=name):
             return getattr(checks, name)(harness.folder("check-" + name))
         yield "check-" + name.replace("_", "-"), task

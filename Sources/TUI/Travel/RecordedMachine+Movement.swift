@@ -366,7 +366,10 @@ extension RecordedMachine {
     }
     lastWrite = range.lowerBound
     let value = bytes(at: range.lowerBound, count: min(8, range.count)).littleEndianNumber
-    let what = isBackwards ? "is about to change from" : "now"
+    var what = isBackwards ? "is about to change from" : "now"
+    if travel.isBesideOthersWrites(ahead: isBackwards) {
+      what = isBackwards ? "another process is about to change it from" : "another process has made it"
+    }
     return Stop(kind: .watchpoint, text: told("\(text): \(what) 0x\(Format.hex(value)),", "at"))
   }
 }
