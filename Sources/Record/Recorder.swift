@@ -44,6 +44,8 @@ public final class Recorder: MachineController {
   private static let digestInterval: InstructionCount = 8192
   /// What has been written is on its way to the disk after so many cycles of the time-stamp counter, about 0.1 s.
   private static let flushInterval: UInt64 = 300_000_000
+  /// Bytes that other processes have written are divided into events of this size.
+  private static let largestPart: UInt64 = 4 << 20
   /// Instructions of a thread alone between two looks at the clock.
   private static let longestRun: InstructionCount = 100_000_000
 
@@ -122,7 +124,12 @@ public final class Recorder: MachineController {
         let known = files.count
         let number = files.number(
           of: file.descriptor, file.identity, file.offset, size, memory, isShared: isShared, &writer)
-        if isShared, files.count == known { shared?.mapsKnownFile() }
+        if isShared, files.count == known {
+          shared?.mapsKnown(number)
+          if let identity = HostFile.identity(file.descriptor) {
+            for effect in files.resized(identity) { effects.append(effect) }
+          }
+        }
         return number
       },
       numberOfSegment: { [unowned self] identity, size in
@@ -240,10 +247,19 @@ public final class Recorder: MachineController {
 
   @inline(never)
   private func takeOthersWrites(_ shared: SharedMemory, _ process: LinuxProcess) {
-    ranges = shared.catchUp()
-    if ranges.isEmpty { return }
+    var size: UInt64 = 0
+    for range in shared.catchUp() {
+      ranges.append(range)
+      size &+= range.upperBound &- range.lowerBound
+      if size >= Recorder.largestPart { logOthersWrites(process, &size) }
+    }
+    if size > 0 { logOthersWrites(process, &size) }
+  }
+
+  private func logOthersWrites(_ process: LinuxProcess, _ size: inout UInt64) {
     addContents(of: process.memory)
     if let current { log(.othersWrites, current, StateEffect()) }
+    size = 0
   }
 
   /// Executes the instruction whose result is chance.

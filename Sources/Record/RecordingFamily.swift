@@ -15,7 +15,7 @@ struct RecordingFamily {
   }
 
   /// Written pages that are remembered. Whoever has been away for more of them takes all for written.
-  static let capacity: UInt64 = 1 << 18
+  static let capacity: UInt64 = 1 << 20
   private static let firstEntry = 8
   private static let entrySize = 3
 

@@ -408,7 +408,14 @@ public final class Replay {
 
   private func apply(_ change: MemoryEffect) throws(MemoryError) {
     switch change {
-    case .write(let address, let bytes): if !memory.poke(bytes, at: address) { throw .badAddress }
+    case .write(let address, let bytes):
+      if memory.poke(bytes, at: address) { return }
+      // Another process may have made a file longer that this one has mapped.
+      guard let region = memory.query(address), let backing = memory.backing(region.backing) else {
+        throw .badAddress
+      }
+      let end = region.offset &+ (address &- region.start) &+ UInt64(bytes.count)
+      guard files.lengthen(backing, to: end), memory.poke(bytes, at: address) else { throw .badAddress }
     case .stackLimit(let limit): memory.stackLimit = limit
     case .fileSize(let file, let size): if !files.resize(file, size) { throw .badAddress }
     case .change(let change):

@@ -101,6 +101,14 @@ final class ReplayedFiles {
     return HostFile.resize(file.descriptor, size)
   }
 
+  /// Makes the file at least so long.
+  func lengthen(_ backing: Backing, to size: UInt64) -> Bool {
+    guard let (number, file) = files.first(where: { $0.value.backing == backing }),
+      let present = HostFile.identity(file.descriptor)?.size
+    else { return false }
+    return present >= size || resize(number, size)
+  }
+
   func put(_ bytes: [UInt8], _ number: UInt32, _ offset: UInt64) throws(RecordingError) {
     guard let file = files[number] else { throw .damaged("there is no file \(number)") }
     guard HostFile.write(bytes, to: file.descriptor, at: offset) else {

@@ -24,8 +24,8 @@ final class SharedMemory {
   private var seen: UInt64 = 0
   /// Page numbers that have been written in this turn, and are not protected any more.
   private var opened: [UInt64] = []
-  /// A file of `places` that a recording has already has been mapped again: its contents may be others.
-  private var mapsKnown = false
+  /// Files of `places` that the recording has already, and that have been mapped again: their contents may be others.
+  private var known: Set<UInt32> = []
   /// The journal tells of what is written, better than the tracking of pages does.
   var isInCall = false
   private lazy var observer = CodeObserver(
@@ -60,8 +60,8 @@ final class SharedMemory {
     join()
   }
 
-  /// The file that `willMap` was told of is in the recording.
-  func mapsKnownFile() { mapsKnown = true }
+  /// The file that `willMap` was told of is in the recording, by this number.
+  func mapsKnown(_ file: UInt32) { known.insert(file) }
 
   /// A system call of the thread on `cpu` may have changed mappings and written memory, which is taken note of. Before its effects are
   /// looked at: what is shared now, others do not write in the meantime.
@@ -70,11 +70,12 @@ final class SharedMemory {
   ) {
     isInCall = false
     if journal.changesMappings {
-      // Anonymous memory has been mapped.
-      for case .change(.map(let region, file: 0)) in journal.entries where region.flags.contains(.shared) {
-        if let backing = memory.backing(region.backing) { willShare(backing) }
+      for case .change(.map(let region, let file)) in journal.entries where region.flags.contains(.shared) {
+        if file == 0, let backing = memory.backing(region.backing) { willShare(backing) }
+        if known.contains(file) { journal.noteWrite(region.start, region.size) }
       }
-      if !places.isEmpty { findRegions(journal, process, cpu) }
+      known = []
+      if !places.isEmpty { findRegions(process, cpu) }
     }
     takeWrites(journal)
   }
@@ -89,9 +90,7 @@ final class SharedMemory {
   }
 
   /// Mappings have changed.
-  private func findRegions(
-    _ journal: MemoryJournal, _ process: LinuxProcess, _ cpu: UnsafeMutablePointer<vt_cpu_state>
-  ) {
+  private func findRegions(_ process: LinuxProcess, _ cpu: UnsafeMutablePointer<vt_cpu_state>) {
     regions = []
     for region in memory.regions() where region.flags.contains(.shared) {
       guard let backing = memory.backing(region.backing) else { continue }
@@ -101,10 +100,6 @@ final class SharedMemory {
     if regions.isEmpty { return leave() }
     join()
     process.beginThreads(cpu)
-    if mapsKnown {
-      for (region, _) in regions { journal.noteWrite(region.start, region.size) }
-      mapsKnown = false
-    }
     if isTracking { protectAll() }
   }
 
@@ -133,7 +128,7 @@ final class SharedMemory {
     family.holder = own
     var ranges: [Range<UInt64>] = []
     if family.writtenCount &- seen > RecordingFamily.capacity {
-      ranges = regions.map { $0.region.start..<$0.region.end }
+      ranges = regions.flatMap { SharedMemory.parts($0.region) }
     } else {
       var pages: Set<RecordingFamily.SharedPage> = []
       while seen != family.writtenCount {
@@ -151,6 +146,14 @@ final class SharedMemory {
     seen = family.writtenCount
     track()
     return ranges
+  }
+
+  /// The region in pieces that fit into events.
+  private static func parts(_ region: Region) -> [Range<UInt64>] {
+    let size: UInt64 = 1 << 20
+    return stride(from: region.start, to: region.end, by: Int(size)).map {
+      $0..<min($0 &+ size, region.end)
+    }
   }
 
   /// A child is about to be made: it has the same memory, and knows what has been noted. What this process writes later in its turn is to be

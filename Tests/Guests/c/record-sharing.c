@@ -2,7 +2,7 @@
 // kernel writes there, and pages that change between two forks. What the processes see depends on who runs when, and is
 // printed: a replay has to know each store of another process by the time it is seen.
 //
-//     record-sharing [race|handoff|segments|kernel|forks|killed]
+//     record-sharing [race|handoff|segments|kernel|forks|killed|growing]
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -241,11 +241,34 @@ static void killed(void) {
   say("parent", (int)words[31], wait_for_all());
 }
 
+/// A file that one process makes longer while another one has it mapped, which then sees and maps what is new.
+static void growing(void) {
+  int file = open("record-sharing.more", O_RDWR | O_CREAT | O_TRUNC, 0600), noise = open("/dev/urandom", O_RDONLY);
+  CHECK(file >= 0 && noise >= 0 && ftruncate(file, 2 * PAGE) == 0);
+  unsigned char *first = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  CHECK(first != MAP_FAILED);
+  for (int size = 4; size <= 16; size *= 2) {
+    if (fork() == 0) {
+      CHECK(ftruncate(file, size * PAGE) == 0);
+      unsigned char *all = mmap(NULL, (size_t)size * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+      CHECK(all != MAP_FAILED && read(noise, all + (size - 1) * PAGE, 100) == 100 && read(noise, all + 3 * PAGE, 100) == 100);
+      for (int page = 0; page < size; page++) all[page * PAGE + 200]++;
+      _exit(size);
+    }
+    uint64_t state = wait_for_all();
+    say("existing", size, guest_digest(state, first, 4 * PAGE));
+    unsigned char *more = mmap(NULL, (size_t)size * PAGE, PROT_READ, MAP_SHARED, file, 0);
+    CHECK(more != MAP_FAILED);
+    say("new", size, guest_digest(GUEST_DIGEST, more, (size_t)size * PAGE));
+  }
+}
+
 int main(int count, char **arguments) {
   static const struct {
     const char *name;
     void (*run)(void);
-  } parts[] = {{"race", race}, {"handoff", handoff}, {"segments", segments}, {"kernel", by_the_kernel}, {"forks", forks}, {"killed", killed}};
+  } parts[] = {{"race", race},   {"handoff", handoff}, {"segments", segments}, {"kernel", by_the_kernel},
+               {"forks", forks}, {"killed", killed},   {"growing", growing}};
   board = anonymous(sizeof *board);
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
     if (count < 2 || strcmp(arguments[1], parts[i].name) == 0) parts[i].run();
