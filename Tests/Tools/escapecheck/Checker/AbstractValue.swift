@@ -46,6 +46,7 @@ struct AbstractValue: Equatable {
   /// What the guard leaves: numbers below 2^60.
   static let guarded: ClosedRange<Int128> = 0...(1 << 60 - 1)
   static let unsigned32: ClosedRange<Int128> = 0...0xffff_ffff
+  static let inWindow: ClosedRange<Int128> = 0...(1 << 46 - 1)
   static let signed32: ClosedRange<Int128> = -0x8000_0000...0x7fff_ffff
 
   /// The largest step that counts as small (1 MiB, with what PUSH and POP have counted), instructions that a processor runs ahead at most, and how far steps get then.

@@ -20,7 +20,7 @@ extension Checker {
 
   private func writeAnything(_ state: inout AbstractState, _ number: Int, width: Int) throws(Violation) {
     // 8 and 16 bits leave the rest as it was.
-    let narrow = [AbstractValue.unsigned32, AbstractValue.signed32]
+    let narrow = [AbstractValue.unsigned32, AbstractValue.signed32, AbstractValue.inWindow]
     let kept = width < 32 ? narrow.first(where: state[number].isAlways) : nil
     let written = width == 32 ? AbstractValue.unsigned32 : kept
     try write(&state, number, .guest(written ?? AbstractValue.everything))
