@@ -281,7 +281,8 @@ extension Checker {
         if operand.width == 64, let result = narrowResult {
           try write(&state, register, .guest(result))
         } else {
-          try writeAnything(&state, register, width: keepsUpperHalf ? 64 : operand.width)
+          let mayKeepUpperHalf = keepsUpperHalf && operand.width == 32
+          try writeAnything(&state, register, width: mayKeepUpperHalf ? 64 : operand.width)
         }
       default: break
       }
