@@ -25,7 +25,12 @@ public final class MemoryJournal {
 
   public private(set) var entries: [Entry] = []
   /// There is a change among them.
-  public private(set) var changesMappings = false
+  public var changesMappings: Bool {
+    entries.contains {
+      if case .change = $0 { return true }
+      return false
+    }
+  }
   /// A file is being mapped: the recorder's number for it. Called before anybody can change the mapped bytes or close the file.
   private let numberOfFile: (_ request: MapRequest, _ size: UInt64) -> UInt32
   /// The same for a segment of shared memory that has no file, such as those of shmat(2).
@@ -41,15 +46,10 @@ public final class MemoryJournal {
   }
 
   /// Forgets all notes.
-  public func removeAll() {
-    entries.removeAll(keepingCapacity: true)
-    changesMappings = false
-  }
+  public func removeAll() { entries.removeAll(keepingCapacity: true) }
 
   func note(_ change: Change) {
-    if depth > 0 { return }
-    entries.append(.change(change))
-    changesMappings = true
+    if depth == 0 { entries.append(.change(change)) }
   }
 
   func noteMapping(_ request: MapRequest, _ region: Region) {

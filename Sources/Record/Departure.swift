@@ -340,7 +340,7 @@ extension Replay {
       .systemCall(call.number), place(of: thread), changesMappings: CallNumber.isOfMemory(call.number),
       resets: false)
     eventCount += 1
-    (lastCall, lastResets, lastIsOthersWrites) = (call.number, false, false)
+    (lastKind, lastResets) = (.systemCall(number: call.number, output: nil), false)
     return nil
   }
 }

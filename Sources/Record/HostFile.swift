@@ -108,13 +108,6 @@ enum HostFile {
   struct Place: Hashable {
     var device: UInt64
     var inode: UInt64
-
-    init(device: UInt64, inode: UInt64) {
-      self.device = device
-      self.inode = inode
-    }
-
-    init(_ backing: Backing) { self.init(device: backing.device, inode: backing.inode) }
   }
 
   /// What tells one state of a file from another.
@@ -201,4 +194,8 @@ enum HostFile {
       if vt_compare_exchange64(word, &seen, next) { return next &- 1 }
     }
   }
+}
+
+extension HostFile.Place {
+  init(_ backing: Backing) { self.init(device: backing.device, inode: backing.inode) }
 }

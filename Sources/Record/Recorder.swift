@@ -117,25 +117,27 @@ public final class Recorder: MachineController {
 
   private func makeJournal() -> MemoryJournal {
     MemoryJournal(
-      numberOfFile: { [unowned self] request, size in
-        guard let file = request.file else { return 0 }
-        written.removeAll()
-        let isShared = shared?.willMap(request) ?? false
-        let known = files.count
-        let number = files.number(
-          of: file.descriptor, file.identity, file.offset, size, memory, isShared: isShared, &writer)
-        if isShared, files.count == known {
-          shared?.mapsKnown(number)
-          if let identity = HostFile.identity(file.descriptor) {
-            for effect in files.resized(identity) { effects.append(effect) }
-          }
-        }
-        return number
-      },
+      numberOfFile: { [unowned self] request, size in numberOfFile(request, size) },
       numberOfSegment: { [unowned self] identity, size in
+        guard let memory else { return 0 }
         shared?.willShare(identity)
         return files.number(ofSegment: identity, size, memory, &writer)
       })
+  }
+
+  private func numberOfFile(_ request: MapRequest, _ size: UInt64) -> UInt32 {
+    guard let memory, let file = request.file else { return 0 }
+    written.removeAll()
+    // From now on nobody else writes it.
+    let isShared = shared?.willMap(request) ?? false
+    guard let identity = HostFile.identity(file.descriptor) else { return 0 }
+    if isShared, let known = files.numberWhileMapped(identity.file, memory) {
+      for effect in files.resized(identity) { effects.append(effect) }
+      shared?.mapsKnown(known)
+      return known
+    }
+    return files.number(
+      of: file.descriptor, identity, file.identity, file.offset, size, memory, isOther: isShared, &writer)
   }
 
   public func begin(_ process: LinuxProcess, _ cpu: UnsafeMutablePointer<CPUState>) -> String? {
@@ -249,17 +251,19 @@ public final class Recorder: MachineController {
   private func takeOthersWrites(_ shared: SharedMemory, _ process: LinuxProcess) {
     var size: UInt64 = 0
     for range in shared.catchUp() {
+      if size >= Recorder.largestPart {
+        logOthersWrites(process)
+        size = 0
+      }
       ranges.append(range)
       size &+= range.upperBound &- range.lowerBound
-      if size >= Recorder.largestPart { logOthersWrites(process, &size) }
     }
-    if size > 0 { logOthersWrites(process, &size) }
+    if size > 0 { logOthersWrites(process) }
   }
 
-  private func logOthersWrites(_ process: LinuxProcess, _ size: inout UInt64) {
+  private func logOthersWrites(_ process: LinuxProcess) {
     addContents(of: process.memory)
     if let current { log(.othersWrites, current, StateEffect()) }
-    size = 0
   }
 
   /// Executes the instruction whose result is chance.

@@ -67,7 +67,7 @@ extension Recorder {
 
 extension HostFile.Place {
   func isBehind(_ region: Region, _ memory: AddressSpace) -> Bool {
-    memory.backing(region.backing).map { HostFile.Place($0) } == self
+    memory.backing(region.backing).map(HostFile.Place.init) == self
   }
 }
 
@@ -88,35 +88,38 @@ struct RecordedFiles {
   /// Whether the file has been mapped.
   func contain(_ file: HostFile.Place) -> Bool { known.contains(file) }
 
-  /// How many there are, older states of them included.
-  var count: Int { files.count }
+  /// The number of a file or segment as long as it is shared by a mapping: what anybody writes there is in the file.
+  func numberWhileMapped(_ file: HostFile.Place, _ memory: AddressSpace) -> UInt32? {
+    guard let index = files.lastIndex(where: { $0.identity.file == file }), isMapped(file, memory) else {
+      return nil
+    }
+    return files[index].number
+  }
 
-  /// The number of the file that is being mapped; writes down what has not been yet of `[offset, offset + size)`. `isShared`: others
-  /// may write it, so what is known of it is good only as long as it is mapped.
+  /// The number of the file that is being mapped; writes down what has not been yet of `[offset, offset + size)`. `isOther`: others may
+  /// have written it, whatever its times say.
   mutating func number(
-    of descriptor: Int32, _ backing: Backing, _ offset: UInt64, _ size: UInt64, _ memory: AddressSpace?,
-    isShared: Bool, _ writer: inout TimelineWriter
+    of descriptor: Int32, _ identity: HostFile.Identity, _ backing: Backing, _ offset: UInt64, _ size: UInt64,
+    _ memory: AddressSpace, isOther: Bool, _ writer: inout TimelineWriter
   ) -> UInt32 {
-    guard let identity = HostFile.identity(descriptor) else { return 0 }
-    let known = files.count
-    let index = place(of: identity, backing, memory, isShared: isShared, &writer)
-    if index == known {
+    let known = isOther ? nil : place(of: identity, memory)
+    let index = known ?? add(identity, backing, &writer)
+    if known == nil {
       for range in RecordedFiles.symbols(of: descriptor) { write(range, of: descriptor, index, &writer) }
-    } else if isShared {
-      return files[index].number
     }
     let (end, overflow) = offset.addingReportingOverflow(size)
     write(offset..<max(offset, overflow ? .max : end), of: descriptor, index, &writer)
     return files[index].number
   }
 
-  /// The number of a segment without a file that is being attached: the same as long as it is mapped. What is in it, nobody writes down
-  /// here.
+  /// The number of a segment without a file that is being attached. What is in it, nobody writes down here.
   mutating func number(
-    ofSegment backing: Backing, _ size: UInt64, _ memory: AddressSpace?, _ writer: inout TimelineWriter
+    ofSegment backing: Backing, _ size: UInt64, _ memory: AddressSpace, _ writer: inout TimelineWriter
   ) -> UInt32 {
-    let identity = HostFile.Identity(file: HostFile.Place(backing), size: size, modified: 0, changed: 0)
-    return files[place(of: identity, backing, memory, isShared: true, &writer)].number
+    let file = HostFile.Place(backing)
+    if let known = numberWhileMapped(file, memory) { return known }
+    let identity = HostFile.Identity(file: file, size: size, modified: 0, changed: 0)
+    return files[add(identity, backing, &writer)].number
   }
 
   /// Writes down what has not been yet of `range`, as far as the file has it.
@@ -161,14 +164,17 @@ struct RecordedFiles {
     return effects
   }
 
-  private mutating func place(
-    of identity: HostFile.Identity, _ backing: Backing, _ memory: AddressSpace?, isShared: Bool,
-    _ writer: inout TimelineWriter
+  /// Where a file is in the list whose contents are the same still.
+  private func place(of identity: HostFile.Identity, _ memory: AddressSpace) -> Int? {
+    guard let place = files.lastIndex(where: { $0.identity.file == identity.file }),
+      files[place].identity == identity || isMapped(identity.file, memory)
+    else { return nil }
+    return place
+  }
+
+  private mutating func add(
+    _ identity: HostFile.Identity, _ backing: Backing, _ writer: inout TimelineWriter
   ) -> Int {
-    let place = files.lastIndex { $0.identity.file == identity.file }
-    if let place, isMapped(identity, memory) || files[place].identity == identity && !isShared {
-      return place
-    }
     let number = UInt32(truncatingIfNeeded: files.count + 1)
     files.append(File(number: number, identity: identity))
     known.insert(identity.file)
@@ -181,8 +187,7 @@ struct RecordedFiles {
   }
 
   /// The file is mapped, and what the program writes there is in the file.
-  private func isMapped(_ identity: HostFile.Identity, _ memory: AddressSpace?) -> Bool {
-    guard let memory else { return false }
-    return memory.regions().contains { $0.flags.contains(.shared) && identity.file.isBehind($0, memory) }
+  private func isMapped(_ file: HostFile.Place, _ memory: AddressSpace) -> Bool {
+    memory.regions().contains { $0.flags.contains(.shared) && file.isBehind($0, memory) }
   }
 }

@@ -73,7 +73,7 @@ extension ReplayedFiles {
   /// The file of this path, or this identity (the path may be a link).
   fileprivate func file(_ path: [UInt8], _ place: HostFile.Place?) -> (descriptor: Int32, backing: Backing)? {
     all.first { $0.backing.path == path }
-      ?? all.first { HostFile.Place(device: $0.backing.device, inode: $0.backing.inode) == place }
+      ?? all.first { HostFile.Place($0.backing) == place }
       ?? all.first { $0.backing.path.split(separator: 47).last == path.split(separator: 47).last }
   }
 

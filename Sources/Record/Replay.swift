@@ -67,10 +67,13 @@ public final class Replay {
   var due: Event?
   /// Events that have been read, the one that is due included.
   var readCount: UInt64 = 0
-  /// The system call that the last event was.
-  var lastCall: UInt64?
-  /// The last event was what other processes have written.
-  var lastIsOthersWrites = false
+  /// What the last event was.
+  var lastKind: Event.Kind?
+  /// The system call that it was.
+  var lastCall: UInt64? {
+    if case .systemCall(let number, _) = lastKind { return number }
+    return nil
+  }
   /// The last event was the beginning of another program.
   var lastResets = false
   /// Asked in front of an event, or of a call that the recording does not have (nil), whether to rest there.
@@ -175,9 +178,7 @@ public final class Replay {
     }
     due = nil
     eventCount += 1
-    (lastCall, lastResets) = (nil, event.effect.resets)
-    lastIsOthersWrites = event.kind == .othersWrites
-    if case .systemCall(let number, _) = event.kind { lastCall = number }
+    (lastKind, lastResets) = (event.kind, event.effect.resets)
     return nil
   }
 

@@ -6,7 +6,6 @@
 import CHost
 import GuestMemory
 import Linux
-import VirtualMachine
 
 final class SharedMemory {
   private let family: RecordingFamily
@@ -22,8 +21,8 @@ final class SharedMemory {
   private var regions: [(region: Region, place: HostFile.Place)] = []
   /// Of the noted pages so many are known here.
   private var seen: UInt64 = 0
-  /// Page numbers that have been written in this turn, and are not protected any more.
-  private var opened: [UInt64] = []
+  /// Page numbers that have been written since another process had its turn, and are not protected any more.
+  private var opened: Set<UInt64> = []
   /// Files of `places` that the recording has already, and that have been mapped again: their contents may be others.
   private var known: Set<UInt32> = []
   /// The journal tells of what is written, better than the tracking of pages does.
@@ -40,8 +39,8 @@ final class SharedMemory {
     memory.add(observer)
   }
 
-  /// Another process may have written since this one had a look.
-  var isBehind: Bool { isMember && (family.holder != own || family.writtenCount != seen) }
+  /// Another process may have written since this one, which takes turns, had a look.
+  var isBehind: Bool { family.holder != own || family.writtenCount != seen }
 
   // MARK: Mappings
 
@@ -84,8 +83,8 @@ final class SharedMemory {
   func takeWrites(_ journal: MemoryJournal) {
     if !isTracking { return }
     for case .write(let start, let size) in journal.entries {
-      let end = min(start.addingReportingOverflow(size).partialValue, memory.limit)
-      if end > start { noteWritten(start >> Page.shift..<(end &+ Page.mask) >> Page.shift) }
+      let last = start &+ size &- 1
+      if last >= start { noteWritten(start >> Page.shift..<last >> Page.shift &+ 1) }
     }
   }
 
@@ -182,14 +181,15 @@ final class SharedMemory {
   /// Page numbers of the guest's that are about to be, or may have been, written.
   private func noteWritten(_ pages: Range<UInt64>) {
     let isUpToDate = seen == family.writtenCount
+    // Of what is noted already nobody has taken anything yet.
+    let isOwnTurn = family.holder == own
     for (region, place) in regions {
       let start = max(pages.lowerBound, region.start >> Page.shift)
       let end = min(pages.upperBound, region.end >> Page.shift)
       if start >= end { continue }
-      for page in start..<end {
+      for page in start..<end where opened.insert(page).inserted || !isOwnTurn {
         let number = (region.offset &+ (page << Page.shift &- region.start)) >> Page.shift
         family.noteWritten(RecordingFamily.SharedPage(place: place, number: number))
-        opened.append(page)
       }
     }
     if isUpToDate { seen = family.writtenCount }

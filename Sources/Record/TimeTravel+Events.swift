@@ -28,7 +28,7 @@ extension TimeTravel {
   /// What other processes have written to shared memory became visible just before the present, or, `ahead`, does so next.
   public func isBesideOthersWrites(ahead: Bool) -> Bool {
     guard let thread = replay.threads[replay.running] else { return false }
-    if !ahead { return replay.lastIsOthersWrites && thread.count == 0 }
+    if !ahead { return replay.lastKind == .othersWrites && thread.count == 0 }
     guard let due = try? replay.upcoming() else { return false }
     return due.kind == .othersWrites && due.thread == replay.running && due.count == thread.count
   }

@@ -417,7 +417,7 @@ fileprivate struct ReplayState {
     (replay.events, replay.due, replay.running) = (events, due, running)
     (replay.instant, replay.eventCount, replay.initialStack) = (instant, eventCount, initialStack)
     (replay.threadNumbers, replay.readCount, replay.departure) = (threadNumbers, readCount, departure)
-    (replay.lastCall, replay.lastResets, replay.lastIsOthersWrites) = (nil, false, false)
+    (replay.lastKind, replay.lastResets) = (nil, false)
     replay.threads = replay.threads.filter { threads[$0.key] != nil }
     for (index, state) in threads {
       let thread = replay.threads[index] ?? Replay.Thread(index)

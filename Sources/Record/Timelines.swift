@@ -287,7 +287,7 @@ extension TimeTravel {
       }
     }
     replay.eventCount += 1
-    replay.lastCall = nil
+    replay.lastKind = nil
     timelines[timeline].reached = max(timelines[timeline].reached, position)
   }
 

@@ -1,6 +1,7 @@
 """Checks of the remote protocol that need no gdb, or that no native session can be compared with: a client of our own that
 speaks packets, well-formed and broken."""
 
+import os
 import random
 import socket
 import subprocess
@@ -67,10 +68,10 @@ class Client:
 class Machine:
     """A program under `vitrine debug`."""
 
-    def __init__(self, vitrine, program, *arguments, place=":0"):
+    def __init__(self, vitrine, program, *arguments, place=":0", environment=None):
         self.process = subprocess.Popen(
             [vitrine, "debug", "--gdb", place, program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True)
+            stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})})
         line = self.process.stderr.readline()
         assert "waiting for a debugger" in line, line
         self.place = place[5:] if place.startswith("unix:") else int(line.rsplit(":", 1)[1])
