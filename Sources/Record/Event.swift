@@ -4,7 +4,7 @@
 //     record    tag (1 byte), contents
 //       1 start   where a timeline begins
 //       2 file    a mapped file: number, size, path
-//       3 data    bytes of a file: number, offset, run
+//       3 data    contents of a file: number, offset, and the number of the piece that holds them
 //       4 event   kind, thread, instructions since the thread's last event, contents by kind
 //
 // Numbers are LEB128. Formats change with `RecordingFile.version`.
@@ -188,6 +188,6 @@ struct RecordedFile: Equatable {
 enum Record: Equatable {
   case start(TimelineStart)
   case file(RecordedFile)
-  case data(file: UInt32, offset: UInt64, bytes: [UInt8])
+  case data(file: UInt32, offset: UInt64, piece: UInt32)
   case event(Event)
 }

@@ -114,8 +114,18 @@ enum HostFile {
   struct Identity: Equatable {
     var file: Place
     var size: UInt64
+    /// Nanoseconds of the real time.
     var modified: UInt64
     var changed: UInt64
+
+    /// It has not been changed for so long that whoever changes it gives it another time, however coarse the clock of its file system is.
+    var isSettled: Bool {
+      let (realTime, margin): (Int64, UInt64) = (0, 2_000_000_000)
+      var now: (seconds: UInt64, nanoseconds: UInt64) = (0, 0)
+      _ = withUnsafeMutableBytes(of: &now) { call(228, realTime, pointer(UnsafeRawBufferPointer($0))) }
+      let latest = max(modified, changed)
+      return latest &+ margin >= latest && latest &+ margin < now.seconds &* 1_000_000_000 &+ now.nanoseconds
+    }
   }
 
   static func identity(_ descriptor: Int32) -> Identity? {

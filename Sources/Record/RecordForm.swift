@@ -15,27 +15,14 @@ extension Record {
       writer.byte(Tag.file)
       for number in [UInt64(file.number), file.device, file.inode, file.size] { writer.number(number) }
       writer.run(file.path)
-    case .data(let file, let offset, let bytes):
-      Record.write(bytes.count, of: file, offset, to: &writer) { target in
-        bytes.withUnsafeBytes { target.copyMemory(from: $0) }
-        return bytes.count
-      }
+    case .data(let file, let offset, let piece):
+      writer.byte(Tag.data)
+      for number in [UInt64(file), offset, UInt64(piece)] { writer.number(number) }
     case .event(let event):
       var memory = WrittenEffects()
       for effect in event.effect.memory { memory.append(effect) }
       Record.write(event, memory, to: &writer)
     }
-  }
-
-  /// A piece of a file, which `fill` stores: `size` bytes, or as many as it says.
-  static func write(
-    _ size: Int, of file: UInt32, _ offset: UInt64, to writer: inout ByteWriter,
-    _ fill: (UnsafeMutableRawBufferPointer) -> Int
-  ) {
-    writer.byte(Tag.data)
-    writer.number(UInt64(file))
-    writer.number(offset)
-    _ = writer.run(of: size, fill)
   }
 
   /// An event, whose changes of memory have been written already.
@@ -54,7 +41,7 @@ extension Record {
           number: try reader.word(), device: try reader.number(), inode: try reader.number(),
           size: try reader.number(), path: try reader.run()))
     case Tag.data:
-      self = .data(file: try reader.word(), offset: try reader.number(), bytes: try reader.run())
+      self = .data(file: try reader.word(), offset: try reader.number(), piece: try reader.word())
     case Tag.event: self = .event(try Event(&reader))
     case let tag: throw .damaged("there is no record of kind \(tag)")
     }

@@ -57,7 +57,7 @@ public final class Recorder: MachineController {
   }
   var memory: AddressSpace?
   var writer: TimelineWriter
-  var files = RecordedFiles()
+  var files: RecordedFiles
   var schedule: ThreadSchedule
   /// The journal until there is a thread.
   private var firstJournal: MemoryJournal?
@@ -100,6 +100,7 @@ public final class Recorder: MachineController {
       let family = RecordingFamily()
     else { throw .cannotOpen("cannot write \(name) (errno \(-descriptor))") }
     self.family = family
+    files = RecordedFiles(family.pieces)
     writer = TimelineWriter(descriptor: Int32(truncatingIfNeeded: descriptor), timeline: 0)
     schedule = ThreadSchedule(seed: options.seed, isChaotic: options.isChaotic)
     _ = family.nextTimeline()

@@ -21,12 +21,14 @@ struct RecordingFamily {
 
   // SAFETY: a shared mapping that is never unmapped; words beyond the counters only under the turn.
   private let words: UnsafeMutablePointer<UInt64>
+  /// Contents of mapped files.
+  let pieces: RecordedPieces
 
   /// Nil when the host has no memory for it.
   init?() {
     let count = RecordingFamily.firstEntry + RecordingFamily.entrySize * Int(RecordingFamily.capacity)
-    guard let words = HostFile.sharedWords(count) else { return nil }
-    self.words = words
+    guard let words = HostFile.sharedWords(count), let pieces = RecordedPieces() else { return nil }
+    (self.words, self.pieces) = (words, pieces)
   }
 
   /// The number of a new timeline.

@@ -5,12 +5,13 @@
 //     chunk    magic (4), timeline (4), index in the timeline (4), bytes unpacked (4), bytes packed (4), reserved (4),
 //              checksum of all that and of the contents (8); then the contents: records, in the LZ4 block format
 //
-// Integers are little-endian.
+// Contents of mapped files are chunks of their own, pieces, without records: their timeline is `RecordingFile.pieces`, their index is the
+// number by which the records of all timelines name them. Integers are little-endian.
 import Linux
 
 enum RecordingFile {
   static let signature = Array("Vitrine recording\n".utf8)
-  static let version: UInt32 = 2
+  static let version: UInt32 = 3
   static let headerSize = signature.count + 4
   static let chunkMagic: UInt32 = 0x4b4e_4843  // "CHNK"
   static let chunkHeaderSize = 32
@@ -18,6 +19,8 @@ enum RecordingFile {
   static let checksumPlace = chunkHeaderSize - 8
   /// A chunk's contents are not larger than this but for a single record.
   static let chunkSize = 1 << 18
+  /// The timeline of pieces.
+  static let pieces = UInt64(UInt32.max)
   /// No chunk is larger.
   static let largestChunk = 1 << 30
 
@@ -63,6 +66,7 @@ struct TimelineWriter: ~Copyable {
   private var index: UInt32 = 0
   /// What has not been written to the file, and room for it as a chunk.
   private var records = ByteWriter(capacity: RecordingFile.chunkSize)
+  private var piece = ByteWriter()
   private var chunk = ByteWriter()
   /// The host took no more: the rest is not recorded.
   private(set) var isBroken = false
@@ -90,12 +94,12 @@ struct TimelineWriter: ~Copyable {
     flushIfFull()
   }
 
-  /// A piece of a mapped file, `size` bytes or as many as there are.
-  mutating func append(_ size: Int, of descriptor: Int32, at offset: UInt64, as file: UInt32) {
-    Record.write(size, of: file, offset, to: &records) {
-      HostFile.read(descriptor, at: offset, into: $0)
-    }
-    flushIfFull()
+  /// Writes a piece of a mapped file to the recording, `size` bytes or as many as there are; false when there are none.
+  mutating func write(piece number: UInt32, _ size: Int, of descriptor: Int32, at offset: UInt64) -> Bool {
+    piece.removeAll()
+    let filled = piece.space(of: size) { HostFile.read(descriptor, at: offset, into: $0) }
+    if filled > 0 { write(RecordingFile.pieces, number, piece.contents) }
+    return filled > 0
   }
 
   private mutating func flushIfFull() {
@@ -103,15 +107,23 @@ struct TimelineWriter: ~Copyable {
   }
 
   mutating func flush() {
-    if records.count == 0 || isBroken { return }
+    if records.count == 0 { return }
+    write(timeline, index, records.contents)
+    index &+= 1
+    records.removeAll()
+  }
+
+  /// Writes a chunk.
+  private mutating func write(_ timeline: UInt64, _ index: UInt32, _ contents: UnsafeRawBufferPointer) {
+    if isBroken { return }
     chunk.removeAll()
     let header = [UInt8](repeating: 0, count: RecordingFile.chunkHeaderSize)
     header.withUnsafeBytes { chunk.raw($0) }
-    BlockCompression.compress(records.contents, to: &chunk)
+    BlockCompression.compress(contents, to: &chunk)
     let packed = chunk.count - RecordingFile.chunkHeaderSize
     let words = [
       RecordingFile.chunkMagic, UInt32(truncatingIfNeeded: timeline), index,
-      UInt32(truncatingIfNeeded: records.count), UInt32(truncatingIfNeeded: packed),
+      UInt32(truncatingIfNeeded: contents.count), UInt32(truncatingIfNeeded: packed),
     ]
     for (place, word) in words.enumerated() {
       RecordingFile.littleEndian(word).withUnsafeBytes { chunk.replace(at: place * 4, $0) }
@@ -120,8 +132,6 @@ struct TimelineWriter: ~Copyable {
       chunk.replace(at: RecordingFile.checksumPlace, $0)
     }
     isBroken = !HostFile.write(chunk.contents, to: descriptor)
-    index &+= 1
-    records.removeAll()
   }
 }
 
@@ -136,6 +146,7 @@ public final class Recording {
   private let descriptor: Int32
   /// Chunks by timeline, in order.
   private(set) var chunks: [UInt64: [Chunk]] = [:]
+  private var pieces: [UInt32: Chunk] = [:]
   /// Bytes at the end that are no whole chunk: the recorder was killed while it wrote them.
   public private(set) var lostBytes: UInt64 = 0
 
@@ -178,12 +189,19 @@ public final class Recording {
         first &+ packed <= end, UInt64(word(3)) <= (packed &+ 1) &* BlockCompression.mostGrowth
       else { break }
       let timeline = UInt64(word(1))
+      let chunk = Chunk(offset: first, size: Int(word(3)), packed: Int(packed))
+      offset = first &+ packed
+      if timeline == RecordingFile.pieces {
+        guard pieces.updateValue(chunk, forKey: word(2)) == nil else {
+          throw .damaged("a piece of a file is there twice")
+        }
+        continue
+      }
       // Chunks of one timeline are written one after the other: what is missing in between was damaged.
       guard chunks[timeline, default: []].count == Int(word(2)) else {
         throw .damaged("a part of timeline \(timeline) is missing")
       }
-      chunks[timeline, default: []].append(Chunk(offset: first, size: Int(word(3)), packed: Int(packed)))
-      offset = first &+ packed
+      chunks[timeline, default: []].append(chunk)
     }
     lostBytes = end &- min(offset, end)
   }
@@ -191,17 +209,23 @@ public final class Recording {
   /// The timelines by the order in which they began.
   public var timelines: [UInt64] { chunks.keys.sorted() }
 
-  func records(_ chunk: Chunk) throws(RecordingError) -> [UInt8] {
+  /// The contents of a mapped file that stand under this number.
+  func piece(_ number: UInt32) throws(RecordingError) -> [UInt8] {
+    guard let chunk = pieces[number] else { throw .damaged("a piece of a file is missing") }
+    return try contents(chunk)
+  }
+
+  func contents(_ chunk: Chunk) throws(RecordingError) -> [UInt8] {
     let size = RecordingFile.chunkHeaderSize
     let bytes = HostFile.read(descriptor, at: chunk.offset &- UInt64(size), count: size + chunk.packed)
     let sum = bytes.littleEndian(UInt64.self, at: RecordingFile.checksumPlace)
     guard bytes.count == size + chunk.packed,
       sum == bytes.withUnsafeBytes({ RecordingFile.checksum(ofChunk: $0) })
     else { throw .damaged("a checksum is wrong") }
-    guard let records = BlockCompression.decompress(bytes[size...], size: chunk.size) else {
+    guard let contents = BlockCompression.decompress(bytes[size...], size: chunk.size) else {
       throw .damaged("a chunk cannot be unpacked")
     }
-    return records
+    return contents
   }
 }
 
@@ -221,7 +245,7 @@ struct TimelineReader {
   mutating func next() throws(RecordingError) -> Record? {
     while reader.isAtEnd {
       guard let chunks = recording.chunks[timeline], nextChunk < chunks.count else { return nil }
-      reader = ByteReader(try recording.records(chunks[nextChunk]))
+      reader = ByteReader(try recording.contents(chunks[nextChunk]))
       nextChunk += 1
     }
     return try Record(&reader)

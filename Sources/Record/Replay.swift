@@ -202,7 +202,7 @@ public final class Replay {
       switch record {
       case .start(let begin): try take(begin)
       case .file(let file): try files.add(file)
-      case .data(let file, let offset, let bytes): try files.put(bytes, file, offset)
+      case .data(let file, let offset, let piece): try files.put(events.piece(piece), file, offset)
       case .event(let event):
         guard hasStarted else { throw .damaged("it does not say where it begins") }
         readCount &+= 1

@@ -55,6 +55,9 @@ struct EventSource {
     }
   }
 
+  /// The contents of a mapped file that a record names.
+  func piece(_ number: UInt32) throws(RecordingError) -> [UInt8] { try recording.piece(number) }
+
   /// The number of the timeline that is being followed.
   var timeline: UInt64 { path[place].timeline }
 }

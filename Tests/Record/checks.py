@@ -172,6 +172,8 @@ class Checks:
             (["/usr/bin/python3", "-c", times], 200_000 * 16),
             ([self.out / "kernels-v2", "quicksort", "300000"], 0),
             ([self.out / "hello"], 0),
+            # Files are recorded once, however many processes have them.
+            (["/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do /usr/bin/cat /dev/null; done"], os.path.getsize("/usr/bin/cat")),
         ]:
             path, (code, _, errors) = self.record(folder, *words)
             if code in (None, 125):

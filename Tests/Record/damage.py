@@ -172,8 +172,12 @@ class Damage:
         yield "packed anew, nothing changed, but the last chunk missing", recording.assemble(chunks[:-1]) if len(chunks) > 1 else b""
         yield "chunks in the wrong order", recording.assemble(chunks[::-1]) if len(chunks) > 1 else b""
         yield "a chunk twice", recording.assemble(chunks + chunks[-1:])
-        # Bytes that decide are where little data is; mapped files are the most of it.
-        places = [list(decisive(contents)) for _, _, contents in chunks]
+        pieces = [chunk for chunk in chunks if chunk[0] == recording.PIECES]
+        yield "a piece missing", recording.assemble([chunk for chunk in chunks if chunk is not pieces[0]])
+        yield "no pieces", recording.assemble([chunk for chunk in chunks if chunk not in pieces])
+        yield "nothing but pieces", recording.assemble(pieces)
+        # Bytes that decide are records: mapped files are the most of a recording.
+        places = [[] if timeline == recording.PIECES else range(len(contents)) for timeline, _, contents in chunks]
         for _ in range(self.count):
             which = self.random.choice([index for index, list_ in enumerate(places) if list_])
             timeline, index, contents = chunks[which]
@@ -198,12 +202,12 @@ class Damage:
 
     def headers(self):
         """Chunks with right checksums that lie about themselves."""
-        chunks = list(recording.split(self.data))
+        chunks = [chunk for chunk in recording.split(self.data) if chunk[1] != recording.PIECES]
         head = self.data[:recording.HEADER_SIZE]
         for place, timeline, index, size, packed in chunks:
             for new_size in (0, 1, size - 1, size + 1, 1 << 30, (1 << 32) - 1):
                 yield f"{new_size} bytes", head + recording.chunk(timeline, index, packed, new_size)
-            for new_timeline in (1, 7, (1 << 32) - 1):
+            for new_timeline in (1, 7, recording.PIECES - 1, recording.PIECES):
                 yield f"timeline {new_timeline}", self.data + recording.chunk(new_timeline, 0, packed, size)
             for block in (b"", b"\xf0", b"\xff" * 1000, b"\x00\x00\x00", b"\x10A\x01\x00", b"\x0f\xff\xff" + b"\xff" * 60000):
                 for new_size in (0, 20, 1 << 24, 1 << 30):
@@ -216,32 +220,6 @@ class Damage:
                 for timeline in range(1, 30)
                 for contents in [b"\x01\x01" + bytes([max(timeline - 2 + index, 0)]) + b"\x00\x01\x03\x00\x00\x00"])
             yield f"forks {index}", self.data + records
-
-
-def decisive(contents):
-    """Places in a chunk's contents outside of long runs of bytes: those are data of files and memory."""
-    place = 0
-    while place < len(contents):
-        if contents[place] == 3:
-            # data: number, offset, size, bytes
-            start, numbers = place, []
-            place += 1
-            for _ in range(3):
-                value = shift = 0
-                while place < len(contents):
-                    byte = contents[place]
-                    place += 1
-                    value |= (byte & 0x7F) << shift
-                    shift += 7
-                    if byte < 0x80:
-                        break
-                numbers.append(value)
-            yield from range(start, place)
-            if numbers[2] > 1000:
-                place += numbers[2]
-                continue
-        yield place
-        place += 1
 
 
 def tasks(harness, out, count, seed):

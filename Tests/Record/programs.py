@@ -174,6 +174,29 @@ redis-cli -p 7001 shutdown nosave
 wait $server; echo ended $?
 """
 
+# What other programs map again while it is changed: at the same moment, after a while, and by a mapping that was written before.
+CHANGING_FILES = """
+import mmap, os, subprocess, sys, time
+READ = "import mmap, os; print(mmap.mmap(os.open('changing', os.O_RDONLY), 0, mmap.MAP_PRIVATE)[:].decode())"
+def look(): subprocess.run([sys.executable, "-S", "-c", READ], check=True)
+def write(text):
+    with open("changing", "wb") as file: file.write(text)
+for text in (b"one", b"two", b"six"):
+    write(text)
+    look()
+time.sleep(2.1)
+for text in (None, None, b"ten"):
+    if text: write(text)
+    look()
+area = mmap.mmap(os.open("changing", os.O_RDWR), 0)
+area[:] = b"new"
+time.sleep(2.1)
+for text in (b"hot", b"odd"):
+    look()
+    area[:] = text
+look()
+"""
+
 NODE = """
 const { randomBytes } = require("crypto");
 const start = Date.now();
@@ -199,6 +222,7 @@ PROGRAMS = [
     real("python-multiprocessing", ["/usr/bin/python3", "shared.py"], files={"shared.py": PYTHON_SHARED}),
     real("postgres", ["/bin/sh", "script"], confined=True, files={"script": POSTGRES, "steps": POSTGRES_STEPS},
          needs=["/usr/lib/postgresql", "/usr/bin/setpriv"]),
+    real("changing-files", ["/usr/bin/python3", "script"], files={"script": CHANGING_FILES}),
     real("setpriv", ["/usr/bin/setpriv", "--dump"]),
     real("perl-fork", ["/usr/bin/perl", "script"], options=V3, files={"script": PERL}),
     real("bash-jobs", ["/usr/bin/bash", "script"], mixes=True, options=V3, files={"script": BASH}),

@@ -7,6 +7,8 @@ SIGNATURE = b"Vitrine recording\n"
 HEADER_SIZE = len(SIGNATURE) + 4
 CHUNK_HEADER_SIZE = 32
 MAGIC = 0x4B4E4843
+# The timeline of chunks without records, which are contents of mapped files.
+PIECES = (1 << 32) - 1
 MASK = (1 << 64) - 1
 
 
@@ -79,5 +81,5 @@ def split(data):
 
 def assemble(chunks):
     """A recording of `chunks`: timeline, index, contents."""
-    return SIGNATURE + struct.pack("<I", 2) + b"".join(
+    return SIGNATURE + struct.pack("<I", 3) + b"".join(
         chunk(timeline, index, pack(contents), len(contents)) for timeline, index, contents in chunks)

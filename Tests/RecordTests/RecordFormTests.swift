@@ -150,8 +150,8 @@ extension ByteWriter {
     var result: [Record] = [
       .start(first), .start(second), .start(TimelineStart()),
       .file(RecordedFile(number: 1, device: .max, inode: 2, size: 3, path: Array("/a file".utf8))),
-      .data(file: .max, offset: 0x1000, bytes: [UInt8](repeating: 9, count: 5000)),
-      .data(file: 0, offset: 0, bytes: []),
+      .data(file: .max, offset: 0x1000, piece: .max),
+      .data(file: 0, offset: 0, piece: 0),
     ]
     var numbers = Numbers(5)
     for (index, kind) in kinds.enumerated() {

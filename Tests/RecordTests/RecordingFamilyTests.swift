@@ -38,4 +38,44 @@ import Testing
       #expect(vt_turn_is_free(family.turn) != 0)
     }
   }
+
+  /// A piece is known by all that says which one it is, once it has been entered.
+  @Test func piecesAreKnownByTheirFilesState() throws {
+    let pieces = try #require(RecordingFamily()).pieces
+    let identity = HostFile.Identity(
+      file: HostFile.Place(device: 1, inode: 2), size: 3, modified: 4, changed: 5)
+    let key = RecordedPieces.Key(identity, 6..<7)
+    #expect(pieces[key] == nil)
+    let number = pieces.nextNumber()
+    #expect(pieces.nextNumber() == number + 1)
+    pieces.enter(key, number)
+    #expect(pieces[key] == number)
+    #expect(pieces[RecordedPieces.Key(identity, 6..<8)] == nil)
+    for path in [\HostFile.Identity.file.device, \.file.inode, \.size, \.modified, \.changed] {
+      var other = identity
+      other[keyPath: path] &+= 1
+      #expect(pieces[RecordedPieces.Key(other, 6..<7)] == nil)
+    }
+  }
+
+  /// More of them than there is room for: those that are known are right.
+  @Test func manyPiecesAreKnownOrNot() throws {
+    let pieces = try #require(RecordingFamily()).pieces
+    let identity = HostFile.Identity(
+      file: HostFile.Place(device: 1, inode: 2), size: 3, modified: 4, changed: 5)
+    let count: UInt32 = 100_000
+    for number in 0..<count { pieces.enter(RecordedPieces.Key(identity, 0..<UInt64(number)), number) }
+    let known = (0..<count).map { pieces[RecordedPieces.Key(identity, 0..<UInt64($0))] }
+    #expect(zip(0..<count, known).allSatisfy { $1 == nil || $1 == $0 })
+    #expect(known.prefix(20_000).allSatisfy { $0 != nil })
+  }
+
+  @Test func aFileIsTrustedUntilItIsNot() throws {
+    let pieces = try #require(RecordingFamily()).pieces
+    let (first, second) = (HostFile.Place(device: 1, inode: 2), HostFile.Place(device: 1, inode: 3))
+    pieces.distrust(first)
+    pieces.distrust(first)
+    #expect(!pieces.trusts(first))
+    #expect(pieces.trusts(second))
+  }
 }
