@@ -8,7 +8,7 @@ _Static_assert(offsetof(vt_translated_state, fs_base) == 16, "layout");
 _Static_assert(offsetof(vt_translated_state, remaining) == 32, "layout");
 _Static_assert(offsetof(vt_translated_state, entry) == 64, "layout");
 _Static_assert(offsetof(vt_translated_state, window) == 88, "layout");
-_Static_assert(offsetof(vt_translated_state, pinned) - offsetof(vt_translated_state, vector_scratch) == 72, "layout");
+_Static_assert(offsetof(vt_translated_state, other) - offsetof(vt_translated_state, vector_scratch) == 72, "layout");
 _Static_assert(offsetof(vt_cpu_state, vector) % 64 == 0, "layout");
 _Static_assert(offsetof(vt_cpu_state, mask) == offsetof(vt_cpu_state, vector) + 32 * 64, "layout");
 _Static_assert(sizeof(vt_operation) == 32, "layout");

@@ -280,7 +280,7 @@ static void leave(greg_t *registers, uint32_t site) {
 
 int vt_translated_fault(int signal, uint64_t address, void *context_pointer) {
   greg_t *registers = ((ucontext_t *)context_pointer)->uc_mcontext.gregs;
-  if (!is_translated(registers)) return 0;
+  if (!is_translated(registers)) return vt_logged_fault(context_pointer);
   vt_translated_state *state = &current_state->translated;
   state->fault_signal = (uint32_t)signal;
   state->fault_trap = (uint32_t)registers[REG_TRAPNO];
@@ -312,8 +312,9 @@ void vt_translated_interrupt(void *context_pointer) {
     const vt_translated_entry *entry = vt_translated_find(current_translation, host, &block);
     if (entry != NULL && block->host + entry->host == host && !(entry->kind & VT_ENTRY_INSIDE))
       return leave(registers, VT_EXIT_INTERRUPTED);
-  } else if (current_translation == NULL || rip < (uint64_t)vt_translated_checked
-             || rip >= (uint64_t)vt_translated_entered) {
+  } else if (current_translation == NULL
+             || (!vt_logged_interrupt(context_pointer)
+                 && (rip < (uint64_t)vt_translated_checked || rip >= (uint64_t)vt_translated_entered))) {
     registers[REG_EFL] &= ~TRAP_FLAG;
     is_stepping = 0;
     return;
@@ -321,6 +322,8 @@ void vt_translated_interrupt(void *context_pointer) {
   registers[REG_EFL] |= TRAP_FLAG;
   is_stepping = 1;
 }
+
+void vt_translated_begin_stepping(void) { is_stepping = 1; }
 
 static void on_trap(int signal, siginfo_t *info, void *context_pointer) {
   if (is_stepping && info->si_code > 0) return vt_translated_interrupt(context_pointer);

@@ -13,6 +13,8 @@ extension AddressSpace {
     public static let message = DirectCall(kind: UInt8(VT_DIRECT_MESSAGE))
     public static let futex = DirectCall(kind: UInt8(VT_DIRECT_FUTEX))
     public static let waiting = DirectCall(kind: UInt8(VT_DIRECT_WAITING))
+    public static let filling = DirectCall(kind: UInt8(VT_DIRECT_FILLING))
+    public static let writing = DirectCall(kind: UInt8(VT_DIRECT_WRITING))
   }
 
   /// From now on translated code makes this call by itself. Numbers above 255 cannot be allowed.
@@ -20,6 +22,9 @@ extension AddressSpace {
     guard let number = UInt8(exactly: number) else { return }
     vt_direct_allow(directCalls, number, kind.kind)
   }
+
+  /// From now on translated code logs the calls that it makes; the log is the caller's, and has to stay.
+  public func logDirectCalls(_ log: UnsafeMutablePointer<vt_call_log>) { directCalls.pointee.log = log }
 
   /// Descriptors from `number` on are no longer for translated code to name. Nobody is in a call with one when this returns.
   public func hideDescriptors(from number: UInt64) {

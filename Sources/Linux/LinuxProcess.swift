@@ -79,6 +79,8 @@ public final class LinuxProcess {
 
   /// Translated code may make calls by itself: nobody wants to see each of them.
   public var allowsDirectCalls = false
+  /// Only such calls as a recorder can tell from a log.
+  public var logsDirectCalls = false
   /// The host's process lives on for a while when the guest's has ended: a debugger looks at what is left.
   public var hostRemains = false
 
@@ -197,7 +199,7 @@ public final class LinuxProcess {
   private func settle(_ call: SystemCall) {
     call.isSettled = true
     guard allowsDirectCalls, tracer == nil, root == nil || !concernsRoot(call.number),
-      let kind = call.directKind
+      let kind = logsDirectCalls ? call.loggedKind : call.directKind
     else { return }
     memory.allowDirectCall(call.number, kind)
   }

@@ -78,6 +78,18 @@ extension SystemCall {
     let mayRestart = !traits.contains(.waits) || traits.contains(.restarts)
     return mayRestart ? kind : kind == .pointer ? .waiting : nil
   }
+
+  /// The same where calls are logged: all that the call does is in its result and in the memory that it fills.
+  var loggedKind: AddressSpace.DirectCall? {
+    guard let kind = directKind, LinuxProcess.keepsDescriptors(UInt64(number)) else { return nil }
+    switch kind {
+    case .numbers, .descriptor: return kind
+    case .pointer where traits.contains(.writesFile): return filled == nil ? .writing : nil
+    case .pointer:
+      return filled?.index == 1 && filled?.count == 2 && filled?.isVector == false ? .filling : nil
+    default: return nil
+    }
+  }
 }
 
 /// What becomes of the arguments of a call that goes to the host, a byte each.

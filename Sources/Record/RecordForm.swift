@@ -204,6 +204,13 @@ struct WrittenEffects: ~Copyable {
     count &+= 1
   }
 
+  mutating func append(_ bytes: UnsafeRawBufferPointer, at start: UInt64) {
+    MemoryEffect.writeHead(ofWrite: start, to: &writer)
+    writer.number(UInt64(bytes.count))
+    writer.raw(bytes)
+    count &+= 1
+  }
+
   /// What `memory` holds from `start` to `end` in `region`; nothing when the host cannot read it.
   mutating func append(_ memory: AddressSpace, from start: UInt64, to end: UInt64, of region: Region) {
     let place = writer.count

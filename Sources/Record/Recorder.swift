@@ -85,6 +85,8 @@ public final class Recorder: MachineController {
   /// Devices and inodes of standard output and error at the beginning; 0: closed.
   private var outputs: [[UInt64]] = []
   private var written = WrittenFiles()
+  /// Calls that have been made since translated code was entered.
+  private let calls: CallLog
   /// What the next event does to memory, and ranges whose contents are yet to be added to that.
   var effects = WrittenEffects()
   var ranges: [Range<UInt64>] = []
@@ -101,6 +103,7 @@ public final class Recorder: MachineController {
     else { throw .cannotOpen("cannot write \(name) (errno \(-descriptor))") }
     self.family = family
     files = RecordedFiles(family.pieces)
+    calls = CallLog(order: family.outputs)
     writer = TimelineWriter(descriptor: Int32(truncatingIfNeeded: descriptor), timeline: 0)
     schedule = ThreadSchedule(seed: options.seed, isChaotic: options.isChaotic)
     _ = family.nextTimeline()
@@ -108,12 +111,16 @@ public final class Recorder: MachineController {
 
   public var isRepeatable: Bool { true }
 
+  /// Strict recordings have the registers in front of each call.
+  public var logsCalls: Bool { !options.isStrict }
+
   public func prepare(_ memory: AddressSpace) {
     self.memory = memory
     memory.keepsLock = true
     shared = SharedMemory(family, memory)
     firstJournal = makeJournal()
     memory.journal = firstJournal
+    memory.logDirectCalls(calls.log)
   }
 
   private func makeJournal() -> MemoryJournal {
@@ -198,8 +205,10 @@ public final class Recorder: MachineController {
       takeOthersWrites(process)
       let slice = process.memory.isThreaded ? schedule.next() : Recorder.longestRun
       let before = engine.instructionCount
+      prepareCalls(process.memory, slice)
       let exit = engine.run(cpu, budget: slice)
       executed &+= engine.instructionCount &- before
+      if !calls.isEmpty { takeCalls(slice, engine.instructionCount &- before) }
       switch exit {
       case .budget:
         flushIfDue()
@@ -211,6 +220,39 @@ public final class Recorder: MachineController {
       default: return exit
       }
     }
+  }
+
+  /// Translated code may make calls by itself until the registers are to be compared or what has been recorded is to be written.
+  @inline(__always)
+  private func prepareCalls(_ memory: AddressSpace, _ slice: InstructionCount) {
+    guard memory.turn == nil, let since = currentOne?._withUnsafeGuaranteedRef({ $0.sinceDigest }) else {
+      return calls.prepare(least: .max >> 8, deadline: 0, unmapped: (0, 0, 0))
+    }
+    let most = Recorder.digestInterval &- since &- executed
+    calls.prepare(
+      least: slice &- most, deadline: lastFlush &+ Recorder.flushInterval, unmapped: written.unmapped)
+  }
+
+  /// Translated code has executed so many of `slice` instructions, and made calls: they become events.
+  private func takeCalls(_ slice: InstructionCount, _ count: InstructionCount) {
+    currentOne?._withUnsafeGuaranteedRef { thread in
+      var event = Event(kind: .pause, thread: thread.index, count: 0, effect: StateEffect(mask: 1))
+      // Up to the call before.
+      var last = count &- executed
+      calls.takeAll { call in
+        event.kind = .systemCall(number: call.number, output: call.output)
+        event.count = slice &- call.remaining &- last
+        event.effect.registers[0] = call.result
+        last &+= event.count
+        if !call.filled.isEmpty { effects.append(call.filled, at: call.address) }
+        writer.append(event, effects)
+        effects.removeAll()
+        thread.sinceDigest &+= event.count
+        eventCount += 1
+      }
+      executed = count &- last
+    }
+    flushIfDue()
   }
 
   /// The thread of `cpu` has the lock and goes on: it is `current`.
@@ -303,6 +345,10 @@ public final class Recorder: MachineController {
     let (memory, journal) = (process.memory, thread.journal)
     journal.removeAll()
     memory.journal = journal
+    // Translated code has made the call, past the journal, and a signal came.
+    if cpu.pointee.translated.call_is_made != 0, case .one(let buffer) = outline.filled {
+      journal.noteWrite(buffer.address, buffer.size)
+    }
     if memory.turn != nil { shared?.isInCall = true }
     let outcome = process.systemCall(cpu)
     memory.journal = nil

@@ -35,7 +35,10 @@ struct RecordingFamily {
   func nextTimeline() -> UInt64 { HostFile.fetchAdd(words + Word.timelines) }
 
   /// The place of an output among all.
-  func nextOutput() -> UInt64 { HostFile.fetchAdd(words + Word.outputs) }
+  func nextOutput() -> UInt64 { HostFile.fetchAdd(outputs) }
+
+  /// Counts outputs.
+  var outputs: UnsafeMutablePointer<UInt64> { words + Word.outputs }
 
   /// A number for a piece of anonymous memory, from 1 on.
   func nextIdentity() -> UInt64 { HostFile.fetchAdd(words + Word.identities) &+ 1 }

@@ -270,7 +270,7 @@ struct BlockTranslator {
   }
 
   /// System calls that are counted, or behind which the run loop is wanted, are the run loop's to make.
-  var mayCallDirectly: Bool { !options.countsInstructions && options.linksBlocks }
+  var mayCallDirectly: Bool { options.linksBlocks && (!options.countsInstructions || options.logsCalls) }
 
   mutating func addSite(_ kind: Site.Kind, target: UInt64, executed: Int) -> Int {
     cache.addSite(Site(target: target, executed: UInt16(truncatingIfNeeded: executed), kind: kind))

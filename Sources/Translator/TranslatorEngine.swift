@@ -193,6 +193,7 @@ public final class TranslatorEngine: GuestEngine {
     let entry = cache.hostAddress(block)
     if let state = cache.countingState {
       state.pointee.borrow(cpu, entry: entry)
+      cpu.pointee.translated.other = UInt64(UInt(bitPattern: state)) &+ UInt64(VT_STATE_BIAS)
       cpu.pointee.translated.entry = cache.executable &+ UInt64(cache.entryStub)
     } else {
       cpu.pointee.translated.entry = entry

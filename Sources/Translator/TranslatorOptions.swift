@@ -19,6 +19,8 @@ public struct TranslatorOptions: Sendable {
   }
   /// Instructions whose results are chance are left to the interpreter, which traps them for a recorder (`vt_cpu_state.traps_chance`).
   public var trapsChance = false
+  /// While it counts, translated code makes system calls by itself all the same, and logs them for a recorder (`vt_call_log`).
+  public var logsCalls = false
   /// Collect what costs time to collect: time spent translating, and which instructions the interpreter executes.
   public var measures = false
   /// Instructions in a block at most.

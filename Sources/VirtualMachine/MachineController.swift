@@ -13,6 +13,8 @@ public protocol MachineController: AnyObject {
   func prepare(_ memory: AddressSpace)
   /// Runs are to be repeatable: instructions are counted, in each thread, chance is trapped, and clocks are read by system calls.
   var isRepeatable: Bool { get }
+  /// Translated code may make calls by itself, and log them.
+  var logsCalls: Bool { get }
   /// The program is loaded, and its first thread is about to run on `cpu`. What is in the way, or nil.
   func begin(_ process: LinuxProcess, _ cpu: UnsafeMutablePointer<CPUState>) -> String?
   /// Runs guest code as the engine does.
@@ -35,6 +37,7 @@ extension MachineController {
   public func prepare(_ memory: AddressSpace) {}
 
   public var isRepeatable: Bool { false }
+  public var logsCalls: Bool { false }
 
   public func deliver(
     _ exit: Exit, _ cpu: UnsafeMutablePointer<CPUState>, _ body: () -> Outcome

@@ -140,7 +140,8 @@ public final class UserMachine {
       keepTranslations(engine, process)
       allowThreads(engine, process)
       process.hostRemains = controller != nil
-      process.allowsDirectCalls = controller == nil
+      process.logsDirectCalls = controller?.logsCalls ?? false
+      process.allowsDirectCalls = controller == nil || process.logsDirectCalls
       if let problem = controller?.begin(process, cpu) { return .failed(problem) }
       let termination = runFirst(engine, process)
       tellEnd(process, termination)
@@ -154,6 +155,7 @@ public final class UserMachine {
     var options = configuration.translator
     if configuration.budget != nil { options.countsInstructions = true }
     if isRepeatable { options.isRepeatable = true }
+    options.logsCalls = controller?.logsCalls ?? false
     options.measures = configuration.wantsStatistics
     return configuration.engine.make(memory, options)
   }

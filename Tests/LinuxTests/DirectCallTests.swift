@@ -31,4 +31,19 @@ import Testing
     #expect(names[.futex] == " futex")
     #expect(names[.waiting] == " semop msgsnd epoll_wait")
   }
+
+  /// Those that a recorder lets it make.
+  @Test func listOfLoggedCallsIsKnown() {
+    let table = SystemCallTable()
+    var names: [AddressSpace.DirectCall: String] = [:]
+    for call in table.calls {
+      guard let call, call.number < 256, let kind = call.loggedKind else { continue }
+      names[kind, default: ""] += " \(call.name)"
+    }
+    #expect(
+      names == [
+        .numbers: " alarm getpid getuid getgid geteuid getegid getppid gettid", .descriptor: " lseek",
+        .filling: " read pread64", .writing: " write pwrite64",
+      ])
+  }
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Records programs (programs.py) and replays them: standard output, standard error and exit code have to be the same, and every event, all
-registers on the way and memory at the end as well (`--strict`, checked by the replay itself, also for children). A replay
+registers on the way and memory at the end as well (`--strict`, checked by the replay itself, also for children). Then again without
+`--strict`, when translated code makes and logs system calls by itself. A replay
 runs in an empty folder, without environment, when the folder that the program ran in is gone; what was recorded for a
 CPU that the interpreter is too is replayed by the interpreter as well. Then come damaged recordings (damage.py) and checks
 of what else is promised (checks.py). The last line is `N passed, M failed`.
@@ -73,11 +74,11 @@ class Harness:
         path.mkdir(parents=True)
         return path
 
-    def record(self, case, recording):
+    def record(self, case, recording, options):
         folder = self.folder(case.name + ".run")
         for name, text in case.files.items():
             (folder / name).write_text(text)
-        words = [self.vitrine, "record", "--strict", *case.options, "-o", recording, "--", *case.command]
+        words = [self.vitrine, "record", *options, *case.options, "-o", recording, "--", *case.command]
         answer = self.run(words, folder, ENVIRONMENT, case.seconds, case.confined)
         shutil.rmtree(folder)
         return answer
@@ -94,14 +95,21 @@ class Harness:
         for path in case.needs:
             if not os.path.exists(path):
                 raise tasks.Skipped(f"there is no {path}")
+        problem = self.difference(case, ["--strict"], ["translator", "interpreter"] if case.on_interpreter else ["translator"])
+        if problem:
+            return problem
+        problem = self.difference(case, [], ["translator"])
+        return problem and "not strict: " + problem
+
+    def difference(self, case, options, engines):
         recording = self.scratch / (case.name + ".rec")
         try:
-            code, output, errors = self.record(case, recording)
+            code, output, errors = self.record(case, recording, options)
             if code is None:
                 return f"the recording did not end; {tail(errors)}"
             if code == 125 or not recording.exists():
                 return f"cannot record: {tail(errors)}"
-            for engine in ["translator", "interpreter"] if case.on_interpreter else ["translator"]:
+            for engine in engines:
                 again, left = self.replay(case, recording, "--engine", engine)
                 if again[0] is None:
                     return f"{engine}: the replay did not end; {tail(again[2])}"

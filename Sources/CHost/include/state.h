@@ -52,9 +52,10 @@ typedef struct {
   uint64_t fault_address;
   /// A vector register that a template borrows.
   uint64_t vector_scratch[8];
-  /// What the host's RBP was when a fault or signal interrupted; what it is to be when counting code has been left.
+  /// What the host's RBP was when a fault or signal interrupted.
   uint64_t host_rbp;
-  uint64_t pinned;
+  /// Of the CPU's state and the one that counting code addresses: the other one, plus VT_STATE_BIAS.
+  uint64_t other;
   /// Calls that translated code may make by itself, and how many it has made.
   const vt_direct_calls *direct_calls;
   uint64_t direct_count;

@@ -11,6 +11,7 @@ enum {
   VT_EXIT_INDIRECT = 0x7ffffff1,     // no block is known for `target`
   VT_EXIT_FAULT = 0x7ffffff2,        // a host fault at `host_rip`
   VT_EXIT_INTERRUPTED = 0x7ffffff3,  // a signal; `host_rip` is at the border of two guest instructions
+  VT_EXIT_NONE = 0x7ffffff4,         // none, in the state that counting code addresses
 };
 
 /// The pinned register is the state's address plus this; its low six bits are the guard's shift count.
@@ -69,6 +70,8 @@ void vt_translated_run(vt_cpu_state *cpu, const vt_translation *translation);
 const void *vt_translated_exit_address(void);
 /// The code that makes a system call if translated code may (`vt_direct_calls`), and else leaves.
 const void *vt_direct_call_address(void);
+/// The same for code that counts, with a log (`vt_call_log`).
+const void *vt_logged_call_address(void);
 /// The last entry at or before the host offset `host`, counted from the cache's start; NULL when there is none.
 const vt_translated_entry *vt_translated_find(
     const vt_translation *translation, uint32_t host, const vt_translated_block **block);
@@ -76,6 +79,12 @@ const vt_translated_entry *vt_translated_find(
 /// For the signal handlers of this module: a fault in translated code (1: taken care of), and an asynchronous signal.
 int vt_translated_fault(int signal, uint64_t address, void *context);
 void vt_translated_interrupt(void *context);
+/// A signal has come while a logged call is made. 1: on the way back to translated code, which is to be left at once.
+int vt_logged_interrupt(void *context);
+/// A fault while what such a call has filled is copied: the rest is left out. 1: taken care of.
+int vt_logged_fault(void *context);
+/// The next instruction traps, and so on until translated code can be left.
+void vt_translated_begin_stepping(void);
 /// Installs the handler of the single steps that `vt_translated_interrupt` makes. 0 or -errno.
 int vt_translated_install(void);
 /// The calling thread's GS base: sets it unless it is that already. 0 or -errno.

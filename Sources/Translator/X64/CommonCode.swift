@@ -11,7 +11,8 @@ enum CommonCode {
     // Offset 0: the way out.
     writeJump(to: vt_translated_exit_address(), &assembler)
     cache.callStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
-    writeJump(to: vt_direct_call_address(), &assembler)
+    let makesCalls = cache.countingState == nil ? vt_direct_call_address() : vt_logged_call_address()
+    writeJump(to: makesCalls, &assembler)
     cache.missStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
     assembler.storeState(constant: Int(VT_EXIT_INDIRECT), StateOffset.site)
     let leave = assembler.jump()
@@ -39,8 +40,13 @@ enum CommonCode {
   private static func writeCountingStubs(_ assembler: inout Assembler, _ cache: CodeCache) {
     cache.leaveStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
     assembler.storeState(HostRegister.state, StateOffset.remaining)
-    assembler.loadState(HostRegister.state, StateOffset.pinned)
+    assembler.loadState(HostRegister.state, StateOffset.other)
     cache.patch(UInt32(truncatingIfNeeded: assembler.jump() - cache.writable), to: 0)
+    let makesCalls = cache.callStub
+    cache.callStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
+    assembler.storeState(HostRegister.state, StateOffset.remaining)
+    assembler.loadState(HostRegister.state, StateOffset.other)
+    cache.patch(UInt32(truncatingIfNeeded: assembler.jump() - cache.writable), to: makesCalls)
     cache.entryStub = UInt32(truncatingIfNeeded: assembler.cursor - cache.writable)
     assembler.loadState(HostRegister.state, StateOffset.remaining)
     // JMP [entry]

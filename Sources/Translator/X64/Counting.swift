@@ -13,7 +13,7 @@ import Engine
 import X86
 
 /// The budget, and its form in RBP.
-enum InstructionBudget {
+public enum InstructionBudget {
   /// Instructions that are always left when translated code goes on.
   static let reserve = InstructionCount(TranslatorOptions.mostInstructions)
   /// More than that is not asked for at once.
@@ -23,17 +23,17 @@ enum InstructionBudget {
   private static let bias =
     (1 as InstructionCount) &<< 60 &- reserve &* unit &+ InstructionCount(VT_STATE_BIAS)
 
-  fileprivate static func register(_ instructions: InstructionCount) -> InstructionCount {
+  public static func register(_ instructions: InstructionCount) -> InstructionCount {
     instructions &* unit &+ bias
   }
 
-  fileprivate static func instructions(_ register: InstructionCount) -> InstructionCount {
+  public static func instructions(_ register: InstructionCount) -> InstructionCount {
     (register &- bias) &>> 6
   }
 }
 
 extension CPUState {
-  private static let notLeft = UInt32.max
+  private static let notLeft = UInt32(VT_EXIT_NONE)
 
   /// As a counting cache's own state: takes over what code addresses, to be entered at `entry`.
   mutating func borrow(_ cpu: UnsafeMutablePointer<CPUState>, entry: UInt64) {
@@ -49,7 +49,7 @@ extension CPUState {
     translated.entry = entry
     translated.window = cpu.pointee.translated.window
     translated.negative_window = cpu.pointee.translated.negative_window
-    translated.pinned = UInt64(UInt(bitPattern: cpu)) &+ UInt64(VT_STATE_BIAS)
+    translated.other = UInt64(UInt(bitPattern: cpu)) &+ UInt64(VT_STATE_BIAS)
   }
 
   /// Gives it back when code has been left.

@@ -22,7 +22,7 @@ extension TranslatorEngine {
     case StateOffset.guardedGSBase: return "gs base, guarded"
     case StateOffset.remaining: return "budget"
     case StateOffset.entry: return "entry"
-    case StateOffset.pinned: return "cpu state"
+    case StateOffset.other: return "cpu state"
     case StateOffset.window: return "window"
     case StateOffset.negativeWindow: return "-window"
     default: break

@@ -62,5 +62,5 @@ enum StateOffset {
   static let entry = translated &+ 64
   static let window = translated &+ 88
   static let negativeWindow = translated &+ 96
-  static let pinned = vectorScratch &+ 72
+  static let other = vectorScratch &+ 72
 }

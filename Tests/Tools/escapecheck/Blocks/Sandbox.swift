@@ -23,7 +23,7 @@ final class Sandbox {
 
   init?(_ window: IsolatedWindow?, counting: Bool = false, guarded: Bool = true, linking: Bool = true) {
     var options = TranslatorOptions()
-    options.countsInstructions = counting
+    (options.countsInstructions, options.logsCalls) = (counting, counting)
     options.isGuarded = guarded
     options.cacheSize = 16 << 20
     options.linksBlocks = linking
@@ -50,10 +50,10 @@ final class Sandbox {
 
   /// Learns from the common code where it is, and checks it.
   private func noteCommon(_ code: EmittedCode) {
-    (layout.leave, layout.permanentLeave, layout.state) = (code.address, code.address, nil)
-    (layout.directCall, layout.indirectMiss) = (code.address &+ 16, code.address &+ 32)
+    (layout.leave, layout.directCall, layout.state) = (code.address, code.address &+ 16, nil)
+    (layout.permanent, layout.indirectMiss) = ([layout.leave, layout.directCall], code.address &+ 32)
     // The only load without a segment and base, but with an index, is that of the table of indirect entries; those
-    // without an index are of the state of code that counts, and its way out begins with storing RBP there.
+    // without an index are of the state of code that counts, and its ways out begin with storing RBP there.
     var offset = 32
     var instruction = Instruction()
     while offset < code.bytes.count {
@@ -73,8 +73,13 @@ final class Sandbox {
           layout.table = instruction.displacement
         } else {
           layout.state = instruction.displacement & ~4095
-          if Int(instruction.reg) == AbstractState.state, layout.leave == code.address {
-            layout.leave = code.address &+ UInt64(offset)
+          let address = code.address &+ UInt64(offset)
+          if Int(instruction.reg) == AbstractState.state, instruction.info.operand(0).letter == .modRM {
+            if layout.leave == code.address {
+              layout.leave = address
+            } else {
+              layout.directCall = address
+            }
           }
         }
       }

@@ -171,7 +171,7 @@ extension Checker {
   }
 
   private func load(_ state: inout AbstractState, _ number: Int, _ width: Int) throws(Violation) {
-    if exchangesPinned(number, [StateField.pinned, StateField.remaining], state) { return }
+    if exchangesPinned(number, [StateField.other, StateField.remaining], state) { return }
     if let field = stateOffset(state) {
       guard let kind = stateField(field), mnemonic == "mov" else {
         throw refuse("reads the CPU state at \(field)")

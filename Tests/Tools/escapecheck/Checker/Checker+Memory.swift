@@ -166,7 +166,7 @@ enum StateField {
   static let fsBase = translated + (MemoryLayout<vt_translated_state>.offset(of: \.fs_base) ?? 0)
   static let gsBase = translated + (MemoryLayout<vt_translated_state>.offset(of: \.gs_base) ?? 0)
   static let remaining = translated + (MemoryLayout<vt_translated_state>.offset(of: \.remaining) ?? 0)
-  static let pinned = translated + (MemoryLayout<vt_translated_state>.offset(of: \.pinned) ?? 0)
+  static let other = translated + (MemoryLayout<vt_translated_state>.offset(of: \.other) ?? 0)
   static let entry = translated + (MemoryLayout<vt_translated_state>.offset(of: \.entry) ?? 0)
   static let window = translated + (MemoryLayout<vt_translated_state>.offset(of: \.window) ?? 0)
   static let negativeWindow =

@@ -123,7 +123,9 @@ struct Checker {
   /// At the beginning of the common code, twice: JMP [RIP + 2], and behind two bytes the address of the code that leaves, or
   /// makes a system call.
   private mutating func leavePermanently() throws(Violation) {
-    let places = [vt_translated_exit_address(), vt_direct_call_address()]
+    let places = [
+      vt_translated_exit_address(), layout.state == nil ? vt_direct_call_address() : vt_logged_call_address(),
+    ]
     guard offset & 15 == 0, offset / 16 < places.count, code.bytes.count >= offset + 16 else {
       throw refuse("a jump through memory")
     }
@@ -149,7 +151,7 @@ struct Checker {
     if target > offset, target < code.bytes.count { return arrive(at: target, current) }
     if target > 0, target <= offset, !code.isCommon { return try goBack(to: target, current) }
     let address = code.address &+ UInt64(bitPattern: Int64(target))
-    if code.isCommon, layout.state != nil, address == layout.permanentLeave { return }
+    if code.isCommon, layout.state != nil, layout.permanent.contains(address) { return }
     if address == layout.leave {
       guard let register = current.exposed else {
         if let exit, code.exits[exit] == .branch { try leave(current) }

@@ -75,9 +75,9 @@ struct CacheLayout {
   /// The code that looks an indirect branch's target up.
   var indirectLookup: UInt64 = 0
   var table: Int64 = 0
-  /// In code that counts: where the state is that it addresses, and the way out behind `leave`.
+  /// In code that counts: where the state is that it addresses, and the ways out behind `leave` and `directCall`.
   var state: Int64?
-  var permanentLeave: UInt64 = 0
+  var permanent: [UInt64] = []
   /// Host addresses where blocks begin.
   var blocks: Set<UInt64> = []
 }
