@@ -94,12 +94,13 @@ struct TimelineWriter: ~Copyable {
     flushIfFull()
   }
 
-  /// Writes a piece of a mapped file to the recording, `size` bytes or as many as there are; false when there are none.
+  /// Writes a piece of a mapped file to the recording, `size` bytes or as many as there are; false when there are none,
+  /// or the host took none.
   mutating func write(piece number: UInt32, _ size: Int, of descriptor: Int32, at offset: UInt64) -> Bool {
     piece.removeAll()
     let filled = piece.space(of: size) { HostFile.read(descriptor, at: offset, into: $0) }
     if filled > 0 { write(RecordingFile.pieces, number, piece.contents) }
-    return filled > 0
+    return filled > 0 && !isBroken
   }
 
   private mutating func flushIfFull() {
@@ -131,7 +132,12 @@ struct TimelineWriter: ~Copyable {
     RecordingFile.littleEndian(RecordingFile.checksum(ofChunk: chunk.contents)).withUnsafeBytes {
       chunk.replace(at: RecordingFile.checksumPlace, $0)
     }
-    isBroken = !HostFile.write(chunk.contents, to: descriptor)
+    if HostFile.write(chunk.contents, to: descriptor) { return }
+    isBroken = true
+    let standardError: Int32 = 2
+    _ = HostFile.write(
+      Array("vitrine: the recording ends here: its file cannot be written any more\n".utf8), to: standardError
+    )
   }
 }
 
