@@ -479,8 +479,10 @@ def outputs(machine, checks):
 def problems(machine, checks):
     path = machine.basics()
     data = bytearray(path.read_bytes())
+    # So much that its events are several chunks.
+    long = machine.record("long", ["/usr/bin/dd", "if=/dev/urandom", "of=/dev/null", "bs=4096", "count=200", "status=none"])
     cut = machine.folder / "cut.rec"
-    cut.write_bytes(machine.basics("dynamic").read_bytes()[:-40])
+    cut.write_bytes(long.read_bytes()[:-40])
     data[len(data) // 2] ^= 0x40
     damaged = machine.folder / "damaged.rec"
     damaged.write_bytes(data)
@@ -509,7 +511,7 @@ def problems(machine, checks):
     run = machine.run("trace", "--format", "callgrind", cut)
     checks.check("a recording that was cut off", run.returncode == 0 and b"totals" in run.stdout, (run.returncode, run.stderr))
     # What came before the damage is worth having.
-    data = bytearray(machine.basics("dynamic").read_bytes())
+    data = bytearray(long.read_bytes())
     data[-100] ^= 0x40
     damaged.write_bytes(data)
     run = machine.run("trace", "--format", "callgrind", damaged)
