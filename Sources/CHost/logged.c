@@ -1,7 +1,7 @@
 // System calls that translated code makes by itself while a recorder wants to know of each: as in translated.c, but what the call was and
 // what it did is logged. The flags are kept aside, so that C can do most of it. That C uses no vector registers, which hold the guest's.
 #define _GNU_SOURCE
-#include "CHost.h"
+#include "border.h"
 
 #if defined(__linux__) && defined(__x86_64__)
 #include <errno.h>
@@ -9,9 +9,8 @@
 
 #define WITHOUT_VECTORS __attribute__((noinline, used, target("general-regs-only")))
 #define INLINE static inline __attribute__((always_inline, target("general-regs-only")))
-#define FIELD(name) [name] "i"(offsetof(vt_cpu_state, translated.name))
 
-enum { RAX = 0, RDX = 2, RSI = 6, RDI = 7, R11 = 11, ALIGNMENT_FLAG = 0x40000, TRAP_FLAG = 0x100 };
+enum { RAX = 0, RDX = 2, RSI = 6, RDI = 7, R11 = 11 };
 
 INLINE vt_cpu_state *counting(const vt_cpu_state *cpu) { return (vt_cpu_state *)(cpu->translated.other - VT_STATE_BIAS); }
 /// Read at a masked number, because a processor may guess past the comparison.

@@ -4,7 +4,7 @@
 // instructions that are left), RSP is the shadow stack, every guest register is where Translator/X64/RegisterMap.swift says, and RFLAGS are the guest's. A fault and an asynchronous signal
 // leave by the same exit as everything else, so that no register has to be looked up in a signal frame.
 #define _GNU_SOURCE
-#include "CHost.h"
+#include "border.h"
 
 #if defined(__linux__) && defined(__x86_64__)
 #include <errno.h>
@@ -22,10 +22,6 @@ static __thread vt_cpu_state *current_state;
 static __thread int is_stepping;
 /// FSGSBASE: user code may read and write segment bases itself.
 static int has_base_instructions;
-
-enum { TRAP_FLAG = 0x100, ALIGNMENT_FLAG = 0x40000 };
-
-#define FIELD(name) [name] "i"(offsetof(vt_cpu_state, translated.name))
 
 #define VECTORS(operation, prefix) \
   operation(0, prefix) operation(1, prefix) operation(2, prefix) operation(3, prefix) \

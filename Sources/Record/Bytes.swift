@@ -64,9 +64,11 @@ struct ByteWriter: ~Copyable {
   }
 
   /// Bytes with their count in front.
-  mutating func run(_ content: [UInt8]) {
+  mutating func run(_ content: [UInt8]) { content.withUnsafeBytes { run($0) } }
+
+  mutating func run(_ content: UnsafeRawBufferPointer) {
     number(UInt64(content.count))
-    content.withUnsafeBytes { raw($0) }
+    raw(content)
   }
 
   /// A run of `size` bytes, which `fill` stores; or of fewer, when it says that there were not that many. How many there were.

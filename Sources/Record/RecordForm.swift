@@ -206,8 +206,7 @@ struct WrittenEffects: ~Copyable {
 
   mutating func append(_ bytes: UnsafeRawBufferPointer, at start: UInt64) {
     MemoryEffect.writeHead(ofWrite: start, to: &writer)
-    writer.number(UInt64(bytes.count))
-    writer.raw(bytes)
+    writer.run(bytes)
     count &+= 1
   }
 

@@ -15,13 +15,12 @@ struct RecordedFiles {
   /// The contents, of all processes.
   private let pieces: RecordedPieces
   private var files: [File] = []
-  private var known: Set<HostFile.Place> = []
   private static let pieceSize = UInt64(RecordingFile.chunkSize)
 
   init(_ pieces: RecordedPieces) { self.pieces = pieces }
 
   /// Whether the file has been mapped.
-  func contain(_ file: HostFile.Place) -> Bool { known.contains(file) }
+  func contain(_ file: HostFile.Place) -> Bool { files.contains { $0.identity.file == file } }
 
   /// The number of a file or segment as long as it is shared by a mapping: what anybody writes there is in the file.
   func numberWhileMapped(_ file: HostFile.Place, _ memory: AddressSpace) -> UInt32? {
@@ -127,7 +126,6 @@ struct RecordedFiles {
   ) -> Int {
     let number = UInt32(truncatingIfNeeded: files.count + 1)
     files.append(File(number: number, identity: identity))
-    known.insert(identity.file)
     writer.append(
       .file(
         RecordedFile(

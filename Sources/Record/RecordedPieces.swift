@@ -5,7 +5,7 @@ import CHost
 
 struct RecordedPieces {
   /// A part of a file in one of its states.
-  struct Key: Equatable {
+  struct Key {
     fileprivate static let count = 7
     fileprivate var words: InlineArray<7, UInt64>
 
@@ -28,10 +28,6 @@ struct RecordedPieces {
         mixed ^= mixed &>> 32
       }
       return mixed
-    }
-
-    static func == (left: Key, right: Key) -> Bool {
-      (0..<Key.count).allSatisfy { left.words[$0] == right.words[$0] }
     }
   }
 

@@ -5,13 +5,20 @@ import Testing
 @testable import Linux
 
 @Suite struct DirectCallTests {
-  @Test func listIsKnown() {
-    let table = SystemCallTable()
+  /// The names of all calls, by kind.
+  private func list(
+    _ kindOf: (SystemCall) -> AddressSpace.DirectCall?
+  ) -> [AddressSpace.DirectCall: String] {
     var names: [AddressSpace.DirectCall: String] = [:]
-    for call in table.calls {
-      guard let call, call.number < 256, let kind = call.directKind else { continue }
+    for call in SystemCallTable().calls {
+      guard let call, call.number < 256, let kind = kindOf(call) else { continue }
       names[kind, default: ""] += " \(call.name)"
     }
+    return names
+  }
+
+  @Test func listIsKnown() {
+    let names = list { $0.directKind }
     #expect(
       names[.numbers]
         == " shmget alarm getpid socket semget msgget umask getuid getgid setuid setgid geteuid getegid"
@@ -34,14 +41,8 @@ import Testing
 
   /// Those that a recorder lets it make.
   @Test func listOfLoggedCallsIsKnown() {
-    let table = SystemCallTable()
-    var names: [AddressSpace.DirectCall: String] = [:]
-    for call in table.calls {
-      guard let call, call.number < 256, let kind = call.loggedKind else { continue }
-      names[kind, default: ""] += " \(call.name)"
-    }
     #expect(
-      names == [
+      list { $0.loggedKind } == [
         .numbers: " alarm getpid getuid getgid geteuid getegid getppid gettid", .descriptor: " lseek",
         .filling: " read pread64", .writing: " write pwrite64",
       ])
