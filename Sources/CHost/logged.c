@@ -15,6 +15,8 @@ enum { RAX = 0, RDX = 2, RSI = 6, RDI = 7, R11 = 11 };
 INLINE vt_cpu_state *counting(const vt_cpu_state *cpu) { return (vt_cpu_state *)(cpu->translated.other - VT_STATE_BIAS); }
 /// Read at a masked number, because a processor may guess past the comparison.
 INLINE uint8_t kind_of(const vt_direct_calls *calls, uint64_t number) { return calls->kinds[number % sizeof calls->kinds]; }
+/// Bytes of the structure that such a call fills; 0: it fills none.
+INLINE uint64_t structure_size(uint8_t kind) { return kind & VT_DIRECT_STRUCTURE ? (uint64_t)(kind - VT_DIRECT_STRUCTURE) * 8 : 0; }
 INLINE uint64_t room(uint64_t size) { return (size + 7) & ~(uint64_t)7; }
 
 /// What a descriptor is for the log; 3: not known.
@@ -41,6 +43,7 @@ WITHOUT_VECTORS static int may_log(vt_cpu_state *cpu) {
   if (address == 0 || address >> calls->window_bits != 0 || calls->needs_care) return 0;
   cpu->translated.scratch = address + cpu->translated.window;
   if (kind == VT_DIRECT_FILLING) return size <= VT_MOST_LOGGED;
+  if (structure_size(kind) != 0) return 1;
   return kind == VT_DIRECT_WRITING && size >> 31 == 0 && output_of(log, descriptor) < 3;
 }
 
@@ -49,16 +52,16 @@ WITHOUT_VECTORS static int64_t log_call(vt_cpu_state *cpu, int64_t result) {
   const vt_direct_calls *calls = cpu->translated.direct_calls;
   vt_call_log *log = calls->log;
   vt_logged_call *call = (vt_logged_call *)log->next;
-  uint8_t kind = result > 0 ? kind_of(calls, cpu->general[RAX]) : 0;
+  uint8_t kind = result >= 0 ? kind_of(calls, cpu->general[RAX]) : 0;
   call->remaining = counting(cpu)->translated.remaining;
   call->number = cpu->general[RAX];
   call->result = result;
   call->address = cpu->general[RSI];
-  call->output = kind == VT_DIRECT_WRITING ? output_of(log, (uint32_t)cpu->general[RDI]) : 0;
+  call->output = kind == VT_DIRECT_WRITING && result > 0 ? output_of(log, (uint32_t)cpu->general[RDI]) : 0;
   call->order = call->output != 0 ? __atomic_fetch_add(log->order, 1, __ATOMIC_SEQ_CST) : 0;
   void *to = call + 1;
   const void *from = (const void *)cpu->translated.scratch;
-  uint64_t size = kind == VT_DIRECT_FILLING ? (uint64_t)result : 0, left = size;
+  uint64_t size = kind == VT_DIRECT_FILLING ? (uint64_t)result : structure_size(kind), left = size;
   // Another process may just have made the file shorter that is mapped there: `vt_logged_fault` ends the copy then.
   __asm__ volatile(".globl vt_logged_copy\nvt_logged_copy: rep movsb" : "+D"(to), "+S"(from), "+c"(left) : : "memory");
   call->size = size - left;

@@ -15,6 +15,12 @@ extension AddressSpace {
     public static let waiting = DirectCall(kind: UInt8(VT_DIRECT_WAITING))
     public static let filling = DirectCall(kind: UInt8(VT_DIRECT_FILLING))
     public static let writing = DirectCall(kind: UInt8(VT_DIRECT_WRITING))
+
+    /// The call fills a structure of `size` bytes; nil: not one that can be told.
+    public static func structure(_ size: UInt64) -> DirectCall? {
+      guard size > 0, size % 8 == 0, size / 8 < VT_DIRECT_STRUCTURE else { return nil }
+      return DirectCall(kind: UInt8(VT_DIRECT_STRUCTURE) | UInt8(size / 8))
+    }
   }
 
   /// From now on translated code makes this call by itself. Numbers above 255 cannot be allowed.

@@ -85,8 +85,12 @@ extension SystemCall {
     switch kind {
     case .numbers, .descriptor: return kind
     case .pointer where traits.contains(.writesFile): return filled == nil ? .writing : nil
-    case .pointer:
+    case .pointer where filled != nil:
       return filled?.index == 1 && filled?.count == 2 && filled?.isVector == false ? .filling : nil
+    case .pointer:
+      let type = parsed.arguments[1]
+      let isOne = type.kind == .structure && type.access == .write && type.count == nil
+      return isOne ? .structure(Structures.size(type.name)) : nil
     default: return nil
     }
   }

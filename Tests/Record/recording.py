@@ -13,12 +13,19 @@ MASK = (1 << 64) - 1
 
 
 def checksum(*parts):
+    def mix(mixed, word):
+        product = ((mixed ^ word) * 0x9E3779B97F4A7C15) & MASK
+        return product ^ product >> 32
+
     mixed = 0xCBF29CE484222325
     for part in parts:
-        whole = len(part) // 8 * 8
-        for word in [*struct.unpack(f"<{whole // 8}Q", part[:whole]), *part[whole:]]:
-            product = ((mixed ^ word) * 0x9E3779B97F4A7C15) & MASK
-            mixed = product ^ product >> 32
+        lanes = [(mixed + number) & MASK for number in range(4)]
+        whole = len(part) // 32 * 32
+        for place, word in enumerate(struct.unpack(f"<{whole // 8}Q", part[:whole])):
+            lanes[place % 4] = mix(lanes[place % 4], word)
+        mixed = lanes[0]
+        for word in [*lanes[1:], *part[whole:]]:
+            mixed = mix(mixed, word)
     return mixed
 
 
@@ -81,5 +88,5 @@ def split(data):
 
 def assemble(chunks):
     """A recording of `chunks`: timeline, index, contents."""
-    return SIGNATURE + struct.pack("<I", 3) + b"".join(
+    return SIGNATURE + struct.pack("<I", 4) + b"".join(
         chunk(timeline, index, pack(contents), len(contents)) for timeline, index, contents in chunks)

@@ -22,6 +22,8 @@ enum {
   VT_DIRECT_FILLING = 7,
   /// The same: the call writes to a descriptor that the log knows.
   VT_DIRECT_WRITING = 8,
+  /// The same: the call fills a structure, unless it fails. The low bits are the structure's size in eights.
+  VT_DIRECT_STRUCTURE = 0x80,
 };
 
 /// A call that translated code has made, in a log. What it has filled follows, padded to eight bytes.

@@ -123,7 +123,7 @@ extension LinuxProcess {
     // Reading, writing and waiting; memory; signals; clocks; the thread itself.
     case 0, 1, 4...8, 17...24, 262, 295, 296, 327, 328: true
     case 9...15, 25...28, 127...131: true
-    case 35...39, 96, 97, 102, 104, 107, 108, 110, 186, 201, 202, 218, 228...230: true
+    case 35...39, 96...100, 102, 104, 107, 108, 110, 186, 201, 202, 218, 228...230: true
     case 89, 217, 232, 267, 270, 271, 281, 318, 332: true
     default: false
     }
