@@ -116,7 +116,23 @@ def check_family(vitrine, out, folder):
             assert "Can't detach process" in answers[4], answers[4]
 
 
-CHECKS = [check_reads, check_calls, check_signals, check_fault, check_family]
+def check_vfork(vitrine, out, folder):
+    """A child that borrows its parent's memory stops as it does on the machine, and on the way back as well."""
+    commands = ["handle all nostop noprint pass", "catch vfork", "continue", "info symbol $pc", "p hits", "continue", "p $_exitcode"]
+    for kind in BASICS:
+        with tempfile.TemporaryDirectory() as other:
+            debugger = Debugger(vitrine, out, f"debug-signals-{kind}", other, "translator", ["vfork"])
+            wanted, got = debugger.live(commands), debugger.recorded(commands)
+            for command, live, recorded in list(zip(commands, wanted, got, strict=True))[:-2]:
+                same(command, plain(live), plain(recorded))
+            assert "vforked process" in got[2] and wanted[6] == "= 7", (wanted, got)
+            answers = debugger.recorded([*commands[:1], "continue", commands[1], "reverse-continue", "info symbol $pc", "p hits",
+                                         "reverse-continue"])[3:]
+            assert "vforked process" in answers[0] and "No more reverse-execution history" in answers[3], answers
+            same("in front of it", got[3:5], answers[1:3])
+
+
+CHECKS = [check_reads, check_calls, check_signals, check_fault, check_family, check_vfork]
 
 
 def run(vitrine, out, words):

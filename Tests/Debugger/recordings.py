@@ -168,12 +168,12 @@ class Recordings:
         tmux.close()
 
     def recording_keys(self):
-        for name, program in [("panels", [self.terminal.PANELS]), ("threads", [str(self.terminal.OUT / "debug-threads-static")])]:
-            self.storm(name, self.record(name, program), 3000)
+        self.storm("panels", self.record("panels", [self.terminal.PANELS]), (250, 70), 10000)
+        self.storm("threads", self.record("threads", [str(self.terminal.OUT / "debug-threads-static")]), (100, 30), 3000)
 
-    def storm(self, name, path, count, panels=()):
+    def storm(self, name, path, size, count, panels=()):
         numbers = random.Random(f"{name} 2")
-        tmux = self.start(100, 30, path)
+        tmux = self.start(*size, path)
         tmux.wait(lambda text: "the beginning of the recording" in text)
         for panel in panels:
             tmux.keys(":", f"show {panel}", "Enter")
@@ -188,7 +188,7 @@ class Recordings:
                     data += numbers.choice(letters).encode()
                 elif kind < 0.95:
                     button = numbers.choice([0, 0, 1, 2, 32, 64, 65, 68, 80, 81])
-                    data += b"\x1b[<%d;%d;%d%c" % (button, numbers.randint(1, 110), numbers.randint(1, 35), numbers.choice(b"Mm"))
+                    data += b"\x1b[<%d;%d;%d%c" % (button, numbers.randint(1, size[0] + 10), numbers.randint(1, size[1] + 5), numbers.choice(b"Mm"))
                 else:
                     data += bytes(numbers.choice([byte for byte in range(256) if byte not in b"qQ\x1c"]) for _ in range(3))
             tmux.bytes(data)
@@ -284,7 +284,7 @@ class Recordings:
     def activity_keys(self):
         """Random keys with all these panels open, and the stop while they are."""
         words = [str(self.terminal.OUT / "debug-threads-static")]
-        self.storm("activity", self.record("threads", words), 4000, ["space", "profile", "read", "memory"])
+        self.storm("activity", self.record("threads", words), (100, 30), 4000, ["space", "profile", "read", "memory"])
         self.stops(["memory", "space", "profile", "read"])
 
     def few_colours(self):

@@ -307,18 +307,18 @@ def storms():
     after = tmux.wait(lambda text: text.rstrip() == first.rstrip())
     check("storm of sizes", after.rstrip() == first.rstrip(), after)
     tmux.close()
-    for name, program in [("endless", [str(OUT / "debug-endless-static")]), ("cat", ["/bin/busybox", "cat"])]:
-        keys_storm(name, program, 5000)
+    keys_storm("endless", (80, 24), [str(OUT / "debug-endless-static")], 10000)
+    keys_storm("cat", (120, 40), ["/bin/busybox", "cat"], 10000)
 
 
 PIECES = [b"\x1b[A", b"\x1b[B", b"\x1b[C", b"\x1b[D", b"\x1b[5~", b"\x1b[6~", b"\x1b[H", b"\x1b[F", b"\x1b[Z", b"\t", b"\r", b"\x7f", b"\x1b",
           b"\x1d", b"\x1bOP", b"\xc3\xa9", b"\xff", b"\x03", b"s", b"n", b"c", b" ", b"b", b"z", b"t\x1d", b"v", b"a", b"?", b"g", b"/", b":"]
 
 
-def keys_storm(name, program, count):
+def keys_storm(name, size, program, count):
     """Random keys: letters (but q, which ends it), sequences, the mouse, garbage."""
     numbers = random.Random(f"{name} 1")
-    tmux = start(100, 30, program, ["--cpu", "v2"])
+    tmux = start(*size, program, ["--cpu", "v2"])
     tmux.wait(lambda text: "the program is loaded" in text)
     sent = 0
     while sent < count:
@@ -331,7 +331,7 @@ def keys_storm(name, program, count):
                 data += numbers.choice("abcdefghijklmnoprstuvwxyz0123456789<>[]()+-*=\"' ".replace("q", "")).encode()
             elif kind < 0.9:
                 button = numbers.choice([0, 0, 1, 2, 32, 64, 65])
-                data += b"\x1b[<%d;%d;%d%c" % (button, numbers.randint(1, 110), numbers.randint(1, 35), numbers.choice(b"Mm"))
+                data += b"\x1b[<%d;%d;%d%c" % (button, numbers.randint(1, size[0] + 10), numbers.randint(1, size[1] + 5), numbers.choice(b"Mm"))
             else:
                 data += bytes(numbers.choice([byte for byte in range(256) if byte not in b"qQ\x1c"]) for _ in range(numbers.randint(1, 4)))
             sent += 1

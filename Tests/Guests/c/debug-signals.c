@@ -28,7 +28,7 @@ int main(int argc, char **argv) {
   struct sigaction action = {.sa_sigaction = mend, .sa_flags = SA_SIGINFO};
   sigaction(SIGSEGV, &action, NULL);
   if (!sigsetjmp(back, 1)) *(volatile int *)16 = 1;
-  pid_t child = fork();
+  pid_t child = argc > 1 && !strcmp(argv[1], "vfork") ? vfork() : fork();
   if (child == 0) {
     marker();
     _exit(7);
