@@ -118,7 +118,7 @@ extension CodeCache {
   }
 
   /// Adds the image of `block` to `bytes`; false: it has none.
-  func appendImage(of block: Int, _ key: StoreKey, _ identity: UInt64, to bytes: inout [UInt8]) -> Bool {
+  func appendImage(of block: Int, _ hasher: LongHash, _ identity: UInt64, to bytes: inout [UInt8]) -> Bool {
     guard let origins, origins[block].guestHash != 0, let relocations else { return false }
     let (origin, record, code) = (origins[block], records[block], blocks[block])
     let start = start(of: block)
@@ -167,7 +167,7 @@ extension CodeCache {
     }
     while (bytes.count &- begin) & 7 != 0 { bytes.append(0) }
     bytes.withUnsafeMutableBytes { buffer in
-      let check = key.hash(UnsafeRawBufferPointer(rebasing: buffer[(begin &+ 8)...]), seed: identity)
+      let check = hasher.hash(UnsafeRawBufferPointer(rebasing: buffer[(begin &+ 8)...]), seed: identity)
       buffer.storeBytes(of: check, toByteOffset: begin, as: UInt64.self)
     }
     return true

@@ -22,7 +22,7 @@ public final class TranslationStore {
   /// A chain of slots that is longer is damage.
   private static let mostProbes = 256
 
-  private let key: StoreKey
+  private let hasher: LongHash
   /// Of the program and of what translates it; part of every block's hash.
   private let identity: UInt64
   // SAFETY: a mapping of `size` bytes that this object owns; its pages may vanish.
@@ -39,7 +39,8 @@ public final class TranslationStore {
   /// `file`: a private mapping of a file of the store, or nil; it belongs to the store from now on. One of another identity counts
   /// as empty.
   public init(key: StoreKey, identity: UInt64, file: UnsafeMutableRawPointer?, size: Int) {
-    (self.key, self.identity, self.file, self.size) = (key, identity, file, size)
+    (self.identity, self.file, self.size) = (identity, file, size)
+    hasher = LongHash(key)
     scratch = .allocate(byteCount: TranslationStore.mostImage, alignment: 16)
     let (count, slots) = (word(at: 16), word(at: 24))
     guard word(at: 0) == TranslationStore.magic, word(at: 8) == identity, slots & (slots &- 1) == 0,
@@ -54,7 +55,7 @@ public final class TranslationStore {
   }
 
   func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
-    let hash = key.hash(bytes, seed: 1)
+    let hash = hasher.hash(bytes, seed: 1)
     return hash == 0 ? 1 : hash
   }
 
@@ -92,7 +93,7 @@ public final class TranslationStore {
       guard slot.tag == tag, let header = header(at: slot.place), header.guest == guest else { continue }
       guard load(header, from: slot.place) else { return nil }
       let hashed = UnsafeRawBufferPointer(start: scratch + 8, count: Int(header.size) &- 8)
-      return key.hash(hashed, seed: identity) == header.check ? (header, UnsafeRawPointer(scratch)) : nil
+      return hasher.hash(hashed, seed: identity) == header.check ? (header, UnsafeRawPointer(scratch)) : nil
     }
     return nil
   }
@@ -124,7 +125,7 @@ public final class TranslationStore {
     var places: [UInt64: Int] = [:]
     for block in blocks {
       let place = images.count
-      if cache.appendImage(of: block, key, identity, to: &images) {
+      if cache.appendImage(of: block, hasher, identity, to: &images) {
         places[cache.blocks[block].guest] = place
       }
       if images.count > TranslationStore.mostImages { break }
