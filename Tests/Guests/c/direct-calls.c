@@ -98,6 +98,10 @@ static void registers_stay(void) {
   keeps("write", SYS_write, zero, (uint64_t)&byte, 1);
   keeps("lseek", SYS_lseek, zero, 0, 0);
   keeps("read of nothing there", SYS_read, 77, (uint64_t)&byte, 1);
+  struct stat status;
+  struct timespec now;
+  keeps("fstat", SYS_fstat, zero, (uint64_t)&status, 0);
+  keeps("clock_gettime", SYS_clock_gettime, CLOCK_MONOTONIC, (uint64_t)&now, 0);
   close(zero);
 }
 
@@ -135,6 +139,42 @@ static void errors(void) {
   }
   close(zero);
   close(null);
+}
+
+/// Calls that fill a structure: whole, in part, and not at all.
+static void structures(void) {
+  int zero = open("/dev/zero", O_RDWR);
+  char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  munmap(page + 4096, 4096);
+  struct stat wanted, *status = (struct stat *)page;
+  stat("/dev/zero", &wanted);
+  struct timespec before = {0}, *now = (struct timespec *)(page + 1024);
+  struct rusage *usage = (struct rusage *)(page + 2048);
+  struct itimerval *timer = (struct itimerval *)(page + 3072);
+  for (int i = 0; i < TIMES; i++) {
+    memset(page, 0x55 + i, 4096);
+    say("fstat", syscall(SYS_fstat, zero, status));
+    printf("  %d %d\n", status->st_ino == wanted.st_ino, page[sizeof *status] == 0x55 + i);
+    say("fstat of nothing", syscall(SYS_fstat, 77, page + 512));
+    say("fstat to nowhere", syscall(SYS_fstat, zero, page + 4000));
+    say("fstat to null", syscall(SYS_fstat, zero, NULL));
+    printf("  %d\n", page[512] == 0x55 + i);
+    say("clock", syscall(SYS_clock_gettime, CLOCK_MONOTONIC, now));
+    printf("  %d\n", now->tv_sec > before.tv_sec || (now->tv_sec == before.tv_sec && now->tv_nsec > before.tv_nsec));
+    before = *now;
+    say("time of processor", syscall(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, now));
+    say("clock of a process", syscall(SYS_clock_gettime, (-1 << 3) | 2, now) == 0);
+    say("no clock", syscall(SYS_clock_gettime, 99, now));
+    say("clock's steps", syscall(SYS_clock_getres, CLOCK_MONOTONIC, now));
+    say("without a place", syscall(SYS_clock_getres, CLOCK_MONOTONIC, NULL));
+    say("usage", syscall(SYS_getrusage, RUSAGE_SELF, usage));
+    say("children's usage", syscall(SYS_getrusage, RUSAGE_CHILDREN, usage));
+    say("nobody's usage", syscall(SYS_getrusage, 5, usage));
+    say("timer", syscall(SYS_getitimer, ITIMER_REAL, timer));
+    printf("  %ld %d\n", timer->it_value.tv_sec, page[3072 + sizeof *timer] == 0x55 + i);
+  }
+  munmap(page, 4096);
+  close(zero);
 }
 
 /// The number is EAX alone, also for calls of which several share a handler that asks for it.
@@ -474,6 +514,7 @@ int main(int count, char **arguments) {
   setvbuf(stdout, NULL, _IOLBF, 4096);
   registers_stay();
   errors();
+  structures();
   wide_numbers();
   futex_errors();
   futex_turns();
@@ -488,6 +529,7 @@ int main(int count, char **arguments) {
   processes("/proc/self/exe");
   // Once more, with code in writable pages.
   errors();
+  structures();
   interrupted();
   messages();
   storm();
