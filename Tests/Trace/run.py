@@ -501,7 +501,7 @@ def problems(machine, checks):
         (["--format", "map", "--format", "calls", path], "only one trace can go to standard output"),
         ([path, "more"], "one recording is needed"),
         ([], "no recording and no program"),
-        (["-o", "/nonexistent/x", path], "cannot create /nonexistent/x"),
+        (["-o", "/dev/null/x", path], "cannot create /dev/null/x"),
         (["-o", "/dev/full", path], "cannot write /dev/full"),
         (["/nonexistent/program"], "nonexistent"),
         ([damaged], "damaged"),

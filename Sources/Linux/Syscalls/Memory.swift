@@ -17,7 +17,7 @@ extension SystemCallTable {
     define(151, "mlockall", "%mlockall", [], LinuxProcess.lockAll)
     define(152, "munlockall", "")
     define(325, "mlock2", "addr ulong uint", [], LinuxProcess.lock)
-    define(324, "membarrier", "int uint int")
+    define(324, "membarrier", "int uint int", [], LinuxProcess.barrier)
     define(329, "pkey_mprotect", "addr ulong %prot int", [], LinuxProcess.protectWithKey)
     define(237, "mbind", "addr ulong int ptr ulong uint", [], LinuxProcess.bindMemory)
     define(238, "set_mempolicy", "int ptr ulong")
@@ -160,6 +160,16 @@ extension LinuxProcess {
   /// mlockall(2) would lock Vitrine and its reservation: accepted without effect.
   static func lockAll(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     arguments.a == 0 || arguments.a & ~7 != 0 ? -Errno.EINVAL : 0
+  }
+
+  /// membarrier(2) as on kernels without rseq(2), which has commands of its own here: tcmalloc complains where only one of them exists.
+  static func barrier(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    let query: Int32 = 0
+    let restartable: Int64 = 1 << 7 | 1 << 8
+    let command = Int32(truncatingIfNeeded: arguments.a)
+    if command > 0, Int64(command) & restartable != 0 { return -Errno.EINVAL }
+    let result = process.host.call(324, arguments.a, arguments.b, arguments.c)
+    return command == query && result > 0 ? result & ~restartable : result
   }
 
   // MARK: Ranges that the host looks at

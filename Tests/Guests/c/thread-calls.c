@@ -169,16 +169,24 @@ static void newer_futexes(void) {
 }
 
 static void barriers(void) {
+  // Those for rseq(2) exist where that does.
+  const int restartable = 1 << 7 | 1 << 8, registered = 1 << 9;
+  int has_sections = syscall(SYS_rseq, NULL, 0, 0, 0) == 0 || errno != ENOSYS;
+  int supported = syscall(SYS_membarrier, 0, 0, 0);
+  printf("%x %d\n", supported & ~restartable, (supported & restartable) == (has_sections ? restartable : 0));
+  printf("%d\n", (syscall(SYS_membarrier, 1 << 8, 0, 0) == 0) == has_sections);
+  printf("%d\n", (syscall(SYS_membarrier, 1 << 7, 0, 0) == 0) == has_sections);
   for (int before = 0; before < 2; before++)
-    for (int command = 0; command < 1 << 11; command = command ? command << 1 : 1)
-      for (unsigned flags = 0; flags < 3; flags++) {
+    for (int command = 1; command < 1 << 11; command <<= 1)
+      for (unsigned flags = 0; flags < 3 && !(command & (restartable | registered)); flags++) {
         printf("membarrier %d %u\n", command, flags);
         CALL(membarrier, command, flags, 0, 0, 0, 0);
       }
   CALL(membarrier, -1, 0, 0, 0, 0, 0);
   CALL(membarrier, 3, 0, 0, 0, 0, 0);
-  CALL(membarrier, 128, 1, 0, 0, 0, 0);
-  CALL(membarrier, 128, 1, 100000, 0, 0, 0);
+  CALL(membarrier, 0, 1, 0, 0, 0, 0);
+  CALL(membarrier, registered, 1, 0, 0, 0, 0);
+  printf("%ld\n", syscall(SYS_membarrier, registered, 0, 0) & ~restartable);
 }
 
 static void scheduling(pid_t of) {
