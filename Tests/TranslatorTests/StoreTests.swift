@@ -82,7 +82,7 @@ import Testing
 
     func image(_ block: Int) -> [UInt8]? {
       var bytes: [UInt8] = []
-      return cache.appendImage(of: block, StoreTests.key, 1, to: &bytes) ? bytes : nil
+      return cache.appendImage(of: block, LongHash(StoreTests.key), 1, to: &bytes) ? bytes : nil
     }
   }
 
@@ -128,6 +128,31 @@ import Testing
     #expect([1, 2].withUnsafeBytes { key.hash($0, seed: 1) } != same)
     #expect([1, 2].withUnsafeBytes { StoreKey(low: 0, high: 1).hash($0) } != same)
     #expect([1, 2, 0].withUnsafeBytes { key.hash($0) } != same)
+  }
+
+  /// Every bit of a message counts, its length, its seed and the key.
+  @Test func longHashes() {
+    let hasher = LongHash(StoreTests.key)
+    func hash(_ bytes: [UInt8], seed: UInt64 = 1) -> UInt64 {
+      bytes.withUnsafeBytes { hasher.hash($0, seed: seed) }
+    }
+    var known: Set<UInt64> = []
+    var total = 0
+    for size in [0, 1, 7, 8, 9, 15, 16, 17, 100, 1023, 1024, 1025, 1040, 2048, 3000] {
+      var message = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 37) }
+      for bit in stride(from: 0, to: size * 8, by: size > 100 ? 61 : 1) {
+        message[bit / 8] ^= 1 << UInt8(bit % 8)
+        known.insert(hash(message))
+        message[bit / 8] ^= 1 << UInt8(bit % 8)
+        total += 1
+      }
+      known.formUnion([hash(message), hash(message + [0]), hash(message, seed: 2)])
+      total += 3
+    }
+    // With a zero behind it the message of 0 bytes is the one of 1, and that of 1024 the one of 1025.
+    #expect(known.count == total - 2)
+    let other = LongHash(StoreKey(low: 1, high: 2))
+    #expect([1, 2].withUnsafeBytes { other.hash($0, seed: 1) } != [1, 2].withUnsafeBytes { hasher.hash($0, seed: 1) })
   }
 
   @Test func imagesDoNotDependOnPlaces() throws {
