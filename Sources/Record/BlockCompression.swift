@@ -39,7 +39,8 @@ enum BlockCompression {
 
   /// `starts`: where bytes of this hash were met last.
   private static func compress(
-    _ bytes: UnsafeRawPointer, _ count: Int, _ starts: UnsafeMutablePointer<UInt32>, _ packed: inout PackedBlock
+    _ bytes: UnsafeRawPointer, _ count: Int, _ starts: UnsafeMutablePointer<UInt32>,
+    _ packed: inout PackedBlock
   ) {
     // SAFETY: what is loaded lies in the buffer: at least twelve bytes begin at `place`, and a candidate lies before it.
     func wanted(_ place: Int) -> UInt64 {
@@ -82,7 +83,9 @@ enum BlockCompression {
       if next != 0 { return length &+ next.trailingZeroBitCount &>> 3 }
       length &+= 8
       // PERF: long runs of zeros are what short calls leave behind most.
-      while second &+ length &+ 32 <= end, difference(0) | difference(8) | difference(16) | difference(24) == 0 {
+      while second &+ length &+ 32 <= end,
+        difference(0) | difference(8) | difference(16) | difference(24) == 0
+      {
         length &+= 32
       }
     }

@@ -40,7 +40,9 @@ enum RecordingFile {
 
   // PERF: four sums side by side, because each step waits for the one before it.
   private static func checksum(_ start: UInt64, _ bytes: UnsafeRawBufferPointer) -> UInt64 {
-    func word(_ place: Int) -> UInt64 { bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self).littleEndian }
+    func word(_ place: Int) -> UInt64 {
+      bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self).littleEndian
+    }
     var (first, second, third, fourth) = (start, start &+ 1, start &+ 2, start &+ 3)
     var place = 0
     while place &+ 32 <= bytes.count {

@@ -152,7 +152,9 @@ import Testing
     // With a zero behind it the message of 0 bytes is the one of 1, and that of 1024 the one of 1025.
     #expect(known.count == total - 2)
     let other = LongHash(StoreKey(low: 1, high: 2))
-    #expect([1, 2].withUnsafeBytes { other.hash($0, seed: 1) } != [1, 2].withUnsafeBytes { hasher.hash($0, seed: 1) })
+    #expect(
+      [1, 2].withUnsafeBytes { other.hash($0, seed: 1) }
+        != [1, 2].withUnsafeBytes { hasher.hash($0, seed: 1) })
   }
 
   @Test func imagesDoNotDependOnPlaces() throws {

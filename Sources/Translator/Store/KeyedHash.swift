@@ -73,7 +73,9 @@ final class LongHash {
     }
     if offset == bytes.count { return sum }
     var rest: (UInt64, UInt64) = (0, 0)
-    withUnsafeMutableBytes(of: &rest) { $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset...])) }
+    withUnsafeMutableBytes(of: &rest) {
+      $0.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[offset...]))
+    }
     add(rest.0.littleEndian, rest.1.littleEndian, offset &>> 3)
     return sum
   }
