@@ -161,14 +161,9 @@ extension AddressSpace {
     let poison: Int32 = 100
     let softOffline: Int32 = 101
     if advice == poison || advice == softOffline { throw .notPermitted }
-    if let journal {
-      // MADV_FREE leaves it to the host when the contents go: under a recorder they stay.
-      let free: Int32 = 8
-      if advice == free { return }
-      if AddressSpace.changesContents(advice) {
-        journal.note(.advise(start: start, size: rounded, advice: advice))
-      }
-    }
+    // MADV_FREE leaves it to the host when the contents go: under a recorder they stay.
+    let free: Int32 = 8
+    if journal != nil, advice == free { return }
     var hole = false
     var reached = start
     for piece in table.regions(from: start, to: end) {
@@ -184,9 +179,24 @@ extension AddressSpace {
         codeWillChange(from: piece.start, to: piece.end)
         dropAliases(of: piece)
       }
-      try AddressSpace.check(HostMemory.advise(hostBase &+ piece.start, piece.size, advice))
+      try advise(piece, advice)
     }
     if hole || reached < end { throw .noMemory }
+  }
+
+  private func advise(_ piece: Region, _ advice: Int32) throws(MemoryError) {
+    let changes = AddressSpace.changesContents(advice)
+    do {
+      try AddressSpace.check(HostMemory.advise(hostBase &+ piece.start, piece.size, advice))
+      if changes { journal?.note(.advise(start: piece.start, size: piece.size, advice: advice)) }
+    } catch {
+      // Some pages may have lost their contents: those in front of locked ones, or of a file that has no holes.
+      let dontNeed: Int32 = 4
+      if changes, advice == dontNeed || piece.flags.contains(.shared) {
+        journal?.noteWrite(piece.start, piece.size)
+      }
+      throw error
+    }
   }
 
   /// MADV_DONTNEED, FREE, REMOVE, WIPEONFORK and its contrary, DONTNEED_LOCKED, POPULATE_WRITE, GUARD_INSTALL and _REMOVE: what is

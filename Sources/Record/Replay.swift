@@ -431,10 +431,7 @@ public final class Replay {
           address, size: size, newSize: newSize, flags: forced, newAddress: target)
         if result != target { throw .noMemory }
       case .advise(let address, let size, let advice):
-        // Holes are an error of the guest's, which it has been told.
-        do { try memory.advise(address, size: size, advice: advice) } catch {
-          if error != .noMemory { throw error }
-        }
+        try memory.advise(address, size: size, advice: advice)
       case .reset:
         memory.reset()
         initialStack = 0

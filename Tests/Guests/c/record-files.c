@@ -2,6 +2,7 @@
 // a shared mapping that reaches the file, memory that mremap(2) moves, brk(2), madvise(2), vectors of buffers, and a file that
 // holds random bytes, so that no two runs print the same.
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -57,6 +58,19 @@ int main(void) {
   unsigned char *heap = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   memcpy(heap, noise, size);
   CHECK(madvise(heap + page, 2 * page, MADV_DONTNEED) == 0);
+  // Advice that is refused, in whole or from a place on.
+  CHECK(madvise(heap + 3 * page, page, MADV_REMOVE) == -1 && errno == EINVAL);
+  show("not removed", heap, size);
+  unsigned char *holes = mmap(0, 5 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  memcpy(holes, noise, 5 * page);
+  CHECK(mlock(holes + page, page) == 0);
+  CHECK(madvise(holes, 3 * page, MADV_DONTNEED) == -1 && errno == EINVAL);
+  show("up to what is locked", holes, 5 * page);
+  CHECK(munmap(holes + 3 * page, page) == 0);
+  CHECK(madvise(holes + 2 * page, 3 * page, MADV_DONTNEED) == -1 && errno == ENOMEM);
+  show("over a hole", holes + 2 * page, page);
+  show("behind it", holes + 4 * page, page);
+  CHECK(munmap(holes, 5 * page) == 0);
   unsigned char *larger = mremap(heap, size, 4 * size, MREMAP_MAYMOVE);
   CHECK(larger != MAP_FAILED);
   show("mremap", larger, 4 * size);
