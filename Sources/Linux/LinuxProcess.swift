@@ -187,7 +187,7 @@ public final class LinuxProcess {
     if !call.isSettled { settle(call) }
     tracer?.enter(call, call.parsed, arguments, memory)
     if memory.runsSharedFiles { forgetCode(call, arguments) }
-    var result = directResult(cpu) ?? answer(call, arguments)
+    var result = directResult(cpu, call, arguments) ?? answer(call, arguments)
     // The kernel grows the stack when a call is the first to touch it.
     if result == -Errno.EFAULT, outcome == nil, memory.growStack(to: registers[.rsp]) {
       result = answer(call, arguments)
@@ -205,9 +205,16 @@ public final class LinuxProcess {
   }
 
   /// What the host has said already: translated code has made the call, and a signal came.
-  private func directResult(_ cpu: UnsafeMutablePointer<vt_cpu_state>) -> Int64? {
+  private func directResult(
+    _ cpu: UnsafeMutablePointer<vt_cpu_state>, _ call: SystemCall, _ arguments: Arguments
+  ) -> Int64? {
     if cpu.pointee.translated.call_is_made == 0 { return nil }
     cpu.pointee.translated.call_is_made = 0
+    // The call's pointer is the second argument (`SystemCall.loggedKind`), and the journal has not heard of it.
+    if let journal = memory.journal, call.parsed.arguments.count > 1 {
+      let type = call.parsed.arguments[1]
+      if type.access == .write { journal.noteWrite(arguments.b, outputSize(type, arguments)) }
+    }
     return cpu.pointee.translated.call_result
   }
 

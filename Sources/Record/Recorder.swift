@@ -345,10 +345,6 @@ public final class Recorder: MachineController {
     let (memory, journal) = (process.memory, thread.journal)
     journal.removeAll()
     memory.journal = journal
-    // Translated code has made the call, past the journal, and a signal came.
-    if cpu.pointee.translated.call_is_made != 0, case .one(let buffer) = outline.filled {
-      journal.noteWrite(buffer.address, buffer.size)
-    }
     if memory.turn != nil { shared?.isInCall = true }
     let outcome = process.systemCall(cpu)
     memory.journal = nil
