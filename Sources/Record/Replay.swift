@@ -294,17 +294,29 @@ public final class Replay {
       if instant >= limit, wait != .stop || rest > 0 { return .instant }
       // What stops the engine by itself needs no exact budget, whose end costs single steps.
       let budget = wait == .nothing ? rest : rest &+ Replay.slack
-      let exit = execute(thread, min(budget, max(limit &- instant, 1)), leavesStop: leaves)
-      leaves = false
+      let before = thread.count
+      var exit = execute(thread, min(budget, max(limit &- instant, 1)), leavesStop: leaves)
+      var isCalled = false
+      if case .attention = exit, thread.count == before {
+        // A store that somebody wants to be told of has only opened its page: it comes first.
+        isCalled = true
+        CPUState.attention(thread.cpu).pointee = 0
+        exit = execute(thread, 1, leavesStop: leaves)
+      }
       switch exit {
       case .systemCall: thread.isAtCall = true
       case .budget:
+        leaves = false
         if isVisitorAtRest { return .instant }
         if thread.count > target {
           throw diverged(event, "it goes on where there was \(wait == .call ? "a system call" : "a fault")")
         }
+        if isCalled { return .attention }
       case .fault(let fault):
-        if isHandled(fault) { continue }
+        if isHandled(fault) {
+          leaves = leaves && thread.count == before
+          continue
+        }
         if wait == .stop, thread.count == target { return nil }
         throw diverged(event, "a fault (\(fault.trap)) at \(fault.address.hexadecimal)")
       case .interrupt:

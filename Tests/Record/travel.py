@@ -4,8 +4,9 @@
     Tests/Record/travel.py [--vitrine PATH] [--seeks N] [PART ...]
 
 Parts: seeks (random instants of real programs, visited in order and out of order, on both engines), steps (back and forth),
-stops (breakpoints, watchpoints and system calls forwards and backwards), corruption (who wrote this, from the crash), limits
-(memory of checkpoints, wrong commands); and of timelines.py: whatif, answers, mended, branches, programs (changes of the past). Prints `N passed, M failed`.
+stops (breakpoints, watchpoints and system calls forwards and backwards), stores (a watched word, written by
+stores of every kind), corruption (who wrote this, from the crash), limits (memory of checkpoints, wrong commands); and of timelines.py:
+whatif, answers, mended, branches, programs (changes of the past). Prints `N passed, M failed`.
 """
 
 import argparse
@@ -133,6 +134,27 @@ def stops(machine, checks, count):
                  (changes[-5:], found[:5]))
 
 
+def stores(machine, checks, count):
+    """Each change is met once, by the program and by its recording, forwards and backwards."""
+    guest = GUESTS / "debug-stores"
+    for level, engines in [("v3", ("translator", "interpreter")), ("max", ("translator",))]:
+        path = machine.folder / f"stores-{level}.rec"
+        total = int(machine.run("record", "--cpu", level, "-o", path, guest).stdout)
+        for engine in engines:
+            live, _ = machine.travel(guest, ["watch word 8"] + ["continue"] * total, "--engine", engine, "--cpu", level)
+            forwards, _ = machine.travel(path, ["watch word 8"] + ["continue"] * total, "--engine", engine)
+            backwards, _ = machine.travel(path, ["seek end", "watch word 8"] + ["reverse"] * total, "--engine", engine)
+            values = [[re.search(r"(now|change from) 0x(\w+)", lines[0])[2] for _, lines in answers]
+                      for answers in (live[1:], forwards[1:], backwards[:1:-1])]
+            checks.check(f"stores, {level}, {engine}: forwards",
+                         total > 9 and len(set(values[0])) == total and values[0] == values[1], values)
+            # In front of a change is what the one before it has left.
+            checks.check(f"stores, {level}, {engine}: backwards", values[2] == ["0", *values[0][:-1]], values)
+            instants = [[int(re.search(r"instant (\d+)", lines[0])[1]) for _, lines in answers]
+                        for answers in (forwards[1:], backwards[:1:-1])]
+            checks.check(f"stores, {level}, {engine}: instants", [instant - 1 for instant in instants[0]] == instants[1], instants)
+
+
 def corruption(machine, checks, count):
     """From the crash to the wild write by one command, with symbols in the file and without."""
     guest = GUESTS / "debug-corruption"
@@ -201,8 +223,8 @@ def main():
     checks = Checks()
     with tempfile.TemporaryDirectory() as folder:
         machine = Machine(options.vitrine, folder)
-        for part in (seeks, steps, stops, corruption, limits, timelines.whatif, timelines.answers, timelines.mended, timelines.branches,
-                     timelines.programs):
+        for part in (seeks, steps, stops, stores, corruption, limits, timelines.whatif, timelines.answers, timelines.mended,
+                     timelines.branches, timelines.programs):
             if options.parts and part.__name__ not in options.parts:
                 continue
             try:
