@@ -93,6 +93,10 @@ extension MachineControl {
         stop(thread, .watchpoint(hit))
         return nil
       }
+      if let condition, condition(thread) {
+        stop(thread, .condition)
+        return nil
+      }
       switch thread.action {
       case .run: if !looksClosely { return nil }
       case .stepRange where isInRange(thread): break
@@ -180,10 +184,18 @@ extension MachineControl {
     memory?.forgetCode(at: address)
   }
 
+  /// The same for all instructions that begin in a range.
+  public func setBreakpoints(in range: Range<UInt64>, _ isSet: Bool) {
+    if isSet { stops.insert(range) } else { stops.remove(range) }
+    memory?.forgetCode(in: range)
+  }
+
   func clearStops() {
-    let old = stops.addresses
+    let (old, ranges) = (stops.addresses, stops.ranges)
     stops.removeAll()
     for address in old { memory?.forgetCode(at: address) }
+    for range in ranges { memory?.forgetCode(in: range) }
+    condition = nil
     watchpoints = []
     isTouched = false
   }

@@ -31,6 +31,8 @@ public final class MachineControl: MachineController {
   /// Known from `begin` on.
   public internal(set) var process: LinuxProcess?
   let stops = StopAddresses()
+  /// While there is one each instruction is executed by itself, and asked about behind it: true stops its thread.
+  public var condition: ((ControlledThread) -> Bool)?
   public internal(set) var watchpoints: [Watchpoint] = []
   /// Decides at a stop address whether to stop; nil: always.
   public var decides: ((_ thread: ControlledThread) -> Bool)?

@@ -28,6 +28,12 @@ public struct RegisterDescription: Equatable, Sendable {
   /// The type's name in gdb's descriptions.
   public let type: String
   let place: Place
+
+  /// Of a general register, its number in the instruction set.
+  public var generalNumber: Int? {
+    if case .general(let number) = place { return number }
+    return nil
+  }
 }
 
 /// A group of registers that gdb knows by name.

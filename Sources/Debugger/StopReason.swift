@@ -9,6 +9,8 @@ public struct AccessKinds: OptionSet, Sendable, Hashable {
   public init(rawValue: UInt8) { self.rawValue = rawValue }
   public static var read: AccessKinds { AccessKinds(rawValue: 1) }
   public static var write: AccessKinds { AccessKinds(rawValue: 2) }
+  /// A write, by whatever instruction or call, that leaves other bytes than there were.
+  public static var change: AccessKinds { AccessKinds(rawValue: 4) }
 }
 
 /// A range of guest memory whose accesses stop the thread that makes them, behind the instruction.
@@ -39,6 +41,8 @@ public enum StopReason: Equatable, Sendable {
   case step
   /// Behind an instruction that accessed what is watched.
   case watchpoint(Watchpoint)
+  /// Behind an instruction with which `MachineControl.condition` has begun to hold.
+  case condition
   /// In front of the delivery of a signal.
   case signal(Int32)
   /// Around a system call, by its number.

@@ -1,5 +1,5 @@
-// Watchpoints. For writes alone the pages are closed to stores, as pages with code are (GuestMemory/AddressSpace+Code.swift): the program runs freely,
-// and behind each store into such a page the watched bytes are compared. For reads, and while a page is stored into again and again, each instruction
+// Watchpoints. For changes the pages are closed to stores, as pages with code are (GuestMemory/AddressSpace+Code.swift): the program runs freely,
+// and behind each store into such a page the watched bytes are compared. For accesses of whatever value, and while a page is stored into again and again, each instruction
 // is executed by itself: what it is going to access is worked out from its operands, and the bytes are compared as well, for
 // instructions of unusual kinds.
 
@@ -11,7 +11,7 @@ import X86
 
 extension MachineControl {
   /// At most this many bytes of a watchpoint are compared; operands are looked at for all.
-  private static let mostCompared: UInt64 = 64
+  private static let mostCompared: UInt64 = 4096
   /// So many stores into watched pages in quick succession, and it is cheaper to look at each instruction: for so many of them.
   private static let hotTouches = 64
   private static let hotInstructions = 4096
@@ -25,16 +25,21 @@ extension MachineControl {
     beginWatching()
   }
 
-  /// Every access of every instruction has to be looked at: reads leave no trace.
-  var looksAtAccesses: Bool {
-    watchpoints.contains { $0.kinds.contains(.read) || $0.size > MachineControl.mostCompared }
+  /// Every access of every instruction has to be looked at: reads leave no trace, nor do writes of what is there already.
+  var looksAtAccesses: Bool { watchpoints.contains { !MachineControl.accessKinds(of: $0).isEmpty } }
+
+  /// What is to be found by looking at operands.
+  private static func accessKinds(of watchpoint: Watchpoint) -> AccessKinds {
+    let own = watchpoint.kinds.intersection([.read, .write])
+    let isTooLong = watchpoint.kinds.contains(.change) && watchpoint.size > mostCompared
+    return isTooLong ? own.union(.write) : own
   }
 
   /// Stores into watched pages are noticed by themselves.
   private var closesPages: Bool { !looksAtAccesses && hotCount == 0 }
 
   /// Whether instructions have to be executed one by one.
-  var looksClosely: Bool { !watchpoints.isEmpty && !closesPages }
+  var looksClosely: Bool { !watchpoints.isEmpty && !closesPages || condition != nil }
 
   /// Remembers what is watched as it is now, and has stores into its pages noticed.
   func beginWatching() {
@@ -109,7 +114,7 @@ extension MachineControl {
 
   func changedWatchpoint() -> Watchpoint? {
     guard let memory else { return nil }
-    for (index, watchpoint) in watchpoints.enumerated() where watchpoint.kinds.contains(.write) {
+    for (index, watchpoint) in watchpoints.enumerated() where watchpoint.kinds.contains(.change) {
       guard index < contents.count else { break }
       let old = contents[index]
       let isEqual = withUnsafeTemporaryAllocation(byteCount: Int(MachineControl.mostCompared), alignment: 8) {
@@ -130,7 +135,8 @@ extension MachineControl {
     accesses?.forEach(cpu) { access in
       if result != nil { return }
       result = watchpoints.first {
-        !$0.kinds.isDisjoint(with: access.kinds) && $0.overlaps(access.address, access.size)
+        !MachineControl.accessKinds(of: $0).isDisjoint(with: access.kinds)
+          && $0.overlaps(access.address, access.size)
       }
     }
     return result

@@ -43,14 +43,24 @@ extension GuestEngine {
 /// nothing.
 public final class StopAddresses {
   public private(set) var addresses: Set<UInt64> = []
+  /// All of their addresses stop.
+  public private(set) var ranges: [Range<UInt64>] = []
 
   public init() {}
 
-  public func contains(_ address: UInt64) -> Bool { addresses.contains(address) }
+  public func contains(_ address: UInt64) -> Bool {
+    addresses.contains(address) || !ranges.isEmpty && ranges.contains { $0.contains(address) }
+  }
 
   public func insert(_ address: UInt64) { addresses.insert(address) }
 
   public func remove(_ address: UInt64) { addresses.remove(address) }
 
-  public func removeAll() { addresses = [] }
+  public func insert(_ range: Range<UInt64>) { ranges.append(range) }
+
+  public func remove(_ range: Range<UInt64>) {
+    if let place = ranges.firstIndex(of: range) { ranges.remove(at: place) }
+  }
+
+  public func removeAll() { (addresses, ranges) = ([], []) }
 }

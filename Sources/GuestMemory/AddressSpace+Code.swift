@@ -75,6 +75,11 @@ extension AddressSpace {
     if address < limit { codeWillChange(from: address, to: address &+ 1) }
   }
 
+  /// The same for all pages of a range.
+  public func forgetCode(in range: Range<UInt64>) {
+    codeWillChange(from: min(range.lowerBound, limit), to: min(range.upperBound, limit))
+  }
+
   /// A file's contents are about to change by a call like write(2). Call it when `runsSharedFiles`.
   public func fileWillChange(device: UInt64, inode: UInt64) {
     for region in table.regions(from: 0, to: limit) {

@@ -23,6 +23,15 @@ extension TimeTravel {
     }
   }
 
+  /// Where the next event is the answer to a call that another thread than the last one waits in: looks at that one. False: it is not.
+  public func turnToWaiting() -> Bool {
+    guard let due = try? replay.upcoming(), due.thread != replay.running, case .systemCall = due.kind,
+      replay.threads[due.thread]?.isAtCall ?? false
+    else { return false }
+    replay.running = due.thread
+    return true
+  }
+
   /// The thread that runs stands at a system call that has begun.
   public var isAtCall: Bool { replay.threads[replay.running]?.isAtCall ?? false }
 }

@@ -157,17 +157,19 @@ final class AccessVisitor: ReplayVisitor {
   enum Finding { case breakpoint, access(Range<UInt64>) }
 
   private unowned let travel: TimeTravel
-  private let addresses: Set<UInt64>
+  private let addresses: StopAddresses?
   /// The instructions at these instants are executed in any case, and in spite of a stop address.
   var passes: InstructionCount = -1
   var leavesStop: InstructionCount = -1
   private(set) var finding = Finding.breakpoint
 
-  init(_ travel: TimeTravel, _ addresses: Set<UInt64>) { (self.travel, self.addresses) = (travel, addresses) }
+  init(_ travel: TimeTravel, _ addresses: StopAddresses?) {
+    (self.travel, self.addresses) = (travel, addresses)
+  }
 
   func willExecute(_ thread: VisitedThread) -> Bool {
     if thread.instant == passes { return true }
-    if thread.instant != leavesStop, addresses.contains(thread.cpu.pointee.rip) {
+    if thread.instant != leavesStop, addresses?.contains(thread.cpu.pointee.rip) ?? false {
       finding = .breakpoint
       return false
     }

@@ -12,6 +12,8 @@ import GuestMemory
 public struct TravelStops: Sendable {
   /// Instructions in front of which to stop.
   public var addresses: Set<UInt64> = []
+  /// The same for all instructions that begin in these ranges.
+  public var ranges: [Range<UInt64>] = []
   /// Bytes whose change stops, behind the instruction or system call that made it.
   public var watched: [Range<UInt64>] = []
   /// System calls behind which to stop, by number; empty: all. Nil: none.
@@ -97,8 +99,8 @@ public final class TimeTravel {
   var accessVisitor: AccessVisitor?
   /// The bytes by which the instruction that is next stops.
   public var accessed: ((_ cpu: UnsafeMutablePointer<CPUState>) -> Range<UInt64>?)?
-  /// Decides about breakpoints that are met; nil: all stop.
-  public var accepts: ((_ address: UInt64) -> Bool)?
+  /// Decides about stops that are met; nil: all count.
+  public var accepts: ((TravelEnd) -> Bool)?
   /// So many instructions are executed before somebody is asked.
   private static let longestStretch: InstructionCount = 1_000_000
 
@@ -184,8 +186,8 @@ public final class TimeTravel {
   }
 
   private func isAccepted(_ end: TravelEnd) -> Bool {
-    guard let accepts, case .breakpoint(let address) = end else { return true }
-    return accepts(address)
+    if case .end = end { return true }
+    return accepts?(end) ?? true
   }
 
   /// The last stop before the present: from checkpoint to checkpoint back, until there is one on the way from there.
@@ -279,12 +281,16 @@ public final class TimeTravel {
   }
 
   func prepare(_ stops: TravelStops) {
-    let old = replay.engine.stops?.addresses ?? []
-    if old != stops.addresses {
+    let old = replay.engine.stops ?? StopAddresses()
+    if old.addresses != stops.addresses || old.ranges != stops.ranges {
       let addresses = StopAddresses()
       for address in stops.addresses { addresses.insert(address) }
-      replay.engine.stops = stops.addresses.isEmpty ? nil : addresses
-      for address in old.symmetricDifference(stops.addresses) { replay.memory.forgetCode(at: address) }
+      for range in stops.ranges { addresses.insert(range) }
+      replay.engine.stops = stops.addresses.isEmpty && stops.ranges.isEmpty ? nil : addresses
+      for address in old.addresses.symmetricDifference(stops.addresses) {
+        replay.memory.forgetCode(at: address)
+      }
+      for range in old.ranges + stops.ranges { replay.memory.forgetCode(in: range) }
     }
     if let watch, watch.watched == stops.watched {
       watch.begin()
@@ -293,7 +299,7 @@ public final class TimeTravel {
     }
     self.stops = stops
     replay.holds = stops.holdsEvents ? { [unowned self] in isHeld($0, $1) } : nil
-    accessVisitor = stops.looksAtAccesses && accessed != nil ? AccessVisitor(self, stops.addresses) : nil
+    accessVisitor = stops.looksAtAccesses && accessed != nil ? AccessVisitor(self, replay.engine.stops) : nil
     replay.visitor = accessVisitor
     replay.isVisitorAtRest = false
     if accessVisitor != nil { replay.engine.prepareForSteps() }

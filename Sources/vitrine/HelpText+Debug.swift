@@ -60,6 +60,8 @@ extension HelpText {
                     --command 'expect [counter] < 100' ./program
       vitrine debug --command 'picture screen.svg 120x40' ./program
       vitrine debug --command 'profile 0 1000000' --command 'accesses rsp 64' crash.rec
+      vitrine debug --command 'seek end' --command 'previous-syscall openat' \\
+                    --command 'reverse-when rax == 5' crash.rec
       vitrine debug --gdb :1234 ./program one two
       gdb -ex 'target remote :1234'
       gdb -ex 'target remote | vitrine debug --gdb STDIO ./program'

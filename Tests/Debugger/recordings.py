@@ -52,7 +52,7 @@ class Recordings:
             r"stepped back to instant 89, .*", "rax 0x19 = 25"])
         self.script("stops", panels, ["watch total", "continue", "print [total]", "reverse-continue", "print [total]", "delete all",
                                       "reverse-until square", "until say", "catch write", "continue", "reverse", "expect rax == 1"], [
-            "1 writes of total.*", r"watchpoint 1 \(total\): now 0x181, at instant 169, .*", "0x181 = 385",
+            "1 changes of total.*", r"watchpoint 1 \(total\): now 0x181, at instant 169, .*", "0x181 = 385",
             r"watchpoint 1 \(total\): is about to change from 0x0, at instant 168, .*", "0x0 = 0", r"back at instant \d+, 0x40014d <square>",
             r"reached instant \d+, 0x400164 <say>", "stops around write", r"system call write returned 5, at instant 177, .*",
             r"system call write begins, at instant 176, .*"])

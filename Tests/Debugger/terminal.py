@@ -73,7 +73,7 @@ SCRIPTS = {
         r"stepped to 0x400100 .*", "rip 0x400100 .*", "stepped to 0x400110.*|stepped to 0x40014d .*", r"reached 0x40014d <square>",
         "exited with code 7"]),
     "watch": (["watch total", "continue", "print [total]", "expect [total] == 385", "awatch large 8", "delete 1", "continue"], PANELS, 0, [
-        "1 writes of total, 8 bytes at 0x401000 .*", r"watchpoint 1 \(total\): now 0x181, at 0x40012e .*", "0x181 = 385",
+        "1 changes of total, 8 bytes at 0x401000 .*", r"watchpoint 1 \(total\): now 0x181, at 0x40012e .*", "0x181 = 385",
         "2 reads and writes of large, 8 bytes at 0x401008 .*", "exited with code 7"]),
     "read-watch": (["rwatch large", "continue", "continue", "status"], PANELS, 0, [
         "1 reads of large.*", r"watchpoint 1 \(large\): now 0x1, at 0x400162 .*", "watchpoint 1 .*: now 0x2, .*", "watchpoint 1 .*"]),
@@ -97,7 +97,7 @@ SCRIPTS = {
                  "delete all", "continue"], [str(OUT / "debug-threads-static")], 0, [
         "1 at work .*", r"breakpoint 1 at .*<work> at debug-threads.c:\d+", r" #0 .* work at debug-threads.c:\d+",
         r" #1 .* run\+0x[0-9a-f]+ at debug-threads.c:\d+", r" #2 .* start_thread.*", " #3 .*",
-        r"reached .* <run\+0x[0-9a-f]+> at debug-threads.c:\d+, rax = 0x[0-9a-f]+", "2 writes of counter.*", r"watchpoint 2 \(counter\): now .*", "0x1 = 1",
+        r"reached .* <run\+0x[0-9a-f]+> at debug-threads.c:\d+, rax = 0x[0-9a-f]+", "2 changes of counter.*", r"watchpoint 2 \(counter\): now .*", "0x1 = 1",
         "exited with code 0"]),
     "interrupted": (["run-for 300", "type \\x03", "continue", "registers rip"], [str(OUT / "debug-endless-static")], 0, [
         "stopped at .*", "killed by SIGINT", "rip .*"]),

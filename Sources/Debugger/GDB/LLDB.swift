@@ -85,7 +85,7 @@ extension RemoteServer {
   private static func reasonForLLDB(_ reason: StopReason) -> String? {
     switch reason {
     case .breakpoint: "breakpoint"
-    case .step: "trace"
+    case .step, .condition: "trace"
     case .execute: "exec"
     case .signal: "signal"
     // These have words of their own.

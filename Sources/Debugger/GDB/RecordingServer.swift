@@ -37,8 +37,9 @@ public final class RecordingServer: RemoteServer {
       machine.currentThread.map { RegisterFile(components: $0.thread.cpu.pointee.xcr0) } ?? registers
     travel.isInterrupted = { [unowned self] in isAskedToStop() }
     travel.replay.output = { [unowned self] _, _, bytes in tell(bytes) }
-    travel.accepts = { [unowned self] _ in
-      machine.currentThread.map { stops($0, machine.memory) } ?? true
+    travel.accepts = { [unowned self] end in
+      guard case .breakpoint = end else { return true }
+      return machine.currentThread.map { stops($0, machine.memory) } ?? true
     }
   }
 

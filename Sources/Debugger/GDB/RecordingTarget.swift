@@ -131,7 +131,7 @@ final class RecordingTarget: RemoteTarget {
     if overflows || watchpoint.size > 1 << 20 { return false }
     watchpoints.removeAll { $0 == watchpoint }
     if isSet { watchpoints.append(watchpoint) }
-    stops.watched = watchpoints.filter { $0.kinds.contains(.write) }.map(\.bytes)
+    stops.watched = watchpoints.filter { $0.kinds.contains(.change) }.map(\.bytes)
     stops.looksAtAccesses = watchpoints.contains { $0.kinds.contains(.read) }
     return true
   }

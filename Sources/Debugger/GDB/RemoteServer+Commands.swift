@@ -209,9 +209,9 @@ extension RemoteServer {
       } else if kind?.isHardware == true, session.knowsHardwareBreakpoints {
         words = "hwbreak:;"
       }
-    case .step: break
+    case .step, .condition: break
     case .watchpoint(let point):
-      let names: [AccessKinds: String] = [.write: "watch", .read: "rwatch", [.read, .write]: "awatch"]
+      let names: [AccessKinds: String] = [.change: "watch", .read: "rwatch"]
       words = "\(names[point.kinds] ?? "awatch"):\(String(point.address, radix: 16));"
     case .signal: break
     case .systemCallEntry(let number): words = "syscall_entry:\(String(number, radix: 16));"

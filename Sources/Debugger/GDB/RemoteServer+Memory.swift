@@ -95,9 +95,9 @@ extension RemoteServer {
     case 0, 1:
       guard let conditions = conditions(sections.dropFirst()) else { return RemoteServer.failure }
       return setBreakpoint(address, isSet, isHardware: type == 1, conditions, target)
-    case 2: return setWatchpoint(address, kind, .write, isSet, target)
+    case 2: return setWatchpoint(address, kind, .change, isSet, target)
     case 3: return setWatchpoint(address, kind, .read, isSet, target)
-    case 4: return setWatchpoint(address, kind, [.read, .write], isSet, target)
+    case 4: return setWatchpoint(address, kind, [.read, .write, .change], isSet, target)
     default: return []
     }
   }

@@ -53,9 +53,8 @@ final class Console {
   ) {
     (self.subject, self.workspace, self.settle, self.wait) = (subject, workspace, settle, wait)
     table =
-      Console.movements + Console.journeys + Console.sourceLines + Console.stops + Console.looks
-      + Console.activities
-      + Console.changes + Console.views + Console.tests
+      Console.movements + Console.journeys + Console.searches + Console.sourceLines + Console.stops
+      + Console.looks + Console.activities + Console.changes + Console.views + Console.tests
   }
 
   func command(named name: String) -> Command? {

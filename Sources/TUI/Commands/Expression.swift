@@ -13,8 +13,16 @@ indirect enum Expression: Equatable {
   case number(UInt64)
   case name(String)
   case memory(Expression, size: Int)
-  case unary(String, Expression)
-  case binary(String, Expression, Expression)
+  case unary(Operator, Expression)
+  case binary(Operator, Expression, Expression)
+
+  /// C's, by how they are written.
+  enum Operator: String {
+    case plus = "+", minus = "-", times = "*", over = "/", modulo = "%"
+    case bitAnd = "&", bitOr = "|", bitXor = "^", left = "<<", right = ">>"
+    case equal = "==", unequal = "!=", less = "<", atMost = "<=", greater = ">", atLeast = ">="
+    case and = "&&", or = "||", not = "!", complement = "~"
+  }
 
   /// Where names and memory get their values.
   struct Scope {
@@ -40,37 +48,25 @@ indirect enum Expression: Equatable {
       }
       return value
     case .unary(let operation, let operand):
-      let value = try operand.evaluate(scope)
-      return operation == "-" ? 0 &- value : operation == "~" ? ~value : value == 0 ? 1 : 0
+      return operation.applied(to: try operand.evaluate(scope))
     case .binary(let operation, let left, let right):
       let first = try left.evaluate(scope)
-      if operation == "&&", first == 0 { return 0 }
-      if operation == "||", first != 0 { return 1 }
-      return try Expression.apply(operation, first, try right.evaluate(scope))
+      if operation == .and, first == 0 { return 0 }
+      if operation == .or, first != 0 { return 1 }
+      guard let value = operation.applied(to: first, try right.evaluate(scope)) else {
+        throw CommandError("division by zero")
+      }
+      return value
     }
   }
 
-  private static func apply(_ operation: String, _ a: UInt64, _ b: UInt64) throws(CommandError) -> UInt64 {
-    switch operation {
-    case "+": return a &+ b
-    case "-": return a &- b
-    case "*": return a &* b
-    case "/", "%":
-      if b == 0 { throw CommandError("division by zero") }
-      return operation == "/" ? a / b : a % b
-    case "&": return a & b
-    case "|": return a | b
-    case "^": return a ^ b
-    case "<<": return b < 64 ? a &<< b : 0
-    case ">>": return b < 64 ? a &>> b : 0
-    case "==": return a == b ? 1 : 0
-    case "!=": return a != b ? 1 : 0
-    case "<": return a < b ? 1 : 0
-    case "<=": return a <= b ? 1 : 0
-    case ">": return a > b ? 1 : 0
-    case ">=": return a >= b ? 1 : 0
-    case "&&", "||": return b != 0 ? 1 : 0
-    default: throw CommandError("unknown operator \(operation)")
+  /// The names that it is made of.
+  var names: [String] {
+    switch self {
+    case .number: []
+    case .name(let name): [name]
+    case .memory(let inner, _), .unary(_, let inner): inner.names
+    case .binary(_, let left, let right): left.names + right.names
     }
   }
 
@@ -110,6 +106,39 @@ indirect enum Expression: Equatable {
       return (String(name.dropLast()), 0, last == "b" ? 0xff : last == "w" ? 0xffff : 0xffff_ffff)
     }
     return (name, 0, whole)
+  }
+}
+
+extension Expression.Operator {
+  func applied(to value: UInt64) -> UInt64 {
+    switch self {
+    case .minus: 0 &- value
+    case .complement: ~value
+    default: value == 0 ? 1 : 0
+    }
+  }
+
+  /// Nil: a division by zero.
+  func applied(to a: UInt64, _ b: UInt64) -> UInt64? {
+    switch self {
+    case .plus: a &+ b
+    case .minus: a &- b
+    case .times: a &* b
+    case .over: b == 0 ? nil : a / b
+    case .modulo: b == 0 ? nil : a % b
+    case .bitAnd: a & b
+    case .bitOr: a | b
+    case .bitXor: a ^ b
+    case .left: b < 64 ? a &<< b : 0
+    case .right: b < 64 ? a &>> b : 0
+    case .equal: a == b ? 1 : 0
+    case .unequal: a != b ? 1 : 0
+    case .less: a < b ? 1 : 0
+    case .atMost: a <= b ? 1 : 0
+    case .greater: a > b ? 1 : 0
+    case .atLeast: a >= b ? 1 : 0
+    case .and, .or, .not, .complement: b != 0 ? 1 : 0
+    }
   }
 }
 
@@ -166,8 +195,9 @@ struct ExpressionParser {
   private mutating func level(_ number: Int) throws(CommandError) -> Expression {
     guard number < ExpressionParser.levels.count else { return try operand() }
     var left = try level(number + 1)
-    while place < tokens.count, ExpressionParser.levels[number].contains(tokens[place]) {
-      let operation = tokens[place]
+    while place < tokens.count, ExpressionParser.levels[number].contains(tokens[place]),
+      let operation = Expression.Operator(rawValue: tokens[place])
+    {
       place += 1
       left = .binary(operation, left, try level(number + 1))
     }
@@ -182,7 +212,9 @@ struct ExpressionParser {
     let token = tokens[place]
     place += 1
     switch token {
-    case "-", "~", "!": return .unary(token, try operand())
+    case "-": return .unary(.minus, try operand())
+    case "~": return .unary(.complement, try operand())
+    case "!": return .unary(.not, try operand())
     case "*": return .memory(try operand(), size: 8)
     // %rax, as AT&T's syntax writes it.
     case "%": return try operand()

@@ -1,5 +1,6 @@
 // Commands that let the program go on, and those that say where it is to stop.
 
+import Debugger
 import LinuxABI
 
 extension Console {
@@ -94,19 +95,27 @@ extension Console {
         names: ["watch"], usage: "watch PLACE [SIZE]",
         summary: "stop behind writes that change SIZE bytes (8)",
         words: .place
-      ) { (console, text) throws(CommandError) in try console.watch(text, reads: false, writes: true) },
+      ) { (console, text) throws(CommandError) in try console.watch(text, .change) },
       Command(names: ["rwatch"], usage: "rwatch PLACE [SIZE]", summary: "stop behind reads", words: .place) {
-        (console, text) throws(CommandError) in try console.watch(text, reads: true, writes: false)
+        (console, text) throws(CommandError) in try console.watch(text, .read)
       },
+      Command(
+        names: ["wwatch"], usage: "wwatch PLACE [SIZE]",
+        summary: "stop behind writes, also of what is there already", words: .place
+      ) { (console, text) throws(CommandError) in try console.watch(text, [.write, .change]) },
       Command(
         names: ["awatch"], usage: "awatch PLACE [SIZE]", summary: "stop behind reads and writes",
         words: .place
       ) {
-        (console, text) throws(CommandError) in try console.watch(text, reads: true, writes: true)
+        (console, text) throws(CommandError) in try console.watch(text, [.read, .write, .change])
       },
       Command(
-        names: ["catch"], usage: "catch [CALL…|all|none|exec]",
-        summary: "stop around system calls by name; at new programs", words: .call
+        names: ["xwatch"], usage: "xwatch PLACE [SIZE]",
+        summary: "stop in front of all instructions that begin in SIZE bytes (8)", words: .place
+      ) { (console, text) throws(CommandError) in try console.watchCode(text) },
+      Command(
+        names: ["catch"], usage: "catch [CALL…|all|none|exec|fork]",
+        summary: "stop around system calls by name; at new programs; at new processes", words: .call
       ) { (console, text) throws(CommandError) in try console.catchCalls(text) },
       Command(
         names: ["handle"], usage: "handle SIG stop|pass", summary: "stop at a signal, or let it pass",
@@ -155,10 +164,16 @@ extension Console {
     return try added(Breakpoint(number: 0, kind: .code, address: address, place: name, condition: condition))
   }
 
-  private func watch(_ text: Substring, reads: Bool, writes: Bool) throws(CommandError) -> Answer {
+  private func watch(_ text: Substring, _ kinds: AccessKinds) throws(CommandError) -> Answer {
     let (place, size) = try Console.placeAndSize(text)
-    let kind = Breakpoint.Kind.data(size: size, reads: reads, writes: writes)
+    let kind = Breakpoint.Kind.data(size: size, kinds)
     return try added(Breakpoint(number: 0, kind: kind, address: try address(place), place: String(place)))
+  }
+
+  private func watchCode(_ text: Substring) throws(CommandError) -> Answer {
+    let (place, size) = try Console.placeAndSize(text)
+    let address = try address(place)
+    return try added(Breakpoint(number: 0, kind: .range(size: size), address: address, place: String(place)))
   }
 
   /// `PLACE [SIZE]`, of bytes: the size is the last word, if it is a number and not all there is.
@@ -190,13 +205,16 @@ extension Console {
     }
     if text == "none" {
       subject.caughtCalls = nil
-      subject.stopsAtExecutions = false
+      (subject.stopsAtExecutions, subject.stopsAtForks) = (false, false)
       return Answer("system calls do not stop")
     }
     if text == "exec" {
-      if subject.timeLine != nil { throw CommandError("in a recording new programs do not stop") }
       subject.stopsAtExecutions = true
       return Answer("stops where a program begins")
+    }
+    if text == "fork" {
+      subject.stopsAtForks = true
+      return Answer("stops where a process is made")
     }
     var numbers = subject.caughtCalls ?? []
     for name in text.split(separator: " ") {
@@ -212,7 +230,6 @@ extension Console {
 
   private func handle(_ text: Substring) throws(CommandError) -> Answer {
     let (name, what) = Console.split(text)
-    if subject.timeLine != nil { throw CommandError("in a recording signals do not stop") }
     guard let signal = SignalText.number(name) else { throw CommandError("no signal \(name)") }
     guard what == "stop" || what == "pass" else { throw CommandError("stop or pass is wanted") }
     let bit: UInt64 = 1 << UInt64(signal - 1)

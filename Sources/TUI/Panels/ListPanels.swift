@@ -1,5 +1,6 @@
 // The panels that are lists: stack, frames, mappings, system calls, breakpoints.
 
+import Debugger
 import GuestMemory
 import Trace
 import VirtualMachine
@@ -203,8 +204,11 @@ final class BreakpointPanel: ListPanel {
     case .code:
       text = "at \(breakpoint.place)"
       if !breakpoint.around.isEmpty { text += ", inlined in \(breakpoint.around)" }
-    case .data(let size, let reads, let writes):
-      let what = reads && writes ? "reads and writes" : reads ? "reads" : "writes"
+    case .range(let size):
+      text = "\(size) bytes of code from \(breakpoint.place)"
+    case .data(let size, let kinds):
+      let names: [AccessKinds: String] = [.change: "changes", .read: "reads", [.write, .change]: "writes"]
+      let what = names[kinds] ?? "reads and writes"
       text = "\(what) of \(breakpoint.place), \(size) bytes at 0x\(Format.hex(breakpoint.address))"
     }
     if breakpoint.condition != nil { text += ", on a condition" }

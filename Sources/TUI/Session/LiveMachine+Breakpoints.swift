@@ -37,10 +37,8 @@ extension LiveMachine {
         $0.number != breakpoint.number && $0.kind == .code && $0.isEnabled && $0.address == breakpoint.address
       }
       if isSet || !isShared { control.setBreakpoint(breakpoint.address, isSet) }
-    case .data(let size, let reads, let writes):
-      var kinds: AccessKinds = []
-      if reads { kinds.insert(.read) }
-      if writes { kinds.insert(.write) }
+    case .range: control.setBreakpoints(in: breakpoint.bytes, isSet)
+    case .data(let size, let kinds):
       control.setWatchpoint(Watchpoint(address: breakpoint.address, size: size, kinds: kinds), isSet)
     }
   }
@@ -51,8 +49,8 @@ extension LiveMachine {
     if hasLanded(thread) { return true }
     var result = false
     for place in breakpoints.indices
-    where breakpoints[place].address == rip && breakpoints[place].kind == .code {
-      guard breakpoints[place].isEnabled, holds(breakpoints[place].condition, thread) else { continue }
+    where breakpoints[place].isMet(at: rip) {
+      guard holds(breakpoints[place].condition, thread) else { continue }
       breakpoints[place].hits += 1
       result = true
     }
@@ -83,6 +81,22 @@ extension LiveMachine {
       return whole &>> known.shift & known.mask
     }
     return objects?.address(named: name)
+  }
+
+  /// System calls stop that the person has named, or looks for.
+  func applyCalls() {
+    guard case .call(let pattern) = goal?.movement else { return control.caughtCalls = caughtCalls }
+    let isAll = pattern.numbers.isEmpty || caughtCalls?.isEmpty ?? false
+    control.caughtCalls = isAll ? [] : pattern.numbers.union(caughtCalls ?? [])
+  }
+
+  /// The stop at a system call is one that the person has asked for.
+  func stops(atCall number: UInt64, isReturn: Bool, _ thread: ControlledThread) -> Bool {
+    if let caughtCalls, caughtCalls.isEmpty || caughtCalls.contains(number) { return true }
+    guard case .call(let pattern) = goal?.movement, isReturn else { return false }
+    guard pattern.numbers.isEmpty || pattern.numbers.contains(number) else { return false }
+    if let text = pattern.text, trace.lines.last?.contains(text) != true { return false }
+    return holds(pattern.condition, thread)
   }
 
   /// execve(2) has happened: the old program's places mean nothing in the new one.

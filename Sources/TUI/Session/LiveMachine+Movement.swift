@@ -25,6 +25,7 @@ extension LiveMachine {
     isInterrupted = false
     landing = nil
     goal = Goal(movement: movement, remaining: 1)
+    applyCalls()
     switch movement {
     case .step(let count), .next(let count):
       if count < 1 { return "a count is at least 1" }
@@ -53,7 +54,18 @@ extension LiveMachine {
     case .until(let places):
       land(at: Set(places.map(\.address)), nil, above: 0)
       resume(thread, .run)
-    case .go: resume(thread, .run)
+    case .when(let expression):
+      guard let predicate = Predicate(expression, self) else { return "no such register or symbol" }
+      let number = thread.number
+      var wasTrue = predicate.holds(thread.visible)
+      control.condition = {
+        if $0.number != number { return false }
+        let isTrue = predicate.holds($0.cpu)
+        defer { wasTrue = isTrue }
+        return isTrue && !wasTrue
+      }
+      resume(thread, .run)
+    case .go, .call: resume(thread, .run)
     case .back, .seek, .lastChange: break
     }
     return nil
@@ -176,6 +188,14 @@ extension LiveMachine {
       heldSignals[thread.number] = signal
       return resume(thread, isByStep && landing == nil ? .step : .run)
     }
+    if !isInterrupted {
+      switch reason {
+      case .systemCallEntry(let number) where !stops(atCall: number, isReturn: false, thread),
+        .systemCallReturn(let number) where !stops(atCall: number, isReturn: true, thread):
+        return resume(thread, isByStep && landing == nil ? .step : .run)
+      default: break
+      }
+    }
     let isLanding = reason == .breakpoint && hasLanded(thread)
     if reason == .step || isLanding {
       clearLanding()
@@ -235,7 +255,7 @@ extension LiveMachine {
     if goal?.walk != nil { return finishLineStep(thread) }
     let left = (goal?.remaining ?? 1) - 1
     goal?.remaining = left
-    let meets = left > 0 && breakpoints.contains { $0.isEnabled && $0.address == thread.visible.pointee.rip }
+    let meets = left > 0 && breakpoints.contains { $0.isMet(at: thread.visible.pointee.rip) }
     if left > 0, !isInterrupted, !meets { return advance(thread) }
     finish(Stop(kind: isInterrupted ? .interrupt : .step, text: "stepped to \(ripText)"))
   }
@@ -243,6 +263,8 @@ extension LiveMachine {
   private func finish(_ stop: Stop) {
     clearLanding()
     goal = nil
+    control.condition = nil
+    applyCalls()
     isInterrupted = false
     refresh()
     condition = .stopped(stop)
@@ -269,9 +291,10 @@ extension LiveMachine {
         let value = goal?.movement == .finish ? ", rax = 0x" + Format.hex(registers.values["rax"] ?? 0) : ""
         return Stop(kind: .step, text: "reached \(here)\(value)")
       }
-      let number = breakpoints.first { $0.kind == .code && $0.address == registers.rip }?.number
+      let number = breakpoints.first { $0.isMet(at: registers.rip) }?.number
       return Stop(kind: .breakpoint, text: "breakpoint\(number.map { " \($0)" } ?? "") at \(here)")
     case .step: return Stop(kind: .step, text: "stepped to \(here)")
+    case .condition: return Stop(kind: .step, text: "the condition begins to hold at \(here)")
     case .watchpoint(let watchpoint): return watchStop(watchpoint, here)
     case .signal(let signal):
       heldSignals[thread.number] = signal
@@ -294,21 +317,16 @@ extension LiveMachine {
   private func callName(_ number: UInt64) -> String { process?.callName(number) ?? String(number) }
 
   private func watchStop(_ watchpoint: Watchpoint, _ here: String) -> Stop {
-    let found = breakpoints.firstIndex { $0.address == watchpoint.address && $0.kind == kind(watchpoint) }
+    let kind = Breakpoint.Kind.data(size: watchpoint.size, watchpoint.kinds)
+    let found = breakpoints.firstIndex { $0.address == watchpoint.address && $0.kind == kind }
     var text = "watchpoint"
     if let found {
       breakpoints[found].hits += 1
       text += " \(breakpoints[found].number) (\(breakpoints[found].place))"
     }
-    if watchpoint.kinds.contains(.write) { lastWrite = watchpoint.address }
+    if watchpoint.kinds.contains(.change) { lastWrite = watchpoint.address }
     let now = bytes(at: watchpoint.address, count: Int(min(8, watchpoint.size)))
     let value = now.reversed().reduce(UInt64(0)) { $0 &<< 8 | UInt64($1) }
     return Stop(kind: .watchpoint, text: "\(text): now 0x\(Format.hex(value)), at \(here)")
-  }
-
-  private func kind(_ watchpoint: Watchpoint) -> Breakpoint.Kind {
-    .data(
-      size: watchpoint.size, reads: watchpoint.kinds.contains(.read),
-      writes: watchpoint.kinds.contains(.write))
   }
 }

@@ -99,13 +99,14 @@ final class LiveMachine: Subject {
 
   func callName(_ number: UInt64) -> String? { process?.callName(number) }
   func callNumber(named name: String) -> UInt64? { process?.callNumber(named: name) }
-  var caughtCalls: Set<UInt64>? {
-    get { control.caughtCalls }
-    set { control.caughtCalls = newValue }
-  }
+  var caughtCalls: Set<UInt64>? { didSet { applyCalls() } }
   var stopsAtExecutions: Bool {
     get { control.stopsAtExecutions }
     set { control.stopsAtExecutions = newValue }
+  }
+  var stopsAtForks: Bool {
+    get { control.stopsAtForks }
+    set { control.stopsAtForks = newValue }
   }
   var program: String { LoadError.name(process?.program?.executablePath ?? []) }
 

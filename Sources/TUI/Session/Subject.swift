@@ -41,6 +41,10 @@ indirect enum Movement: Equatable {
   case finish
   /// Until somewhere execution gets to one of these places.
   case until([CodePlace])
+  /// Until this begins to hold for the current thread; backwards: to where it last held, or began to.
+  case when(Expression)
+  /// Until a system call like this one has returned.
+  case call(CallPattern)
   case go
   /// The same way backwards: `finish` to the call of the current function.
   case back(Movement)
@@ -123,11 +127,35 @@ struct ThreadSummary {
   var isWaiting: Bool
 }
 
+/// System calls that somebody looks for.
+struct CallPattern: Equatable {
+  /// Empty: all.
+  var numbers: Set<UInt64> = []
+  /// Part of its line in the trace of calls.
+  var text: String?
+  /// Of the registers behind it: its arguments, and its result.
+  var condition: Expression?
+}
+
 /// A place where to stop.
 struct Breakpoint: Equatable {
   enum Kind: Equatable {
     case code
-    case data(size: UInt64, reads: Bool, writes: Bool)
+    /// All instructions of a range.
+    case range(size: UInt64)
+    case data(size: UInt64, AccessKinds)
+
+    /// Bytes.
+    var size: UInt64 {
+      switch self {
+      case .code: 1
+      case .range(let size), .data(let size, _): size
+      }
+    }
+    var isData: Bool {
+      if case .data = self { return true }
+      return false
+    }
   }
   var number: Int
   var kind: Kind
@@ -141,6 +169,12 @@ struct Breakpoint: Equatable {
   var condition: Expression?
   var isEnabled = true
   var hits = 0
+
+  /// Its bytes; they do not wrap around.
+  var bytes: Range<UInt64> { address..<max(address, address &+ kind.size) }
+
+  /// Whoever executes the instruction at `address` meets it.
+  func isMet(at address: UInt64) -> Bool { isEnabled && !kind.isData && bytes.contains(address) }
 }
 
 /// A program that can be looked at and moved.
@@ -193,6 +227,8 @@ protocol Subject: AnyObject {
   var caughtCalls: Set<UInt64>? { get set }
   /// Stop at the first instruction of a program that execve(2) begins.
   var stopsAtExecutions: Bool { get set }
+  /// Stop where fork(2) and its relatives have made a process.
+  var stopsAtForks: Bool { get set }
   /// Signals (bit n-1) that do not stop.
   var passedSignals: UInt64 { get set }
 

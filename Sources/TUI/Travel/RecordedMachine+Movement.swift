@@ -37,7 +37,8 @@ extension RecordedMachine {
       if count < 1 { return "a count is at least 1" }
     case .finish, .back(.finish):
       if frames.count < 2, presentFrames.first?.isInlined != true { return "there is no caller" }
-    case .back(.until), .back(.go), .seek, .lastChange, .until, .go: break
+    case .back(.until), .back(.go), .back(.when), .back(.call), .seek, .lastChange, .until, .go, .when, .call:
+      break
     case .back: return "that way does not lead back"
     }
     remember()
@@ -48,7 +49,8 @@ extension RecordedMachine {
     case .step, .next, .back(.step), .back(.next): enteredCalls = .max
     default: enteredCalls = 0
     }
-    beginJourney()
+    let pattern = RecordedMachine.pattern(movement)
+    past.beginJourney(wantsAll: pattern?.text != nil)
     (goal, isInterrupted, failure) = (movement, false, nil)
     condition = .running
     return nil
@@ -91,7 +93,8 @@ extension RecordedMachine {
         addresses: [frames[1].address], thread: currentThread, stack: frames[1].stackPointer...(.max))
       return .stopped(try run(landing, returns: true))
     case .until(let places): return .stopped(try run(RecordedLanding(places)))
-    case .go: return .stopped(try run(nil))
+    case .when(let expression): return .stopped(try search(expression, isBackwards: false))
+    case .go, .call: return .stopped(try run(nil))
     case .seek(let target):
       guard let target else { return .stopped(try goToEnd()) }
       let end = try travel.seek(target)
@@ -153,9 +156,12 @@ extension RecordedMachine {
   private func singleStep() throws(RecordingError) -> Stop? {
     var stops = TravelStops()
     stops.watched = watched
+    stops.looksAtAccesses = breakpoints.contains { !$0.accessKinds.isEmpty }
     let end = try travel.step(replay.running, stops)
-    if case .changed = end { return stop(end, isBackwards: false) }
-    return nil
+    switch end {
+    case .changed, .accessed: return stop(end, isBackwards: false)
+    default: return nil
+    }
   }
 
   /// One instruction, or a whole call.
@@ -172,67 +178,13 @@ extension RecordedMachine {
   /// Goes on to a breakpoint, or to the landing.
   func run(_ landing: RecordedLanding?, returns: Bool = false) throws(RecordingError) -> Stop {
     let end = try travelling(landing) { (stops) throws(RecordingError) in try travel.goOn(stops) }
-    try travel.completeCall()
+    if !end.isSignal { try travel.completeCall() }
     if case .breakpoint = end, let landing, isLanding(landing) {
       enteredCalls = callsEntered(at: replay.instructionPointer ?? 0, for: landing.places)
       let value = returns ? ", rax = 0x" + Format.hex(register("rax") ?? 0) : ""
       return Stop(kind: .step, text: told("reached", "") + value)
     }
     return stop(end, isBackwards: false)
-  }
-
-  /// A journey with the stops that there are.
-  private func travelling(
-    _ landing: RecordedLanding?, _ journey: (TravelStops) throws(RecordingError) -> TravelEnd
-  ) throws(RecordingError) -> TravelEnd {
-    var stops = TravelStops()
-    stops.addresses = Set(breakpoints.filter { $0.isEnabled && $0.kind == .code }.map(\.address))
-    stops.watched = watched
-    stops.calls = caughtCalls
-    if let landing { stops.addresses.formUnion(landing.addresses) }
-    travel.accepts = { [unowned self] address in
-      if let landing, isLanding(landing) { return true }
-      return met(address) != nil
-    }
-    defer { travel.accepts = nil }
-    return try journey(stops)
-  }
-
-  private func isLanding(_ landing: RecordedLanding) -> Bool {
-    guard let address = replay.instructionPointer, landing.addresses.contains(address) else { return false }
-    if let thread = landing.thread, thread != running { return false }
-    return register("rsp").map { landing.stack.contains($0) } ?? false
-  }
-
-  var watched: [Range<UInt64>] {
-    breakpoints.compactMap { breakpoint in
-      guard breakpoint.isEnabled, case .data(let size, _, _) = breakpoint.kind else { return nil }
-      return breakpoint.address..<breakpoint.address &+ size
-    }
-  }
-
-  /// The breakpoint at an address, to which the replay has come, whose condition holds.
-  private func met(_ address: UInt64) -> Int? {
-    breakpoints.indices.first {
-      let breakpoint = breakpoints[$0]
-      return breakpoint.isEnabled && breakpoint.kind == .code && breakpoint.address == address
-        && holds(breakpoint.condition)
-    }
-  }
-
-  /// A condition that cannot be worked out stops.
-  private func holds(_ condition: Expression?) -> Bool {
-    guard let condition else { return true }
-    let scope = Expression.Scope(
-      name: { [unowned self] name in
-        register(name) ?? (name == "instant" ? UInt64(bitPattern: travel.instant) : nil)
-          ?? objects?.address(named: name)
-      },
-      memory: { [unowned self] address, size in
-        let bytes = bytes(at: address, count: size)
-        return bytes.count == size ? bytes.littleEndianNumber : nil
-      })
-    return (try? condition.evaluate(scope)).map { $0 != 0 } ?? true
   }
 
   // MARK: Backwards
@@ -250,6 +202,7 @@ extension RecordedMachine {
       let stop = try goToCall(frames[1].address, frames[1].stackPointer, thread: currentThread)
       return stop ?? Stop(kind: .interrupt, text: told("no call instruction has led here: stays", "at"))
     case .until(let places): return try runBack(RecordedLanding(places))
+    case .when(let expression): return try search(expression, isBackwards: true)
     default: return try runBack(nil)
     }
     return Stop(kind: .step, text: told("", "at"))
@@ -267,7 +220,11 @@ extension RecordedMachine {
   /// A journey backwards. What a system call did is in front of its instruction.
   private func goBack(_ journey: () throws(RecordingError) -> TravelEnd) throws(RecordingError) -> Stop {
     let end = try journey()
-    if travel.isAtCall, travel.instant > 0 {
+    if case .systemCall(let number) = end, travel.turnToWaiting() {
+      let name = callName(number) ?? String(number)
+      return Stop(kind: .systemCall, text: told("system call \(name) has waited, and returns next,", "at"))
+    }
+    if travel.isAtCall, travel.instant > 0, !end.isSignal {
       _ = try travel.seek(travel.instant &- 1)
       try travel.completeCall()
     }
@@ -337,8 +294,17 @@ extension RecordedMachine {
   func stop(_ end: TravelEnd, isBackwards: Bool) -> Stop {
     switch end {
     // What was not asked for does not stop.
-    case .arrived, .systemCallEntry, .signal, .accessed, .forked, .executed:
-      return Stop(kind: .step, text: told("", "at"))
+    case .arrived, .systemCallEntry: return Stop(kind: .step, text: told("", "at"))
+    case .signal(let signal):
+      return Stop(kind: .signal, text: told("signal \(SignalText.name(signal)) comes,", "at"))
+    case .accessed(let bytes): return accessStop(bytes, isBackwards)
+    case .forked(let child, let isVfork):
+      let name = isVfork ? "vfork" : "fork"
+      let text = isBackwards ? "is about to \(name) process \(child)," : "\(name) of process \(child),"
+      return Stop(kind: .fork, text: told(text, "at"))
+    case .executed:
+      let text = isBackwards ? "is about to execute a program," : "executes \(program),"
+      return Stop(kind: .execute, text: told(text, "at"))
     case .beginning: return Stop(kind: .start, text: told("the beginning,", "at"))
     case .end: return Stop(kind: .step, text: told("the end,", "at"))
     case .breakpoint(let address):
@@ -354,16 +320,23 @@ extension RecordedMachine {
     }
   }
 
+  /// The watchpoint of these bytes has been met: its name.
+  private func metWatchpoint(_ range: Range<UInt64>, _ isWanted: (Breakpoint) -> Bool) -> String {
+    let found = breakpoints.firstIndex { $0.isEnabled && $0.kind.isData && $0.bytes == range && isWanted($0) }
+    guard let found else { return "0x" + Format.hex(range.lowerBound) }
+    breakpoints[found].hits += 1
+    return "watchpoint \(breakpoints[found].number) (\(breakpoints[found].place))"
+  }
+
+  private func accessStop(_ range: Range<UInt64>, _ isBackwards: Bool) -> Stop {
+    let text = metWatchpoint(range) { !$0.accessKinds.isEmpty }
+    let value = bytes(at: range.lowerBound, count: min(8, range.count)).littleEndianNumber
+    let what = isBackwards ? "is about to be accessed, with" : "now"
+    return Stop(kind: .watchpoint, text: told("\(text): \(what) 0x\(Format.hex(value)),", "at"))
+  }
+
   private func changeStop(_ range: Range<UInt64>, _ isBackwards: Bool) -> Stop {
-    let found = breakpoints.firstIndex {
-      guard case .data(let size, _, _) = $0.kind else { return false }
-      return $0.isEnabled && $0.address == range.lowerBound && size == UInt64(range.count)
-    }
-    var text = "0x" + Format.hex(range.lowerBound)
-    if let found {
-      breakpoints[found].hits += 1
-      text = "watchpoint \(breakpoints[found].number) (\(breakpoints[found].place))"
-    }
+    let text = metWatchpoint(range) { _ in true }
     lastWrite = range.lowerBound
     let value = bytes(at: range.lowerBound, count: min(8, range.count)).littleEndianNumber
     var what = isBackwards ? "is about to change from" : "now"
@@ -371,5 +344,13 @@ extension RecordedMachine {
       what = isBackwards ? "another process is about to change it from" : "another process has made it"
     }
     return Stop(kind: .watchpoint, text: told("\(text): \(what) 0x\(Format.hex(value)),", "at"))
+  }
+}
+
+extension TravelEnd {
+  /// In front of a signal's handler; the call that it interrupts is not over.
+  fileprivate var isSignal: Bool {
+    if case .signal = self { return true }
+    return false
   }
 }

@@ -13,8 +13,8 @@ final class RecordedMachine: Subject {
   let travel: TimeTravel
   var replay: Replay { travel.replay }
   private let overview: RecordingOverview
-  private let file: RegisterFile
-  private let accesses: AccessReader
+  let file: RegisterFile
+  let accesses: AccessReader
   /// What the person has been shown last, and what it was before.
   private(set) var registers = Registers()
   private(set) var earlierRegisters = Registers()
@@ -30,7 +30,8 @@ final class RecordedMachine: Subject {
   private var nextNumber = 1
   var caughtCalls: Set<UInt64>?
   var stopsAtExecutions = false
-  var passedSignals: UInt64 = 0
+  var stopsAtForks = false
+  var passedSignals = UInt64.max
   /// Where it is to go, until it has.
   var goal: Movement?
   /// The recording is damaged, or the replay differs from it.
@@ -38,7 +39,7 @@ final class RecordedMachine: Subject {
   /// Somebody wants the journey to end.
   var isInterrupted = false
   let terminal = GuestTerminal()
-  private let past: RecordedPast
+  let past: RecordedPast
 
   init(_ travel: TimeTravel, _ overview: RecordingOverview) {
     self.travel = travel
@@ -47,6 +48,7 @@ final class RecordedMachine: Subject {
     let first = travel.replay.threads[travel.replay.running]
     file = RegisterFile(components: first?.cpu.pointee.xcr0 ?? 7)
     accesses = AccessReader(memory: travel.replay.memory)
+    travel.accessed = { [unowned self] in accessedBytes($0) }
     refresh()
     remember()
   }
@@ -230,15 +232,10 @@ final class RecordedMachine: Subject {
     return lines
   }
 
-  /// A journey begins: so much of what is met may be written down.
-  func beginJourney() { past.beginJourney() }
-
   // MARK: Breakpoints
 
   func problem(with breakpoint: Breakpoint) -> String? {
-    guard case .data(let size, let reads, _) = breakpoint.kind else { return nil }
-    if reads { return "in a recording changes can be watched, not reads" }
-    return breakpoint.address.addingReportingOverflow(size).overflow
+    breakpoint.address.addingReportingOverflow(breakpoint.kind.size).overflow
       ? "that is beyond the end of memory" : nil
   }
 

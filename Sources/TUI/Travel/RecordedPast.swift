@@ -62,7 +62,11 @@ final class RecordedPast {
     shown = 0
   }
 
-  func beginJourney() { allowance = RecordedPast.mostInJourney }
+  /// A journey begins: so much of what is met may be written down.
+  func beginJourney(wantsAll: Bool) { allowance = wantsAll ? .max : RecordedPast.mostInJourney }
+
+  /// The line of a call that has been met.
+  func text(event: UInt64) -> String? { kept[timeline].texts[event] }
 
   // MARK: Output
 
