@@ -89,12 +89,13 @@ extension ELFSections {
   /// Larger symbol tables are left out of `symbolRanges` (bytes).
   private static let largestKept: UInt64 = 32 << 20
 
-  /// What of the file has to be there to read its symbols: the section table, symbol tables and their names.
+  /// What of the file has to be there to read its symbols: the section table, symbol tables and their names, and the stubs that lead to other files.
   public func symbolRanges(_ header: ELFHeader) -> [Range<UInt64>] {
     var kept: Set<Int> = [header.sectionNamesIndex]
     for (index, section) in all.enumerated() where section.type == 2 || section.type == 11 {
       kept.formUnion([index, Int(section.link)])
     }
+    kept.formUnion(all.indices.filter { LinkageStubs.isNeeded(all[$0]) })
     let table = UInt64(all.count &* ELFSections.headerSize)
     var places = [(start: header.sectionHeaderOffset, size: table)]
     for index in kept.sorted() where all.indices.contains(index) {

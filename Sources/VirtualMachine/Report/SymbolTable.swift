@@ -1,5 +1,5 @@
-// Names for addresses and addresses for names, from .symtab or, in a stripped file, .dynsym. Read when a
-// report or the disassembler needs it, never for running. Every index that the file holds is checked.
+// Names for addresses and addresses for names, from .symtab or, in a stripped file, .dynsym, and of the stubs
+// that lead to other files. Read when a report or the disassembler needs it, never for running. Every index that the file holds is checked.
 import GuestMemory
 import Linux
 
@@ -34,6 +34,7 @@ public struct SymbolTable: Sendable {
       if let symbol = SymbolTable.symbol(entries, start, names) { found.append(symbol) }
       start &+= SymbolTable.entrySize
     }
+    found += LinkageStubs.symbols(sections)
     symbols = found.sorted {
       ($0.address, $0.isFunction ? 1 : 0, $0.size) < ($1.address, $1.isFunction ? 1 : 0, $1.size)
     }
