@@ -9,7 +9,7 @@ extension Console {
         names: ["accesses"], usage: "accesses PLACE [SIZE [CELL]]",
         summary: "how often each CELL (1) of SIZE bytes (64) was read, written, executed in the last stretch",
         words: .place
-      ) { (console, text) throws(CommandError) in try console.showAccesses(text) },
+      ) { (console, text) throws(CommandError) in try console.showAccesses(console.wordsForBytes(text)) },
       Command(
         names: ["profile"], usage: "profile [FROM TO]",
         summary: "functions by instructions in the last stretch, or between two instants of a recording",

@@ -43,8 +43,8 @@ final class Console {
   /// Ends the debugger.
   var quits = false
   var sources = 0
-  /// The last pattern of `find`.
-  var pattern: [UInt8] = []
+  /// What `find` has looked for last.
+  var lastSearch = ""
   private(set) var table: [Command] = []
 
   init(

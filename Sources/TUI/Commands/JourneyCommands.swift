@@ -49,22 +49,12 @@ extension Console {
       Command(
         names: ["seek"], usage: "seek INSTANT|start|end",
         summary: "go to an instant of a recording: after so many instructions", words: .place
-      ) { (console, text) throws(CommandError) in
-        switch text {
-        case "": throw CommandError("an instant is wanted: a number, start or end")
-        case "start": return try console.move(.seek(0))
-        case "end": return try console.move(.seek(nil))
-        default:
-          let target = try console.address(text)
-          guard target < 1 << 62 else { throw CommandError("there is no such instant") }
-          return try console.move(.seek(Int64(target)))
-        }
-      },
+      ) { (console, text) throws(CommandError) in try console.seek(text) },
       Command(
         names: ["last-change", "who-wrote"], usage: "last-change PLACE [SIZE]",
         summary: "back to what changed SIZE bytes (8) last", words: .place
       ) { (console, text) throws(CommandError) in
-        let (place, size) = try Console.placeAndSize(text)
+        let (place, size) = try console.placeAndSize(text)
         let start = try console.address(place)
         let (end, overflow) = start.addingReportingOverflow(size)
         if overflow { throw CommandError("that is beyond the end of memory") }
@@ -109,6 +99,18 @@ extension Console {
         return answer
       },
     ]
+  }
+
+  func seek(_ text: Substring) throws(CommandError) -> Answer {
+    switch text {
+    case "": throw CommandError("an instant is wanted: a number, start or end")
+    case "start": return try move(.seek(0))
+    case "end": return try move(.seek(nil))
+    default:
+      let target = try address(text)
+      guard target < 1 << 62 else { throw CommandError("there is no such instant") }
+      return try move(.seek(Int64(target)))
+    }
   }
 
   private func showInstant() throws(CommandError) -> Answer {

@@ -27,7 +27,7 @@ extension Console {
       Command(
         names: ["memory", "x"], usage: "memory PLACE [COUNT]", summary: "show COUNT bytes (64)", words: .place
       ) {
-        (console, text) throws(CommandError) in try console.showMemory(text)
+        (console, text) throws(CommandError) in try console.showMemory(console.wordsForBytes(text))
       },
       Command(
         names: ["string"], usage: "string PLACE", summary: "show the characters up to a zero", words: .place

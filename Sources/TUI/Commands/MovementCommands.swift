@@ -165,19 +165,26 @@ extension Console {
   }
 
   private func watch(_ text: Substring, _ kinds: AccessKinds) throws(CommandError) -> Answer {
-    let (place, size) = try Console.placeAndSize(text)
+    let (place, size) = try placeAndSize(text)
     let kind = Breakpoint.Kind.data(size: size, kinds)
     return try added(Breakpoint(number: 0, kind: kind, address: try address(place), place: String(place)))
   }
 
   private func watchCode(_ text: Substring) throws(CommandError) -> Answer {
-    let (place, size) = try Console.placeAndSize(text)
+    let (place, size) = try placeAndSize(text)
     let address = try address(place)
     return try added(Breakpoint(number: 0, kind: .range(size: size), address: address, place: String(place)))
   }
 
+  /// Words for bytes: those that somebody has written, else `PLACE SIZE` of what is chosen in the memory panel.
+  func wordsForBytes(_ text: Substring) -> Substring {
+    guard text.isEmpty, let chosen = workspace.selection else { return text }
+    return Substring("0x\(Format.hex(chosen.lowerBound)) \(chosen.count)")
+  }
+
   /// `PLACE [SIZE]`, of bytes: the size is the last word, if it is a number and not all there is.
-  static func placeAndSize(_ text: Substring) throws(CommandError) -> (place: Substring, size: UInt64) {
+  func placeAndSize(_ text: Substring) throws(CommandError) -> (place: Substring, size: UInt64) {
+    let text = wordsForBytes(text)
     var place = text
     var size: UInt64 = 8
     if let blank = text.lastIndex(of: " "), let number = UInt64(text[text.index(after: blank)...]) {

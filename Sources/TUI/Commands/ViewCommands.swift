@@ -1,12 +1,16 @@
 // Commands about the debugger's own screen, searching, help, and those that scripts and tests need.
 
+import VirtualMachine
 import X86
 
 extension Console {
   static var views: [Command] {
     [
-      Command(names: ["goto", "g"], usage: "goto PLACE", summary: "look at code or memory", words: .place) {
-        (console, text) throws(CommandError) in
+      Command(
+        names: ["goto", "g"], usage: "goto PLACE|@INSTANT",
+        summary: "look at code or memory; in a recording, go to an instant", words: .place
+      ) { (console, text) throws(CommandError) in
+        if text.hasPrefix("@") { return try console.seek(text.dropFirst()) }
         let place = try console.address(text)
         guard console.subject.region(at: place) != nil else {
           throw CommandError("no memory at 0x\(Format.hex(place))")
@@ -16,7 +20,8 @@ extension Console {
       },
       Command(
         names: ["find", "/"], usage: "find [\"TEXT\"|BYTES|WORD]",
-        summary: "look for text or bytes from the memory panel's cursor on; without words: again",
+        summary:
+          "look for text or bytes in memory, over code for an instruction, then for a symbol; nothing: again",
         words: .none
       ) { (console, text) throws(CommandError) in try console.find(text) },
       Command(
@@ -91,10 +96,35 @@ extension Console {
 
   // MARK: Searching
 
+  /// What a word means depends on where one looks: over code it is part of an instruction, else text; and if there is none, a symbol.
   private func find(_ text: Substring) throws(CommandError) -> Answer {
     let isAgain = text.isEmpty
-    if !isAgain { pattern = Bytes.parse(text) ?? Array(text.utf8) }
-    if pattern.isEmpty { throw CommandError("what? \"TEXT\", or bytes in hexadecimal") }
+    let wanted = isAgain ? lastSearch : String(text)
+    if wanted.isEmpty { throw CommandError("what? \"TEXT\", or bytes in hexadecimal, or a word") }
+    lastSearch = wanted
+    if wanted.hasPrefix("\"") { return try findBytes(wanted, isAgain) }
+    var answer: Answer?
+    if [.code, .source].contains(workspace.focus) { answer = try? findCode(wanted) }
+    if let answer = answer ?? (try? findBytes(wanted, isAgain)) { return answer }
+    guard let symbol = symbol(containing: wanted) else { throw CommandError("not found") }
+    workspace.goTo(symbol.address)
+    return Answer(subject.place(symbol.address))
+  }
+
+  /// The symbol of this name, or the first one whose name contains it.
+  private func symbol(containing text: String) -> ELFSymbol? {
+    if let exact = subject.objects?.symbol(named: text) { return exact }
+    let part = Array(text.utf8)
+    for object in subject.objects?.all ?? [] {
+      if let found = object.symbols.all.first(where: { Bytes.find(part, in: $0.name, from: 0) != nil }) {
+        return found
+      }
+    }
+    return nil
+  }
+
+  private func findBytes(_ text: String, _ isAgain: Bool) throws(CommandError) -> Answer {
+    let pattern = Bytes.parse(text) ?? Array(text.utf8)
     let start = (workspace.memory?.cursor ?? 0) &+ (isAgain ? 1 : 0)
     let regions = subject.regions
     // From the cursor to the end, then from the beginning.
@@ -153,6 +183,7 @@ extension Console {
     "S N F C U    the same backwards, in a recording; the wheel over the code steps both ways",
     "space Ctrl-C stop the running program          b   breakpoint at the cursor",
     "g /  :       go to, search, command line       ?   this help",
+    "             g @N: an instant; / finds text, bytes, code, symbols",
     "Tab 1…9 0    choose a panel (shows hidden ones)  x hide  z zoom  r as at first",
     "t            type into the program's terminal; Ctrl-] leaves it",
     "arrows Enter move in a panel; follow a jump, a pointer, a frame",
@@ -160,9 +191,11 @@ extension Console {
     "h            colours of memory: how long ago, how often, none;  + -  bytes a cell (Ctrl-wheel)",
     "l            the source; there s n S N are steps by its lines",
     "< >          other thread                      q   quit",
-    "w            in a recording's memory: who wrote the byte at the cursor",
-    "mouse        click on an address: breakpoint; elsewhere: focus; wheel: scroll",
-    "             on the time line of a recording: go there",
+    "m            in memory: choose bytes; watch, accesses … are of them",
+    "w            in a recording's memory: who wrote what is chosen",
+    "mouse        click on an address: breakpoint; on a register: follow;",
+    "             twice on memory, a line: follow; drag in memory: choose;",
+    "             wheel: scroll; on the time line of a recording: go there",
     "",
   ]
 

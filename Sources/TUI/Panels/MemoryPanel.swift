@@ -12,6 +12,8 @@ final class MemoryPanel: Panel {
   /// The first address of the first row, before it is aligned.
   private(set) var address: UInt64 = 0
   private(set) var cursor: UInt64 = 0
+  /// Where the selection begins, whose other end is the cursor; nil: nothing is selected.
+  private var anchor: UInt64?
   var view = View.glyphs
   /// log2 of the bytes of a cell, by level.
   static let zooms: [UInt64] = [0, 4, 8, 12, 16]
@@ -37,14 +39,22 @@ final class MemoryPanel: Panel {
   func title(_ workspace: Workspace) -> String {
     let region = workspace.subject.region(at: cursor)
     let name = region.map { " \($0.letters) " + workspace.subject.name(of: $0) } ?? " not mapped"
+    let chosen = selection.map { ", \($0.count) bytes chosen" } ?? ""
     let label = kind == .written ? "last write" : kind == .read ? "last read" : "memory"
     let what = level == 0 ? view.rawValue : "\(unit < 1024 ? "\(unit)" : "\(unit >> 10)K") a cell"
     let heat = workspace.heat == .off ? "" : workspace.heat == .recency ? ", by recency" : ", by frequency"
-    return "\(label) 0x\(Format.hex(cursor)) \(what)\(heat)\(name)"
+    return "\(label) 0x\(Format.hex(selection?.lowerBound ?? cursor))\(chosen) \(what)\(heat)\(name)"
+  }
+
+  /// The bytes that are chosen, whole cells.
+  var selection: Range<UInt64>? {
+    guard let anchor else { return nil }
+    let (first, last) = (min(anchor, cursor) & ~(unit &- 1), max(anchor, cursor) | (unit &- 1))
+    return first..<max(first, last &+ 1)
   }
 
   func look(at address: UInt64) {
-    (self.address, cursor) = (address, address)
+    (self.address, cursor, anchor) = (address, address, nil)
     // Else it would begin at the stack when it is shown for the first time.
     if followed == nil { followed = address }
   }
@@ -82,7 +92,7 @@ final class MemoryPanel: Panel {
         let place = row &+ UInt64(column) &* unit
         let number = y * Int(columns) + column
         let cell = number < touched.count ? touched[number] : TouchedCell()
-        let isCursor = cursor & ~(unit - 1) == place
+        let isCursor = selection.map { $0.contains(place) } ?? (cursor & ~(unit - 1) == place)
         var mark: Attributes = isCursor ? (isFocused ? .reverse : .underline) : []
         if isCursor, isFocused, workspace.heat != .off, cell.isTouched { mark = [.reverse, .underline] }
         if level == 0 {
@@ -103,7 +113,7 @@ final class MemoryPanel: Panel {
     }
     guard let wanted, followed != wanted else { return }
     followed = wanted
-    cursor = wanted
+    (cursor, anchor) = (wanted, nil)
     let shown = perRow &* UInt64(height)
     if wanted < start || wanted &- start >= shown {
       address = wanted &- min(wanted, perRow &* UInt64(height / 3))
@@ -223,7 +233,11 @@ final class MemoryPanel: Panel {
         return false
       }
       workspace.goTo(pointer)
-    case .character("w"): workspace.perform("last-change 0x\(Format.hex(cursor)) \(unit)")
+    case .character("m"): anchor = anchor == nil ? cursor : nil
+    case .escape: anchor = nil
+    case .character("w"):
+      let bytes = selection ?? cursor..<cursor &+ unit
+      workspace.perform("last-change 0x\(Format.hex(bytes.lowerBound)) \(bytes.count)")
     default: return false
     }
     return true
@@ -239,12 +253,29 @@ final class MemoryPanel: Panel {
     if cursor >= last { address = start &+ ((cursor &- last) / perRow &+ 1) &* perRow }
   }
 
+  /// Clicked for the second time, a pointer is followed.
   func click(x: Int, y: Int, _ workspace: Workspace) {
+    guard let place = place(x: x, y: y) else { return }
+    if anchor == nil, cursor == place, level == 0 {
+      _ = take(.enter, workspace)
+    } else {
+      (cursor, anchor) = (place, nil)
+    }
+  }
+
+  func drag(x: Int, y: Int, _ workspace: Workspace) {
+    guard let place = place(x: x, y: y), anchor != nil || place != cursor else { return }
+    if anchor == nil { anchor = cursor }
+    cursor = place
+  }
+
+  /// The address of a cell.
+  private func place(x: Int, y: Int) -> UInt64? {
     let isHex = view == .hex && level == 0
     let glyphs = isHex ? 13 + Int(columns) * 3 : 13
     let column = x >= glyphs ? x - glyphs : isHex ? (x - 13) / 3 : -1
-    guard x >= 13, column >= 0, column < Int(columns) else { return }
-    cursor = min(start &+ UInt64(max(0, y)) &* perRow &+ UInt64(column) &* unit, MemoryPanel.limit)
+    guard x >= 13, column >= 0, column < Int(columns), y < height else { return nil }
+    return min(start &+ UInt64(max(0, y)) &* perRow &+ UInt64(column) &* unit, MemoryPanel.limit)
   }
 
   func scroll(_ lines: Int, _ workspace: Workspace) {

@@ -21,7 +21,13 @@ protocol Panel: AnyObject {
   func take(_ key: Key, _ workspace: Workspace) -> Bool
   /// A click at a place of the last drawn window.
   func click(x: Int, y: Int, _ workspace: Workspace)
+  /// The mouse moves with its button pressed, which was pressed in this panel.
+  func drag(x: Int, y: Int, _ workspace: Workspace)
   func scroll(_ lines: Int, _ workspace: Workspace)
+}
+
+extension Panel {
+  func drag(x: Int, y: Int, _ workspace: Workspace) {}
 }
 
 /// A list of lines with a cursor: the shape of most panels.

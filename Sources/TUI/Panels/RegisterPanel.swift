@@ -4,6 +4,8 @@ final class RegisterPanel: Panel {
   let kind = PanelKind.registers
   private var top = 0
   private var height = 1
+  /// Where registers were drawn: rows, columns, and their values.
+  private var places: [(y: Int, x: Range<Int>, value: UInt64)] = []
 
   /// How vector registers are shown.
   enum Interpretation: String, CaseIterable { case bytes, words, longs, quads, floats, doubles }
@@ -14,7 +16,16 @@ final class RegisterPanel: Panel {
     return "registers\(thread)"
   }
 
-  private typealias Piece = (text: String, style: Style)
+  private struct Piece {
+    var text: String
+    var style: Style
+    /// It may be a pointer.
+    var value: UInt64?
+
+    init(_ text: String, _ style: Style, _ value: UInt64? = nil) {
+      (self.text, self.style, self.value) = (text, style, value)
+    }
+  }
 
   func draw(_ window: Window, _ workspace: Workspace, isFocused: Bool) {
     let now = workspace.subject.registers
@@ -25,21 +36,24 @@ final class RegisterPanel: Panel {
     lines += vectors(now, before, window.width)
     height = max(1, window.height)
     top = max(0, min(top, lines.count - height))
+    places = []
     for (y, line) in lines.dropFirst(top).prefix(window.height).enumerated() {
       var x = 0
-      for piece in line { x = window.put(piece.text, x: x, y: y, piece.style) }
+      for piece in line {
+        let begin = x
+        x = window.put(piece.text, x: x, y: y, piece.style)
+        if let value = piece.value { places.append((y, begin..<x, value)) }
+      }
     }
   }
 
   private func value(_ name: String, _ now: Registers, _ before: Registers) -> [Piece] {
     let value = now.values[name] ?? 0
     let isChanged = value != before.values[name] ?? 0
+    let style = isChanged ? Theme.changed : value == 0 ? Theme.zero : Theme.plain
     return [
-      (Format.padded(name, 4), Theme.address),
-      (
-        Format.hex(value, digits: 16) + "  ",
-        isChanged ? Theme.changed : value == 0 ? Theme.zero : Theme.plain
-      ),
+      Piece(Format.padded(name, 4), Theme.address, value),
+      Piece(Format.hex(value, digits: 16) + "  ", style, value),
     ]
   }
 
@@ -54,14 +68,14 @@ final class RegisterPanel: Panel {
   }
 
   private func flags(_ now: Registers, _ before: Registers, width: Int) -> [Piece] {
-    var line: [Piece] = [("flag", Theme.address)]
+    var line = [Piece("flag", Theme.address)]
     let shown = Registers.flagNames.filter { width >= 42 || $0.bit < 12 && $0.bit != 8 }
     for (bit, name) in shown {
       let isSet = now.flags >> bit & 1 != 0
       let isChanged = (now.flags ^ before.flags) >> bit & 1 != 0
-      line.append(
-        (isSet ? name : name.lowercased(), isChanged ? Theme.changed : isSet ? Theme.current : Theme.zero))
-      line.append((" ", Theme.plain))
+      let style = isChanged ? Theme.changed : isSet ? Theme.current : Theme.zero
+      line.append(Piece(isSet ? name : name.lowercased(), style))
+      line.append(Piece(" ", Theme.plain))
     }
     return line
   }
@@ -73,8 +87,8 @@ final class RegisterPanel: Panel {
         let value = now.values[name] ?? 0
         let isChanged = value != before.values[name] ?? 0
         return [
-          (Format.padded(name, 8), Theme.address),
-          (Format.padded(Format.hex(value), 14), isChanged ? Theme.changed : Theme.plain),
+          Piece(Format.padded(name, 8), Theme.address, value),
+          Piece(Format.padded(Format.hex(value), 14), isChanged ? Theme.changed : Theme.plain, value),
         ]
       }
     }
@@ -85,7 +99,7 @@ final class RegisterPanel: Panel {
     for number in 0..<8 {
       guard let bytes = now.vectors["st\(number)"], bytes.contains(where: { $0 != 0 }) else { continue }
       let text = bytes.reversed().map { Format.hex(UInt64($0), digits: 2) }.joined()
-      lines.append([(Format.padded("st\(number)", 6), Theme.address), (text, Theme.plain)])
+      lines.append([Piece(Format.padded("st\(number)", 6), Theme.address), Piece(text, Theme.plain)])
     }
     for number in 0..<32 {
       let name = ["zmm\(number)", "ymm\(number)", "xmm\(number)"].first { now.vectors[$0] != nil }
@@ -97,11 +111,10 @@ final class RegisterPanel: Panel {
       let isZero = bytes.allSatisfy { $0 == 0 }
       let letter = count == 64 ? "zmm" : count == 32 ? "ymm" : "xmm"
       lines.append([
-        (Format.padded("\(letter)\(number)", 6), Theme.address),
-        (
+        Piece(Format.padded("\(letter)\(number)", 6), Theme.address),
+        Piece(
           RegisterPanel.text(Array(bytes.prefix(count)), interpretation),
-          isChanged ? Theme.changed : isZero ? Theme.zero : Theme.plain
-        ),
+          isChanged ? Theme.changed : isZero ? Theme.zero : Theme.plain),
       ])
     }
     return lines
@@ -140,6 +153,12 @@ final class RegisterPanel: Panel {
     return true
   }
 
-  func click(x: Int, y: Int, _ workspace: Workspace) {}
+  /// Goes where a register points to.
+  func click(x: Int, y: Int, _ workspace: Workspace) {
+    guard let value = places.first(where: { $0.y == y && $0.x.contains(x) })?.value,
+      workspace.subject.region(at: value) != nil
+    else { return }
+    workspace.goTo(value)
+  }
   func scroll(_ lines: Int, _ workspace: Workspace) { top = max(0, top + lines) }
 }

@@ -85,6 +85,9 @@ final class Workspace {
       isFailure: new == nil)
   }
 
+  /// The bytes that are chosen in a memory panel.
+  var selection: Range<UInt64>? { (panels[focus] as? MemoryPanel ?? memory)?.selection }
+
   func say(_ text: String, isFailure: Bool = false) {
     (message, messageIsFailure) = (text, isFailure)
   }
@@ -361,6 +364,10 @@ final class Workspace {
       return
     }
     if let command = travel(mouse) { return perform(command) }
+    if mouse.kind == .drag, let from = placements.first(where: { $0.kind == focus }) {
+      panels[focus]?.drag(x: mouse.x - from.x, y: mouse.y - from.y - 1, self)
+      return
+    }
     let placement = placements.first {
       mouse.x >= $0.x && mouse.x < $0.x + $0.width && mouse.y >= $0.y && mouse.y < $0.y + $0.height
     }
