@@ -25,6 +25,8 @@ public final class ControlledThread {
   var stepsOver: UInt64?
   /// The step ended in a system call: what is left is to tell.
   var isStepDone = false
+  /// Executes what does not access watched bytes.
+  var watcher: InterpreterEngine?
   /// RIP when a signal was handed over during a step: elsewhere the handler has begun, and the step is done.
   var signalled: UInt64?
   /// Number of the system call whose entry or return is being shown, -1 otherwise: the kernel's `orig_rax`.

@@ -72,7 +72,21 @@ extension MachineControl {
     let cpu = thread.cpu
     // A single step executes the instruction under a breakpoint; whoever continues meets it.
     var meetsStops = thread.action == .run
+    if meetsStops, !watchpoints.isEmpty, let changed = changedWatchpoint() {
+      // By a host call.
+      beginWatching()
+      stop(thread, .watchpoint(changed))
+      return nil
+    }
     while true {
+      if let exit = runToAccess(thread, process) {
+        guard exit == .budget else {
+          return exit == .attention && (state != .running || isTouched) ? nil : exit
+        }
+        process.memory.yieldLock()
+        if state != .running || !looksClosely { return nil }
+        continue
+      }
       let rip = cpu.pointee.rip
       if meetsStops, stops.contains(rip), thread.stepsOver != rip {
         meetBreakpoint(thread)
@@ -197,6 +211,7 @@ extension MachineControl {
     for range in ranges { memory?.forgetCode(in: range) }
     condition = nil
     watchpoints = []
+    applyFilter()
     isTouched = false
   }
 }

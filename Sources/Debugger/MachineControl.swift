@@ -60,7 +60,9 @@ public final class MachineControl: MachineController {
   /// Changes in quick succession, when the last one was, and how many instructions are to be looked at one by one.
   var touches = 0
   var lastTouch: UInt64 = 0
-  var hotCount = 0
+  var hotCount: InstructionCount = 0
+  /// Where the watched bytes are; nil: nothing is watched.
+  var filter: WatchFilter?
 
   /// Changes when threads may have something to do.
   // SAFETY: freed in deinit; the kernel reads it while a thread is parked.

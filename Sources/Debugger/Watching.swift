@@ -14,7 +14,9 @@ extension MachineControl {
   private static let mostCompared: UInt64 = 4096
   /// So many stores into watched pages in quick succession, and it is cheaper to look at each instruction: for so many of them.
   private static let hotTouches = 64
-  private static let hotInstructions = 4096
+  private static let hotInstructions: InstructionCount = 4_000_000
+  /// Instructions between two looks at whether to stop.
+  private static let turn: InstructionCount = 20_000
   /// Quick: cycles of the time-stamp counter between two of them.
   private static let quickly: UInt64 = 100_000
 
@@ -22,7 +24,38 @@ extension MachineControl {
   public func setWatchpoint(_ watchpoint: Watchpoint, _ isSet: Bool) {
     watchpoints.removeAll { $0 == watchpoint }
     if isSet { watchpoints.append(watchpoint) }
+    applyFilter()
     beginWatching()
+  }
+
+  /// What is watched has changed.
+  func applyFilter() {
+    let seesReads = watchpoints.contains { $0.kinds.contains(.read) }
+    filter = watchpoints.isEmpty ? nil : WatchFilter(watchpoints.map(\.bytes), seesReads: seesReads)
+    for thread in threads { thread.watcher = nil }
+  }
+
+  /// Goes on to the next instruction that may access watched bytes: nil in front of it, or of a stop address. Otherwise why it has come
+  /// out before; `.budget`: to look around.
+  func runToAccess(_ thread: ControlledThread, _ process: LinuxProcess) -> Exit? {
+    guard let filter, condition == nil, thread.action == .run, thread.stepsOver != thread.cpu.pointee.rip else {
+      return nil
+    }
+    if thread.watcher == nil {
+      thread.watcher = InterpreterEngine(memory: process.memory)
+      thread.watcher?.filter = filter
+      thread.watcher?.stops = stops
+    }
+    guard let watcher = thread.watcher else { return nil }
+    let before = watcher.instructionCount
+    let exit = watcher.run(thread.cpu, budget: MachineControl.turn)
+    let done = watcher.instructionCount &- before
+    if done > 0 { thread.stepsOver = nil }
+    if hotCount > 0 {
+      hotCount = max(0, hotCount &- done)
+      if hotCount == 0 { beginWatching() }
+    }
+    return exit == .stop ? nil : exit
   }
 
   /// Every access of every instruction has to be looked at: reads leave no trace, nor do writes of what is there already.
@@ -75,13 +108,14 @@ extension MachineControl {
     }
   }
 
-  /// A watched page is about to change: by the instruction that the current thread executes next, or by the host call it makes.
+  /// A watched page is about to change: by the instruction that a thread executes next, or by the host call it makes.
   private func touch(_ pages: Range<UInt64>) {
     guard isActive, !watchpoints.isEmpty, watchesPages(pages), let process else { return }
     isTouched = true
     // Alone: the page is open until the change has been looked at.
     process.memory.evictAll()
-    if let cpu = process.currentThread.cpu { CPUState.attention(cpu).pointee = 1 }
+    // The one that touches is among them; coming from guest code it is not yet the process's current one.
+    for thread in threads where !thread.isQuiet { CPUState.attention(thread.cpu).pointee = 1 }
     let now = vt_host_time_stamp()
     touches = now &- lastTouch < MachineControl.quickly ? touches + 1 : 0
     lastTouch = now

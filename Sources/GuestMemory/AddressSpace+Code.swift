@@ -100,11 +100,12 @@ extension AddressSpace {
 
   private func drop(_ run: Range<UInt64>, followAliases: Bool) {
     tracked.remove(run)
+    // Whoever watches the page sends other threads out of guest code before it is open for them, too.
+    tellObservers(run)
     for region in table.regions(from: run.lowerBound << Page.shift, to: run.upperBound << Page.shift) {
       if region.permissions.contains(.write) { open(region) }
       if followAliases { dropAliases(of: region) }
     }
-    tellObservers(run)
   }
 
   /// Makes a part of a region writable again. A host that allows no further mappings refuses to divide one

@@ -139,11 +139,12 @@ def stops(machine, checks, count):
 def stores(machine, checks, count):
     """Each change is met once, by the program and by its recording, forwards and backwards."""
     guest = GUESTS / "debug-stores"
-    for level, engines in [("v3", ("translator", "interpreter")), ("max", ("translator",))]:
-        path = machine.folder / f"stores-{level}.rec"
-        total = int(machine.run("record", "--cpu", level, "-o", path, guest).stdout)
+    for level, engines, words in [("v3", ("translator", "interpreter"), []), ("max", ("translator",), []), ("max", ("translator",), ["hot"]),
+                                  ("v3", ("interpreter",), ["hot"])]:
+        path = machine.folder / f"stores-{level}-{len(words)}.rec"
+        total = int(machine.run("record", "--cpu", level, "-o", path, guest, *words).stdout)
         for engine in engines:
-            live, _ = machine.travel(guest, ["watch word 8"] + ["continue"] * total, "--engine", engine, "--cpu", level)
+            live, _ = machine.travel(guest, ["watch word 8"] + ["continue"] * total, "--engine", engine, "--cpu", level, words=words)
             forwards, _ = machine.travel(path, ["watch word 8"] + ["continue"] * total, "--engine", engine)
             backwards, _ = machine.travel(path, ["seek end", "watch word 8"] + ["reverse"] * total, "--engine", engine)
             values = [[re.search(r"(now|change from) 0x(\w+)", lines[0])[2] for _, lines in answers]

@@ -10,7 +10,7 @@ import X86
 struct BlockBuilder: ~Copyable {
   /// Instructions in a block at most, and operations they can make: address + operation each, then stubs.
   static let longestBlock = 64
-  static let mostOperations = 4 * longestBlock
+  static let mostOperations = 5 * longestBlock + 1
   static let mostBranches = longestBlock + 2
 
   let memory: AddressSpace
@@ -21,6 +21,8 @@ struct BlockBuilder: ~Copyable {
   private let code: CodeReader
   /// Blocks end in front of these.
   var stops: StopAddresses?
+  /// Blocks are left in front of instructions that may access what is watched.
+  var filter: WatchFilter?
 
   init(memory: AddressSpace, cache: BlockCache) {
     self.memory = memory
@@ -83,7 +85,9 @@ struct BlockBuilder: ~Copyable {
         return
       }
       switch code.decode(writer.address, into: &instruction) {
-      case .valid: writer.append(instruction)
+      case .valid:
+        if let filter, !writer.isStep { writer.appendWatch(instruction, filter) }
+        writer.append(instruction)
       case .invalid: writer.appendTrap(.invalidOpcode, length: max(instruction.length, 1))
       case .tooLong: writer.appendTrap(.generalProtection)
       case .needsMoreBytes: writer.appendFetchFault(code.faultAddress(writer.address))

@@ -14,7 +14,7 @@ struct PendingBranch {
 /// A block under construction.
 struct BlockWriter {
   let start: UInt64
-  // SAFETY: the caller gave room for `BlockBuilder.mostOperations`; an instruction makes at most two operations and one stub.
+  // SAFETY: the caller gave room for `BlockBuilder.mostOperations`; an instruction makes at most two operations (four where it is watched) and one stub.
   let operations: UnsafeMutablePointer<Operation>
   /// Instructions at most.
   let limit: Int
@@ -46,7 +46,7 @@ struct BlockWriter {
     address = start
   }
 
-  private static func pointer(_ handler: Handler) -> UnsafeRawPointer {
+  static func pointer(_ handler: Handler) -> UnsafeRawPointer {
     unsafeBitCast(handler, to: UnsafeRawPointer.self)
   }
 
@@ -95,7 +95,7 @@ struct BlockWriter {
     advance(next)
   }
 
-  private mutating func write(_ operation: Operation) {
+  mutating func write(_ operation: Operation) {
     operations[count] = operation
     count &+= 1
   }
@@ -113,6 +113,11 @@ struct BlockWriter {
     }
     if !instruction.hasMemoryOperand && !fields.hasMemoryOffset { return 0 }
     return instruction.prefixes.contains(.lock) ? 2 : 1
+  }
+
+  /// There is a handler for it.
+  static func isExecuted(_ instruction: Instruction, _ fields: RowFields) -> Bool {
+    RowFields.handler(row: Int(instruction.row), form: form(instruction, fields)) != 0
   }
 
   /// ENTER's two immediates share the field: size in the low 16 bits, level above. x87 instructions have none; theirs
@@ -136,7 +141,7 @@ struct BlockWriter {
     }
   }
 
-  private static func segmentCode(_ instruction: Instruction) -> UInt8 {
+  static func segmentCode(_ instruction: Instruction) -> UInt8 {
     guard instruction.prefixes.contains(.segment) else { return 0 }
     return instruction.segment == .fs ? 1 : instruction.segment == .gs ? 2 : 0
   }

@@ -25,6 +25,8 @@ enum ExitReason {
   static let trap: UInt32 = 4
   /// The single instruction of a stepping block was executed.
   static let stepped: UInt32 = 5
+  /// In front of an instruction that may access watched bytes; `operation` is the one that has found out.
+  static let watched: UInt32 = 6
 }
 
 // PERF: both are the tail of every handler.

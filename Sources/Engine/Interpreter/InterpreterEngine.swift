@@ -44,6 +44,15 @@ public final class InterpreterEngine: GuestEngine {
     set { builder.stops = newValue }
   }
 
+  /// Where `run` stops besides: in front of instructions that may access what this filter lets through, if need be where it begins.
+  public var filter: WatchFilter? {
+    get { builder.filter }
+    set {
+      builder.filter = newValue
+      cache.flush()
+    }
+  }
+
   /// Counters for `--stats`.
   public var statistics: (blocks: Int, operations: Int, flushes: Int, invalidations: Int) {
     (cache.blocks.count, cache.used, cache.flushes, cache.invalidations)
@@ -85,6 +94,9 @@ public final class InterpreterEngine: GuestEngine {
         exit = runBlocks(cpu, &remaining)
       } else if meetsStops, isStop(cpu.pointee.rip) {
         exit = .stop
+      } else if meetsStops, builder.filter != nil {
+        // Single steps look at nothing.
+        exit = .stop
       } else {
         exit = step(cpu, &remaining)
       }
@@ -112,6 +124,10 @@ public final class InterpreterEngine: GuestEngine {
       cpu.pointee.rip = operation.pointee.rip
       // Other threads may have changed what made it fault: under the lock they cannot.
       return isFree && fault.signal != 0 ? step(cpu, &remaining) : convert(fault, cpu, &remaining)
+    }
+    if cpu.pointee.exit_reason == ExitReason.watched, let noted = cpu.pointee.operation {
+      remaining &-= executedBefore(noted.assumingMemoryBound(to: Operation.self))
+      return .stop
     }
     return left(cpu)
   }

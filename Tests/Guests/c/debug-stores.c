@@ -1,12 +1,17 @@
 // Stores of every kind to one watched word, each of which changes it; those of AVX-512 where the processor has them. Prints how
-// many there were.
+// many there were. With a word on the command line there are many stores beside that word in front of each.
 #include <immintrin.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 unsigned char word[64] __attribute__((aligned(64)));
-static int count;
+static int count, neighbours;
+
+__attribute__((noinline)) static void heat(void) {
+  volatile unsigned char *beside = word;
+  for (int i = 0; i < neighbours; i++) beside[16 + i % 48]++;
+}
 
 #define WIDE __attribute__((target("avx512f,avx512bw,avx512vl"), noinline)) static void
 #define AVX __attribute__((target("avx2"), noinline)) static void
@@ -39,10 +44,12 @@ static void pushed(long value) {
 static void x87(long value) { __asm__ volatile("fildll %1\n fistpll (%0)" : : "r"(word), "m"(value) : "memory", "st"); }
 static void control(void) { __asm__ volatile("stmxcsr (%0)" : : "r"(word) : "memory"); }
 
-int main(void) {
+int main(int words, char **arguments) {
+  (void)arguments;
+  neighbours = words > 1 ? 500 : 0;
   long *place = (long *)word;
   char byte = 0;
-#define CHANGE(statement) (byte++, statement, count++)
+#define CHANGE(statement) (byte++, heat(), statement, count++)
   CHANGE(word[0] = byte);
   CHANGE(*place += 0x0101);
   CHANGE(__atomic_fetch_add(place, 3, __ATOMIC_SEQ_CST));

@@ -48,9 +48,9 @@ class Machine:
             raise RuntimeError(f"{form} {options}: {run.returncode} {run.stderr[-300:]}")
         return run.stdout.decode()
 
-    def objects(self, path, commands, *options):
-        """The objects that answer each command, and the exit code."""
-        run = subprocess.run([self.vitrine, "debug", "--json", "--script", "-", *options, path], input="\n".join(commands) + "\n",
+    def objects(self, path, commands, *options, words=()):
+        """The objects that answer each command, and the exit code. `words`: of a program that is not recorded."""
+        run = subprocess.run([self.vitrine, "debug", "--json", "--script", "-", *options, path, *words], input="\n".join(commands) + "\n",
                              capture_output=True, text=True, timeout=300)
         answers = [json.loads(line) for line in run.stdout.splitlines()]
         if len(answers) != len(commands):
@@ -61,9 +61,9 @@ class Machine:
         """The lines that answer each command."""
         return [answer.get("lines", []) for answer in self.objects(path, commands)[0]]
 
-    def travel(self, path, commands, *options):
+    def travel(self, path, commands, *options, words=()):
         """The answers, as (failed, lines) each; and the exit code."""
-        answers, code = self.objects(path, commands, *options)
+        answers, code = self.objects(path, commands, *options, words=words)
         return [(not answer["ok"], answer.get("lines") or [answer.get("error", "")]) for answer in answers], code
 
     def end(self, path):
