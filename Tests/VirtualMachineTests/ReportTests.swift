@@ -180,8 +180,8 @@ private func backtrace(_ memory: WordMemory, _ section: FrameSection, _ start: U
     let names = [
       "main": "main", "_ZN1S4boomEi": "S::boom", "_ZSt9terminatev": "std::terminate", "_Z3fooi": "foo",
       "_ZN3foo3BarC2Ev": "foo::Bar::Bar", "_ZN3foo3BarD0Ev": "foo::Bar::~Bar", "_ZNK1A1bEv.cold": "A::b.cold",
-      "_ZN": "_ZN", "_Z": "_Z", "_ZN99x": "_ZN99x", "_Z3fooIiEvT_": "_Z3fooIiEvT_",
-      "_ZN3fooIiE3barEv": "_ZN3fooIiE3barEv",
+      "_ZN": "_ZN", "_Z": "_Z", "_ZN99x": "_ZN99x", "_Z3fooIiEvT_": "foo<int>",
+      "_ZN3fooIiE3barEv": "foo<int>::bar", "_Z1fv.part.0": "f.part.0",
     ]
     for (name, readable) in names { #expect(SymbolName.readable(Array(name.utf8)) == readable) }
   }
