@@ -38,7 +38,8 @@ extension MachineControl {
   /// Goes on to the next instruction that may access watched bytes: nil in front of it, or of a stop address. Otherwise why it has come
   /// out before; `.budget`: to look around.
   func runToAccess(_ thread: ControlledThread, _ process: LinuxProcess) -> Exit? {
-    guard let filter, condition == nil, thread.action == .run, thread.stepsOver != thread.cpu.pointee.rip else {
+    guard let filter, condition == nil, thread.action == .run, thread.stepsOver != thread.cpu.pointee.rip
+    else {
       return nil
     }
     if thread.watcher == nil {

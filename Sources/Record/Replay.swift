@@ -76,6 +76,8 @@ public final class Replay {
   }
   /// The last event was the beginning of another program.
   var lastResets = false
+  /// Takes the engine's place while there are many stores beside watched bytes.
+  var watcher: InterpreterEngine?
   /// Asked in front of an event, or of a call that the recording does not have (nil), whether to rest there.
   var holds: ((_ event: Event?, _ thread: Thread) -> Bool)?
   /// What is noted of events for timelines in which something is changed, once there is one.
@@ -332,12 +334,31 @@ public final class Replay {
 
   /// Executes at most `budget` instructions, at least one, and counts them. `leavesStop`: one, even at a stop address.
   func execute(_ thread: Thread, _ budget: InstructionCount, leavesStop: Bool) -> Exit {
-    let before = engine.instructionCount
+    if let watcher, visitor == nil, !leavesStop { return execute(thread, watcher, budget) }
+    let passing = visitor?.watcher
+    let before = engine.instructionCount &+ (passing?.instructionCount ?? 0)
     let exit: Exit =
       if let visitor { step(thread, visitor, budget: budget) } else {
         leavesStop ? engine.step(thread.cpu) : engine.run(thread.cpu, budget: budget)
       }
-    let done = engine.instructionCount &- before
+    let done = engine.instructionCount &+ (passing?.instructionCount ?? 0) &- before
+    thread.count &+= done
+    instant &+= done
+    return exit
+  }
+
+  /// The same with an engine that stops in front of instructions that may access watched bytes: such a one is executed by itself, and
+  /// then whoever watches has to look (`.attention`).
+  private func execute(_ thread: Thread, _ watcher: InterpreterEngine, _ budget: InstructionCount) -> Exit {
+    let before = watcher.instructionCount
+    var exit = watcher.run(thread.cpu, budget: budget)
+    var done = watcher.instructionCount &- before
+    if case .stop = exit, engine.stops?.contains(thread.cpu.pointee.rip) != true {
+      let single = engine.instructionCount
+      exit = done < budget ? engine.step(thread.cpu) : .budget
+      done &+= engine.instructionCount &- single
+      if case .budget = exit { exit = .attention }
+    }
     thread.count &+= done
     instant &+= done
     return exit

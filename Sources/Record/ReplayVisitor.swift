@@ -31,11 +31,17 @@ public struct VisitedThread {
 public protocol ReplayVisitor: AnyObject {
   /// The instruction at RIP is next. False: the replay comes to rest in front of it.
   func willExecute(_ thread: VisitedThread) -> Bool
+  /// What stops in front of all instructions that the visitor has to see; nil: it sees all.
+  var watcher: InterpreterEngine? { get }
   /// It has been executed, or, when `isComplete` is false, has faulted.
   func didExecute(_ thread: VisitedThread, isComplete: Bool)
   func willHappen(_ event: VisitedEvent, _ thread: VisitedThread)
   /// `changesMappings`: what is mapped, or where, may be different now. `resets`: another program was executed.
   func didHappen(_ event: VisitedEvent, _ thread: VisitedThread, changesMappings: Bool, resets: Bool)
+}
+
+extension ReplayVisitor {
+  public var watcher: InterpreterEngine? { nil }
 }
 
 extension Replay {
@@ -88,6 +94,12 @@ extension Replay {
   ) -> Exit {
     var done: InstructionCount = 0
     while done < budget {
+      if let watcher = visitor.watcher {
+        let before = watcher.instructionCount
+        let exit = watcher.run(thread.cpu, budget: budget &- done)
+        done &+= watcher.instructionCount &- before
+        guard case .stop = exit, done < budget else { return exit == .stop ? .budget : exit }
+      }
       let before = engine.instructionCount
       if !visitor.willExecute(VisitedThread(index: thread.index, cpu: thread.cpu, instant: instant &+ done)) {
         isVisitorAtRest = true

@@ -158,6 +158,8 @@ final class AccessVisitor: ReplayVisitor {
 
   private unowned let travel: TimeTravel
   private let addresses: StopAddresses?
+  /// Executes what is of no interest.
+  let watcher: InterpreterEngine?
   /// The instructions at these instants are executed in any case, and in spite of a stop address.
   var passes: InstructionCount = -1
   var leavesStop: InstructionCount = -1
@@ -165,6 +167,9 @@ final class AccessVisitor: ReplayVisitor {
 
   init(_ travel: TimeTravel, _ addresses: StopAddresses?) {
     (self.travel, self.addresses) = (travel, addresses)
+    watcher = InterpreterEngine(memory: travel.replay.memory)
+    watcher?.filter = WatchFilter(travel.stops.accessed, seesReads: true)
+    watcher?.stops = addresses
   }
 
   func willExecute(_ thread: VisitedThread) -> Bool {

@@ -24,8 +24,8 @@ public struct TravelStops: Sendable {
   public var signals: UInt64 = 0
   /// Stop at children that are made, and at programs that are executed.
   public var showsFamily = false
-  /// Ask `TimeTravel.accessed` about each instruction.
-  public var looksAtAccesses = false
+  /// Ask `TimeTravel.accessed` about each instruction that may access these bytes.
+  public var accessed: [Range<UInt64>] = []
 
   public init() {}
 }
@@ -287,6 +287,7 @@ public final class TimeTravel {
       for address in stops.addresses { addresses.insert(address) }
       for range in stops.ranges { addresses.insert(range) }
       replay.engine.stops = stops.addresses.isEmpty && stops.ranges.isEmpty ? nil : addresses
+      replay.watcher?.stops = replay.engine.stops
       for address in old.addresses.symmetricDifference(stops.addresses) {
         replay.memory.forgetCode(at: address)
       }
@@ -299,7 +300,8 @@ public final class TimeTravel {
     }
     self.stops = stops
     replay.holds = stops.holdsEvents ? { [unowned self] in isHeld($0, $1) } : nil
-    accessVisitor = stops.looksAtAccesses && accessed != nil ? AccessVisitor(self, replay.engine.stops) : nil
+    accessVisitor =
+      !stops.accessed.isEmpty && accessed != nil ? AccessVisitor(self, replay.engine.stops) : nil
     replay.visitor = accessVisitor
     replay.isVisitorAtRest = false
     if accessVisitor != nil { replay.engine.prepareForSteps() }
@@ -437,13 +439,23 @@ fileprivate struct ReplayState {
   }
 }
 
-/// Notices changes of bytes: their pages are closed to stores, and behind each store they are compared.
+/// Notices changes of bytes: their pages are closed to stores, and behind each store they are compared. While there are many stores
+/// beside them the pages are open, and the replay stops behind each instruction that may access them (`Replay.watcher`).
 private final class Watch {
   private let replay: Replay
   let watched: [Range<UInt64>]
   private var contents: [[UInt8]] = []
   private var observer: CodeObserver?
   private var isTouched = false
+  /// Touches in quick succession, and when the last one was.
+  private var touches = 0
+  private var lastTouch: UInt64 = 0
+  /// The instant up to which the pages stay open.
+  private var openUntil: InstructionCount?
+  private static let mostTouches = 64
+  /// Quick: cycles of the time-stamp counter between two of them.
+  private static let quickly: UInt64 = 200_000
+  private static let openFor: InstructionCount = 4_000_000
 
   init(_ replay: Replay, _ watched: [Range<UInt64>]) {
     self.replay = replay
@@ -456,13 +468,18 @@ private final class Watch {
     begin()
   }
 
-  deinit { if let observer { replay.memory.remove(observer) } }
+  deinit {
+    replay.watcher = nil
+    if let observer { replay.memory.remove(observer) }
+  }
 
   /// From now on changes count.
   func begin() {
     contents = watched.map { replay.memory.peek($0.lowerBound, count: $0.count) }
-    for range in watched { replay.memory.markCode(from: range.lowerBound, to: range.upperBound) }
     isTouched = false
+    if let openUntil, replay.instant < openUntil, replay.instant > openUntil &- Watch.openFor { return }
+    (openUntil, replay.watcher) = (nil, nil)
+    for range in watched { replay.memory.markCode(from: range.lowerBound, to: range.upperBound) }
   }
 
   private func covers(_ pages: Range<UInt64>) -> Bool {
@@ -475,12 +492,21 @@ private final class Watch {
   private func touch() {
     isTouched = true
     if let thread = replay.threads[replay.running] { CPUState.attention(thread.cpu).pointee = 1 }
+    let now = vt_host_time_stamp()
+    touches = now &- lastTouch < Watch.quickly ? touches + 1 : 0
+    lastTouch = now
+    if touches < Watch.mostTouches || openUntil != nil { return }
+    touches = 0
+    replay.watcher = InterpreterEngine(memory: replay.memory)
+    replay.watcher?.filter = WatchFilter(watched, seesReads: false)
+    replay.watcher?.stops = replay.engine.stops
+    if replay.watcher != nil { openUntil = replay.instant &+ Watch.openFor }
   }
 
   /// The bytes that have changed since the last look. `looks`: also when nothing was noticed, because an event may have mapped
   /// something there.
   func takeChange(looks: Bool) -> Range<UInt64>? {
-    if !isTouched, !looks { return nil }
+    if !isTouched, !looks, openUntil == nil { return nil }
     if let thread = replay.threads[replay.running] { CPUState.attention(thread.cpu).pointee = 0 }
     let old = contents
     begin()

@@ -132,7 +132,7 @@ final class RecordingTarget: RemoteTarget {
     watchpoints.removeAll { $0 == watchpoint }
     if isSet { watchpoints.append(watchpoint) }
     stops.watched = watchpoints.filter { $0.kinds.contains(.change) }.map(\.bytes)
-    stops.looksAtAccesses = watchpoints.contains { $0.kinds.contains(.read) }
+    stops.accessed = watchpoints.filter { $0.kinds.contains(.read) }.map(\.bytes)
     return true
   }
 
@@ -184,7 +184,7 @@ final class RecordingTarget: RemoteTarget {
   /// Another program: what was said of the old one's memory has no meaning.
   func clearPlaces() {
     watchpoints = []
-    (stops.addresses, stops.watched, stops.looksAtAccesses) = ([], [], false)
+    (stops.addresses, stops.watched, stops.accessed) = ([], [], [])
   }
 
   // MARK: Files

@@ -22,7 +22,8 @@ public final class WatchFilter {
     table.initializeMemory(as: UInt8.self, repeating: 0, count: WatchFilter.tableSize + 8)
     for range in ranges where !range.isEmpty {
       let first = range.lowerBound &>> WatchFilter.granule
-      let count = min(((range.upperBound &- 1) &>> WatchFilter.granule) &- first, UInt64(WatchFilter.tableSize * 8))
+      let count = min(
+        ((range.upperBound &- 1) &>> WatchFilter.granule) &- first, UInt64(WatchFilter.tableSize * 8))
       for unit in 0...count { set(first &+ unit) }
     }
     table.storeBytes(of: table.load(as: UInt64.self), toByteOffset: WatchFilter.tableSize, as: UInt64.self)
@@ -33,7 +34,8 @@ public final class WatchFilter {
   private func set(_ unit: UInt64) {
     let place = Int(truncatingIfNeeded: unit &>> 3) & (WatchFilter.tableSize &- 1)
     let byte = table.load(fromByteOffset: place, as: UInt8.self)
-    table.storeBytes(of: byte | 1 &<< UInt8(truncatingIfNeeded: unit & 7), toByteOffset: place, as: UInt8.self)
+    table.storeBytes(
+      of: byte | 1 &<< UInt8(truncatingIfNeeded: unit & 7), toByteOffset: place, as: UInt8.self)
   }
 
   /// Bits that an access of so many bytes at any address may touch.

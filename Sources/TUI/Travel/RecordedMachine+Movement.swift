@@ -156,7 +156,7 @@ extension RecordedMachine {
   private func singleStep() throws(RecordingError) -> Stop? {
     var stops = TravelStops()
     stops.watched = watched
-    stops.looksAtAccesses = breakpoints.contains { !$0.accessKinds.isEmpty }
+    stops.accessed = breakpoints.filter { !$0.accessKinds.isEmpty }.map(\.bytes)
     let end = try travel.step(replay.running, stops)
     switch end {
     case .changed, .accessed: return stop(end, isBackwards: false)

@@ -14,7 +14,7 @@ extension RecordedMachine {
     stops.addresses = Set(breakpoints.filter { $0.isEnabled && $0.kind == .code }.map(\.address))
     stops.ranges = breakpoints.filter { $0.isEnabled && !$0.kind.isData && $0.kind != .code }.map(\.bytes)
     stops.watched = watched
-    stops.looksAtAccesses = breakpoints.contains { !$0.accessKinds.isEmpty }
+    stops.accessed = breakpoints.filter { !$0.accessKinds.isEmpty }.map(\.bytes)
     stops.calls = caughtCalls
     stops.signals = ~passedSignals
     stops.showsFamily = stopsAtExecutions || stopsAtForks
