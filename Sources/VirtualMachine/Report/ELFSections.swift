@@ -95,7 +95,7 @@ extension ELFSections {
     for (index, section) in all.enumerated() where section.type == 2 || section.type == 11 {
       kept.formUnion([index, Int(section.link)])
     }
-    kept.formUnion(all.indices.filter { LinkageStubs.isNeeded(all[$0]) })
+    kept.formUnion(all.indices.lazy.filter { LinkageStubs.isNeeded(all[$0]) }.prefix(LinkageStubs.mostNeeded))
     let table = UInt64(all.count &* ELFSections.headerSize)
     var places = [(start: header.sectionHeaderOffset, size: table)]
     for index in kept.sorted() where all.indices.contains(index) {

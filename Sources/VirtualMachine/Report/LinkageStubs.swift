@@ -7,6 +7,9 @@ enum LinkageStubs {
   /// Relocations of data, larger tables of which are not looked through for the few stubs that use them (bytes).
   private static let mostData: UInt64 = 1 << 20
   private static let entrySize = 24
+  /// Sections of a kind that are looked at: linkers make four at most, hostile files any number.
+  private static let mostSections = 8
+  static let mostNeeded = 2 * mostSections
   private static let relocations: UInt32 = 4
   private static let (globalData, jumpSlot): (UInt64, UInt64) = (6, 7)
 
@@ -25,7 +28,7 @@ enum LinkageStubs {
   }
 
   static func symbols(_ sections: ELFSections) -> [ELFSymbol] {
-    let holders = sections.all.filter(hasStubs)
+    let holders = sections.all.lazy.filter(hasStubs).prefix(mostSections)
     if holders.isEmpty { return [] }
     let names = slots(sections)
     return names.isEmpty ? [] : holders.flatMap { stubs(in: $0, sections.bytes(of: $0), names) }
@@ -34,7 +37,8 @@ enum LinkageStubs {
   /// The function that belongs to each slot.
   private static func slots(_ sections: ELFSections) -> [UInt64: [UInt8]] {
     var result: [UInt64: [UInt8]] = [:]
-    for section in sections.all where section.type == relocations && namesSlots(section) {
+    let tables = sections.all.lazy.filter { $0.type == relocations && namesSlots($0) }
+    for section in tables.prefix(mostSections) {
       guard Int(section.link) < sections.all.count else { continue }
       let table = sections.all[Int(section.link)]
       guard Int(table.link) < sections.all.count else { continue }
