@@ -18,6 +18,8 @@ final class MemoryPanel: Panel {
   /// log2 of the bytes of a cell, by level.
   static let zooms: [UInt64] = [0, 4, 8, 12, 16]
   private var level = 0
+  /// The cursor is to be in the upper third: where that is depends on the panel's size when it is drawn.
+  private var isMoved = false
   /// Cells of a row.
   private var columns: UInt64 = 16
   private var height = 1
@@ -64,7 +66,7 @@ final class MemoryPanel: Panel {
   /// Chooses how many bytes a cell has, by the number of the level.
   func setZoom(_ new: Int) {
     level = max(0, min(new, MemoryPanel.zooms.count - 1))
-    address = cursor &- min(cursor, perRow &* UInt64(height / 3))
+    isMoved = true
   }
 
   /// More (1) or fewer (-1) bytes a cell.
@@ -76,6 +78,8 @@ final class MemoryPanel: Panel {
     let subject = workspace.subject
     height = max(1, window.height)
     columns = cellsPerRow(window.width)
+    if isMoved { address = cursor &- min(cursor, perRow &* UInt64(height / 3)) }
+    isMoved = false
     follow(subject)
     let cells = Int(columns) * height
     var touched: [TouchedCell] = []
