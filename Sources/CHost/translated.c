@@ -37,6 +37,19 @@ static int has_base_instructions;
 #define LOAD_YMM(n, name) "vmovups %c[vector]+64*" #n "(%%rdi), %%" #name #n "\n"
 #define SAVE_XMM(n, name) "movups %%" #name #n ", %c[vector]-60+64*" #n "(%%rbp)\n"
 #define SAVE_YMM(n, name) "vmovups %%" #name #n ", %c[vector]-60+64*" #n "(%%rbp)\n"
+/// Into YMM0 all bits of a vector register above the XMM register, as they are in the state.
+#define OR_ABOVE_XMM(n, name) "vorps %c[vector]+16+64*" #n "(%%rdi), %%xmm1, %%xmm1\n"
+#define OR_ABOVE_YMM(n, name) "vorps %c[vector]+32+64*" #n "(%%rdi), %%ymm0, %%ymm0\n"
+/// Jumps if any of the vector registers 0 to 15 has a bit above its XMM register, else leaves their upper parts in the state in which
+/// VZEROUPPER leaves them. To load zeros is not the same: processors merge them into the results of SSE
+/// instructions, each of which then waits for the last writer of its register.
+#define LOAD_CLEAN(parts_above, otherwise) \
+  "vxorps %%xmm0, %%xmm0, %%xmm0\n vmovaps %%ymm0, %%ymm1\n" \
+  parts_above \
+  "vorps %%ymm1, %%ymm0, %%ymm0\n vptest %%ymm0, %%ymm0\n" \
+  "jne " otherwise "\n" \
+  "vzeroupper\n" \
+  VECTORS(LOAD_YMM, xmm)
 #define LOAD_MASK(n) "kmovq %c[mask]+8*" #n "(%%rdi), %%k" #n "\n"
 #define SAVE_MASK(n) "kmovq %%k" #n ", %c[mask]-60+8*" #n "(%%rbp)\n"
 #define MASKS(operation) \
@@ -136,13 +149,21 @@ __attribute__((naked)) static void enter(vt_cpu_state *cpu __attribute__((unused
       "jne 3f\n"
       "cmpl $0, %c[has_avx](%%rdi)\n"
       "je 2f\n"
+      LOAD_CLEAN(VECTORS(OR_ABOVE_XMM, xmm), "6f")
+      "jmp 4f\n"
+      "6:\n"
       VECTORS(LOAD_YMM, ymm)
       "jmp 4f\n"
       "2:\n"
       VECTORS(LOAD_XMM, xmm)
       "jmp 4f\n"
       "3:\n"
-      VECTORS(LOAD_YMM, zmm) HIGH_VECTORS(LOAD_YMM) MASKS(LOAD_MASK)
+      LOAD_CLEAN(VECTORS(OR_ABOVE_XMM, xmm) VECTORS(OR_ABOVE_YMM, ymm), "6f")
+      "jmp 7f\n"
+      "6:\n"
+      VECTORS(LOAD_YMM, zmm)
+      "7:\n"
+      HIGH_VECTORS(LOAD_YMM) MASKS(LOAD_MASK)
       "4:\n"
       "ldmxcsr %c[mxcsr](%%rdi)\n"
       FORGET_RETURNS(32)
