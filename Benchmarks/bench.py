@@ -7,6 +7,7 @@
     Benchmarks/bench.py translation       a section: start-up, servers, threads, size, growth, allocations, translation, record
     Benchmarks/bench.py --engines translator,unguarded,interpreter,counting,qemu
     Benchmarks/bench.py --quick           two runs each of smaller sizes, for CI; prints, asserts nothing
+                                          but that every section could be measured
     Benchmarks/bench.py --json FILE       the numbers for a program
 
 Runs alternate: native, vitrine, qemu, native, … A ratio is the median of the ratios of runs that stood next to each
@@ -198,6 +199,7 @@ def main():
         report["record"] = recording.measured(vitrine, options.runs, options.quick)
     if options.json:
         Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
+    return 1 if None in report.values() else 0
 
 
 os.environ.pop("LD_PRELOAD", None)

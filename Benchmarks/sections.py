@@ -136,7 +136,7 @@ int __wrap_posix_memalign(void **p, size_t a, size_t n) { ++*counter; return __r
 
 def counting_product():
     """The product linked once more from its object files, with an allocator that counts. None when they are not there."""
-    modules = ["CHost", "X86", "GuestMemory", "Engine", "Translator", "LinuxABI", "Linux", "VirtualMachine", "Debugger", "vitrine"]
+    modules = [path.name for path in Path(measure.ROOT, "Sources").iterdir() if path.is_dir()]
     objects = [path for name in modules for path in Path(measure.ROOT, f".build/release/{name}.build").rglob("*.o")]
     if not objects:
         return None
@@ -165,7 +165,7 @@ def counted(product, size):
 def allocations(vitrine):
     """Allocations per million guest instructions: the difference between a short and a long run of one loop."""
     if os.environ.get("VITRINE"):
-        return None
+        return {}
     product = counting_product()
     counts = per_turn(vitrine)
     if not product or not counts:

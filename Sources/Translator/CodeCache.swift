@@ -83,6 +83,8 @@ final class CodeCache {
   let executable: UInt64
   /// Host addresses of indirect entries; 0: none. Lies below 2 GiB, so that code can address it absolutely.
   let jumps: UnsafeMutablePointer<UInt64>
+  /// How many entries have shared each place of the table since the last flush; empty while none do.
+  var chains: [UInt8] = []
   /// The fields that code addresses when RBP counts instructions: below 2 GiB, too, and at the beginning of a page. Nil: it does
   /// not count, and RBP leads to the CPU state itself.
   let countingState: UnsafeMutablePointer<CPUState>?
@@ -497,6 +499,7 @@ final class CodeCache {
     relocationCount = 0
     used = commonSize
     blocksByPage = nil
+    chains = []
     statistics.flushes &+= 1
     epoch &+= 1
   }

@@ -168,6 +168,16 @@ extension TranslatorEngine {
     return (host, Array(UnsafeBufferPointer(start: start, count: size)))
   }
 
+  /// A link of a chain of indirect entries, made anew: to the one of the block at guest address `address`, or else out of
+  /// translated code. Nil where there is no such entry.
+  public func indirectLink(to address: UInt64) -> (host: UInt64, code: [UInt8])? {
+    guard let entry = indirectEntry(of: address)?.host, cache.hasRoom else { return nil }
+    let start = cache.used
+    let miss = cache.executable &+ UInt64(cache.missStub)
+    let host = CommonCode.writeLink(address, to: entry, else: miss, cache)
+    return (host, Array(UnsafeBufferPointer(start: cache.writable + start, count: cache.used &- start)))
+  }
+
   /// Guest address of the block whose code begins at the host address `host`.
   public func guestAddress(ofBlockAt host: UInt64) -> UInt64? {
     var (low, high) = (0, cache.blockCount)

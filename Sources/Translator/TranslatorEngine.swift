@@ -422,7 +422,7 @@ public final class TranslatorEngine: GuestEngine {
     else {
       return
     }
-    cache.jumps[Int(cpu.pointee.rip & 0xffff)] = entry
+    CommonCode.enter(cpu.pointee.rip, at: entry, cache)
   }
 
   /// The guest state of a fault or signal in the middle of a block: RIP, and what a string instruction had moved.

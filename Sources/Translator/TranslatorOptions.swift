@@ -85,6 +85,8 @@ public struct TranslatorStatistics: Sendable {
   public var unlinks = 0
   /// Indirect branches and returns that the run loop had to resolve.
   public var indirectMisses = 0
+  /// Misses whose place in the table another target had.
+  public var indirectConflicts = 0
   /// Reasons for leaving translated code besides: a direct branch that is not linked, a system call, a signal.
   public var branchExits = 0
   public var systemCalls = 0

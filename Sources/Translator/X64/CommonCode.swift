@@ -83,4 +83,45 @@ enum CommonCode {
     }
     return cache.executable &+ UInt64(cache.records[block].indirectEntry)
   }
+
+  /// How many entries a place of the table leads to, one behind the other, before a new one takes the place of all.
+  static let longestChain: UInt8 = 16
+
+  /// Has the table lead to `entry` for `guest`. Where another address with the same low 16 bits has the place, a link is put in front of
+  /// its entry: it compares with `guest` and goes on to the one or to the other. Large programs have many such
+  /// addresses, and two that follow each other in a loop would leave translated code each time.
+  static func enter(_ guest: UInt64, at entry: UInt64, _ cache: CodeCache) {
+    let place = Int(guest & 0xffff)
+    let other = cache.jumps[place]
+    if other == 0 || other == entry || !mayLengthenChain(place, cache) {
+      cache.jumps[place] = entry
+    } else {
+      cache.jumps[place] = writeLink(guest, to: entry, else: other, cache)
+    }
+  }
+
+  private static func mayLengthenChain(_ place: Int, _ cache: CodeCache) -> Bool {
+    cache.statistics.indirectConflicts &+= 1
+    if cache.chains.isEmpty { cache.chains = [UInt8](repeating: 1, count: CodeCache.jumpCount) }
+    guard cache.chains[place] < longestChain, cache.hasRoom else { return false }
+    cache.chains[place] &+= 1
+    return true
+  }
+
+  /// Writes a link of a chain; returns its host address.
+  static func writeLink(_ guest: UInt64, to entry: UInt64, else other: UInt64, _ cache: CodeCache) -> UInt64 {
+    cache.willChange()
+    let start = cache.used
+    var assembler = cache.assembler(at: start)
+    Difference(guest).write(&assembler, from: HostRegister.secondScratch)
+    let same = assembler.jumpIfScratchZero()
+    for (target, isOther) in [(other, true), (entry, false)] {
+      if !isOther { assembler.completeShort(same) }
+      let distance = UInt32(truncatingIfNeeded: assembler.jump() - cache.writable)
+      cache.patch(distance, to: UInt32(truncatingIfNeeded: target &- cache.executable))
+    }
+    cache.used = assembler.cursor - cache.writable
+    cache.tell(.indirectEntry, guest: guest, guestSize: 0, start, cache.used)
+    return cache.executable &+ UInt64(start)
+  }
 }

@@ -58,6 +58,7 @@ enum StatisticsText {
     let counters = [
       ("links", statistics.links), ("unlinks", statistics.unlinks), ("exits", statistics.exits),
       ("branch exits", statistics.branchExits), ("indirect misses", statistics.indirectMisses),
+      ("indirect conflicts", statistics.indirectConflicts),
       ("system calls", statistics.systemCalls), ("direct system calls", statistics.directCalls),
       ("signals", statistics.signals),
       ("faults", statistics.faults),

@@ -109,8 +109,12 @@ struct EscapeCheck {
         while address < end, let block = sandbox.check(address, "\(piece.name) [\(hex(code.bytes))]") {
           address += UInt64(max(block.guestSize, 1))
         }
-        if let entry = sandbox.engine.indirectEntry(of: code.address), piece.name == "chain" {
+        guard piece.name == "chain" else { continue }
+        if let entry = sandbox.engine.indirectEntry(of: code.address) {
           sandbox.judge(EmittedCode(address: entry.host, bytes: entry.code), "indirect entry")
+        }
+        if let link = sandbox.engine.indirectLink(to: code.address) {
+          sandbox.judge(EmittedCode(address: link.host, bytes: link.code), "link of indirect entries")
         }
       }
     }

@@ -42,8 +42,7 @@ final class Sandbox {
 
   private func note(_ code: TranslatedCode) {
     switch code.kind {
-    case .block: layout.blocks.insert(code.hostAddress)
-    case .indirectEntry: break
+    case .block, .indirectEntry: layout.blocks.insert(code.hostAddress)
     case .common: noteCommon(EmittedCode(address: code.hostAddress, bytes: Array(code.host), isCommon: true))
     }
   }

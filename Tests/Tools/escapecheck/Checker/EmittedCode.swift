@@ -3,7 +3,7 @@
 import CHost
 import Translator
 
-/// A piece of host code: a block, the indirect entry of a block, or the code that all blocks share.
+/// A piece of host code: a block, the indirect entry of a block or a link to one, or the code that all blocks share.
 struct EmittedCode {
   var address: UInt64
   var bytes: [UInt8]
@@ -78,7 +78,7 @@ struct CacheLayout {
   /// In code that counts: where the state is that it addresses, and the ways out behind `leave` and `directCall`.
   var state: Int64?
   var permanent: [UInt64] = []
-  /// Host addresses where blocks begin.
+  /// Host addresses where blocks and indirect entries begin: the same holds there.
   var blocks: Set<UInt64> = []
 }
 
