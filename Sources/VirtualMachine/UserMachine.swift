@@ -299,7 +299,7 @@ public final class UserMachine {
     guard let program = process.program, FaultReport.isWanted(signal: signal) else { return }
     var report = FaultReport(
       signal: signal, fault: fault, cpu: cpu, space: process.memory, program: program,
-      path: process.shownPath(program.executablePath)
+      path: process.shownPath(program.executablePath), libraries: LoadedObjects(process)
     ) { LoadedObjects.file($0, process) }
     report.useColour = configuration.useColour
     report.showVectors = configuration.reportVectors

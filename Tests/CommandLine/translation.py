@@ -76,6 +76,17 @@ def stripped_map(vitrine, folder):
     return None if f"guest_{hex(CODE)}" in names else f"unnamed code: {names}"
 
 
+def library_names(vitrine, folder):
+    """Code of libraries has the libraries' names, in maps and listings."""
+    process, _, errors = start([vitrine, "run", "--perf-map", "--dump-translation", "__libc_start_main,nothing", "/bin/cat", "/dev/null"], folder)
+    names = [line.split(" ", 2)[2] for line in map_lines(process.pid)]
+    if not any(name.startswith("__libc_start_main") for name in names):
+        return f"no __libc_start_main in {names}"
+    if not re.match(r"translation of 0x[0-9a-f]+ <__libc_start_main>: ", errors) or "vitrine: there is no symbol nothing\n" not in errors:
+        return errors[:300] + errors[-100:]
+    return None
+
+
 def forked_maps(vitrine, folder):
     before = set(name for name in os.listdir("/tmp") if re.fullmatch(r"perf-\d+\.map", name))
     process, _, errors = start([vitrine, "run", "--perf-map", "--perf-dump=.", "fork-named"], folder)
@@ -276,7 +287,7 @@ def check(vitrine, folder):
         with open(path, "wb") as file:
             file.write(data)
         os.chmod(path, 0o755)
-    tests = [perf_map, stripped_map, perf_dump, forked_maps, thread_map, listing, listing_by_address, listing_of_flushed,
+    tests = [perf_map, stripped_map, library_names, perf_dump, forked_maps, thread_map, listing, listing_by_address, listing_of_flushed,
              listing_after_fork, code_survives_forks,
              statistics, interpreted]
     if can_sample(folder):

@@ -23,18 +23,19 @@ public struct FaultReport {
   private static let frameLimit = 4096
   private static let lineLimit = 64
 
-  /// `fault` is nil for a signal that was sent. Reads the program's file again for its symbols; `path` is the guest's for it, by which
-  /// `open` opens it, and others that belong to it.
+  /// `fault` is nil for a signal that was sent. Reads the program's file again for its symbols, and those of the libraries that are
+  /// mapped; `path` is the guest's for it, by which `open` opens it, and others that belong to it.
   public init(
     signal: Int32, fault: GuestFault?, cpu: UnsafePointer<vt_cpu_state>, space: AddressSpace,
-    program: LoadedProgram, path: [UInt8], open: @escaping ([UInt8]) -> ExecutableFile?
+    program: LoadedProgram, path: [UInt8], libraries: LoadedObjects? = nil,
+    open: @escaping ([UInt8]) -> ExecutableFile?
   ) {
     self.signal = signal
     self.fault = fault
     self.cpu = cpu
     self.space = space
     self.program = program
-    files = ReportSymbols(program, path, open)
+    files = ReportSymbols(program, path, libraries, open)
   }
 
   /// Whether there is anything to say: Ctrl-C and a reader that went away are no news.
@@ -72,17 +73,28 @@ public struct FaultReport {
   /// address behind a call that never returns may belong to the next function.
   private func place(_ lookup: UInt64, shownAs address: UInt64) -> String {
     let line = files.line(at: lookup).map { " at \($0.text)" } ?? ""
+    let file = file(at: lookup)
     if let name = files.describe(lookup, shownAs: address) {
       if let call = files.frames(at: lookup).first, call.isInlined {
-        return " in \(call.name) (inlined in \(name))\(line)"
+        return " in \(call.name) (inlined in \(name))\(line)\(file)"
       }
-      return " in \(name)\(line)"
+      return " in \(name)\(line)\(file)"
+    }
+    // Debug information names what a stripped library has no symbol for.
+    if let function = files.frames(at: lookup).last { return " in \(function.name)\(line)\(file)" }
+    if let library = files.library(at: lookup) {
+      return " (\(library.name) + \((address &- library.loadBias).hexadecimal))"
     }
     if program.image.contains(address) {
       return
         " (\(LoadError.name(program.executablePath)) + \((address &- program.image.lowerBound).hexadecimal))"
     }
     return ""
+  }
+
+  /// ` (libc.so.6)` for an address in a library.
+  private func file(at address: UInt64) -> String {
+    files.library(at: address).map { " (\($0.name))" } ?? ""
   }
 
   // MARK: Instruction
@@ -93,7 +105,7 @@ public struct FaultReport {
       bytes += byte
     }
     if bytes.isEmpty { return ["  instruction: its memory cannot be read"] }
-    let listing = CodeListing(symbols: files.symbols.moved(by: program.loadBias))
+    let listing = CodeListing(symbols: files.symbols(at: rip))
     let decoded = bytes.withUnsafeBytes { listing.instruction($0, at: rip) }
     let shown = bytes.prefix(decoded?.length ?? 15).map { FaultReport.hex(UInt64($0), digits: 2) }
     // The disassembler sets operands in a column; here they follow the mnemonic.
@@ -135,8 +147,7 @@ public struct FaultReport {
 
   private func backtraceLines() -> [String] {
     let unwinder = Unwinder(
-      memory: SpaceMemory(space: space), table: files.callFrames, loadBias: program.loadBias,
-      frameLimit: FaultReport.frameLimit)
+      memory: SpaceMemory(space: space), frameLimit: FaultReport.frameLimit, table: files.callFrames(at:))
     let frames = unwinder.backtrace(UnwindRegisters(cpu))
     return frameLines(frames)
   }
@@ -181,7 +192,7 @@ public struct FaultReport {
     var place = place(frame.lookup, shownAs: frame.address)
     // That is in what was put into the function, whose own line is that of the call.
     if part != nil, let name = files.describe(frame.lookup, shownAs: frame.address) {
-      place = " in \(name)\(line)"
+      place = " in \(name)\(line)" + file(at: frame.lookup)
     }
     return start + place + FaultReport.note(on: frame.origin)
   }
@@ -210,16 +221,25 @@ struct SpaceMemory: UnwindMemory {
   }
 }
 
-/// Symbols and unwind tables of the program's file.
+/// Symbols, unwind tables and source lines of the program's file, and of the libraries that are mapped.
 struct ReportSymbols {
   private let bias: UInt64
+  private let image: Range<UInt64>
+  /// Of the program, at its file's addresses.
   let symbols: SymbolTable
-  let callFrames: CallFrameTable
   let lines: LineTable
+  private let callFrames: CallFrameTable
+  private let libraries: LoadedObjects?
 
-  /// Empty when the file has changed into something else or cannot be read any more.
-  init(_ program: LoadedProgram, _ path: [UInt8], _ open: @escaping ([UInt8]) -> ExecutableFile?) {
-    bias = program.loadBias
+  /// Without what is in a file that has changed into something else or cannot be read any more. The program is found by `path` and
+  /// not by its mappings, because a file may be mapped without its beginning, or not at all.
+  init(
+    _ program: LoadedProgram, _ path: [UInt8], _ libraries: LoadedObjects? = nil,
+    _ open: @escaping ([UInt8]) -> ExecutableFile?
+  ) {
+    (bias, image) = (program.loadBias, program.image)
+    self.libraries = libraries
+    libraries?.refresh()
     guard let file = open(path), let header = try? ELFHeader(of: file) else {
       symbols = SymbolTable([])
       callFrames = CallFrameTable([], address: 0)
@@ -232,14 +252,37 @@ struct ReportSymbols {
     lines = LineTable { sections.withLines(path, open) }
   }
 
+  /// The file, other than the program's, that is mapped at a guest address.
+  func library(at address: UInt64) -> LoadedObject? {
+    image.contains(address) ? nil : libraries?.object(at: address)
+  }
+
+  /// The table for the code at a guest address, and what is added to the addresses of its file.
+  func callFrames(at address: UInt64) -> (frames: CallFrameTable, loadBias: UInt64)? {
+    if let library = library(at: address) { return (library.callFrames, library.loadBias) }
+    return (callFrames, bias)
+  }
+
+  /// The symbols, at the guest's addresses, of the file that is mapped at one.
+  func symbols(at address: UInt64) -> SymbolTable {
+    library(at: address)?.symbols ?? symbols.moved(by: bias)
+  }
+
   /// The source's frames of a guest address, innermost first.
-  func frames(at address: UInt64) -> [SourceFrame] { lines.frames(at: address &- bias) }
+  func frames(at address: UInt64) -> [SourceFrame] {
+    if let library = library(at: address) { return library.lines.frames(at: address &- library.loadBias) }
+    return lines.frames(at: address &- bias)
+  }
 
   /// The source line of a guest address.
-  func line(at address: UInt64) -> SourceLine? { lines.line(at: address &- bias) }
+  func line(at address: UInt64) -> SourceLine? {
+    if let library = library(at: address) { return library.lines.line(at: address &- library.loadBias) }
+    return lines.line(at: address &- bias)
+  }
 
   /// `name+0x12` for a guest address, in the function that contains `lookup`.
   func describe(_ lookup: UInt64, shownAs address: UInt64) -> String? {
-    symbols.describe(lookup &- bias, shownAs: address &- bias)
+    if let library = library(at: lookup) { return library.symbols.describe(lookup, shownAs: address) }
+    return symbols.describe(lookup &- bias, shownAs: address &- bias)
   }
 }

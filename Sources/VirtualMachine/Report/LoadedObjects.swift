@@ -118,6 +118,13 @@ public final class LoadedObjects {
     ranges = found
   }
 
+  /// Looks at the mappings again when what is mapped at `address` is not what it was.
+  public func refresh(at address: UInt64) {
+    guard let region = memory.query(address), region.backing != 0 else { return }
+    let next = mappings.partitionPoint { $0.start <= address }
+    if next == 0 || mappings[next &- 1] != region { refresh() }
+  }
+
   private func read(_ mapped: Backing, at base: UInt64) -> LoadedObject {
     let path = mapped.path
     guard let (header, sections) = LoadedObjects.sections(open(mapped), path) else {

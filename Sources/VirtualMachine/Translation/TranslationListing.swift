@@ -42,7 +42,10 @@ struct TranslationListing {
     }
     let guest = code.guest..<code.guest &+ UInt64(code.guestSize)
     var isWanted = false
-    for (index, range) in ranges.enumerated() where range?.overlaps(guest) == true {
+    for (index, place) in output.listed.enumerated() {
+      var range = ranges[index]
+      if range == nil, case .symbol(let name) = place { range = symbols.range(of: name, near: code.guest) }
+      guard range?.overlaps(guest) == true else { continue }
       isWanted = true
       isFound[index] = true
     }
@@ -74,7 +77,7 @@ struct TranslationListing {
       switch output.listed[index] {
       case .address(let address): "vitrine: nothing was translated at \(address.hexadecimal)\n"
       case .symbol(let name):
-        if symbols.range(of: name) != nil {
+        if symbols.isKnown(name) {
           "vitrine: nothing was translated of \(LoadError.name(name))\n"
         } else if symbols.isInlined(name) {
           "vitrine: \(LoadError.name(name)) has no code of its own, it is inlined in others\n"

@@ -40,25 +40,42 @@ struct OutputFile {
   func write(_ bytes: [UInt8]) { process.host.writeAll(bytes, to: descriptor) }
 }
 
-/// Names of guest addresses in the program that is loaded now.
+/// Names of guest addresses in the program that is loaded now and its libraries.
 struct ProgramSymbols {
+  private let process: LinuxProcess
+  private let libraries: LoadedObjects
   private var program: LoadedProgram?
   private var symbols = SymbolTable([])
   /// How often the program changed (execve(2)).
   private(set) var generation = 0
 
-  /// Reads the symbols of `now` when it is another program than before.
-  mutating func update(_ now: LoadedProgram?) {
-    guard let now, now != program else { return }
-    program = now
-    // Symbols need no other file than the program's.
-    let files = ReportSymbols(now, now.executablePath) { try? ExecutableFile(path: $0) }
-    symbols = files.symbols.moved(by: now.loadBias)
-    generation &+= 1
+  init(_ process: LinuxProcess) {
+    self.process = process
+    libraries = LoadedObjects(process)
   }
 
+  /// Code at `address` has been translated: reads the symbols of the program when it is another one than before, or of the library.
+  mutating func update(_ address: UInt64) {
+    if let now = process.program, now != program {
+      program = now
+      symbols = read(now).symbols.moved(by: now.loadBias)
+      generation &+= 1
+    }
+    if !isProgram(address) { libraries.refresh(at: address) }
+  }
+
+  private func read(_ program: LoadedProgram) -> ReportSymbols {
+    ReportSymbols(program, process.shownPath(program.executablePath)) { [process] in
+      LoadedObjects.file($0, process)
+    }
+  }
+
+  private func isProgram(_ address: UInt64) -> Bool { program?.image.contains(address) ?? true }
+
   /// `main` or `main+0x12`.
-  func describe(_ address: UInt64) -> String? { symbols.describe(address, shownAs: address) }
+  func describe(_ address: UInt64) -> String? {
+    isProgram(address) ? symbols.describe(address, shownAs: address) : libraries.describe(address)
+  }
 
   /// What profilers show: never empty.
   func name(_ address: UInt64) -> String { describe(address) ?? "guest_\(address.hexadecimal)" }
@@ -66,12 +83,24 @@ struct ProgramSymbols {
   /// Whether a function called `name` is only a part of others, into which the compiler has put it.
   func isInlined(_ name: [UInt8]) -> Bool {
     guard range(of: name) == nil, let program else { return false }
-    let files = ReportSymbols(program, program.executablePath) { try? ExecutableFile(path: $0) }
-    return files.lines.places(named: name).contains(where: \.isInlined)
+    return read(program).lines.places(named: name).contains(where: \.isInlined)
   }
 
-  /// Where the function called `name` is.
-  func range(of name: [UInt8]) -> Range<UInt64>? {
+  /// Whether the program or a library that is mapped now has a function called `name`.
+  func isKnown(_ name: [UInt8]) -> Bool {
+    if range(of: name) != nil { return true }
+    libraries.refresh()
+    return libraries.symbol(named: LoadError.name(name)) != nil
+  }
+
+  /// Where the program has the function called `name`, or else the library that is mapped at `address`.
+  func range(of name: [UInt8], near address: UInt64? = nil) -> Range<UInt64>? {
+    if let range = ProgramSymbols.range(of: name, in: symbols) { return range }
+    guard let address, !isProgram(address), let library = libraries.object(at: address) else { return nil }
+    return ProgramSymbols.range(of: name, in: library.symbols)
+  }
+
+  private static func range(of name: [UInt8], in symbols: SymbolTable) -> Range<UInt64>? {
     guard let symbol = symbols.symbol(named: name), let end = symbols.end(of: symbol), end > symbol.address
     else { return nil }
     return symbol.address..<end

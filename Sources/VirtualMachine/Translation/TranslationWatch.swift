@@ -8,7 +8,7 @@ final class TranslationWatch {
   private let output: TranslationOutput
   private unowned let engine: TranslatorEngine
   private let process: LinuxProcess
-  private var symbols = ProgramSymbols()
+  private var symbols: ProgramSymbols
   private var processID: Int64 = 0
   private var perfMap: PerfMap?
   private var jitDump: JitDump?
@@ -18,6 +18,7 @@ final class TranslationWatch {
     self.output = output
     self.engine = engine
     self.process = process
+    symbols = ProgramSymbols(process)
     if !output.listed.isEmpty { listing = TranslationListing(output) }
   }
 
@@ -61,7 +62,7 @@ final class TranslationWatch {
 
   private func wrote(_ code: TranslatedCode) {
     separateAfterFork()
-    symbols.update(process.program)
+    symbols.update(code.guest)
     let name: String
     switch code.kind {
     case .block(let number):
