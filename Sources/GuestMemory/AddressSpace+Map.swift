@@ -46,6 +46,7 @@ extension AddressSpace {
     }
     let start = try place(request, size)
     let end = start &+ size
+    try checkSeals(start, end)
     try checkLimits(request, start, end)
     codeWillChange(from: start, to: end)
     try mapOnHost(request, start, size)
@@ -81,6 +82,7 @@ extension AddressSpace {
     guard let size = Page.up(request.size), size <= limit else { throw .noMemory }
     let start = try place(request, size)
     let end = start &+ size
+    try checkSeals(start, end)
     codeWillChange(from: start, to: end)
     let result = body(hostBase &+ start)
     if result < 0, result > -4096 { try AddressSpace.check(result) }
@@ -172,18 +174,24 @@ extension AddressSpace {
     try AddressSpace.check(result)
   }
 
-  /// munmap(2). Holes are fine. Throws EINVAL for an unaligned or empty range or one that leaves the window.
+  /// munmap(2). Holes are fine. Throws EINVAL for an unaligned or empty range or one that leaves the window, EPERM for sealed memory.
   public func unmap(_ start: UInt64, size: UInt64) throws(MemoryError) {
     guard start & Page.mask == 0, size != 0, let rounded = Page.up(size), let end = rangeEnd(start, rounded)
     else { throw .invalid }
+    try checkSeals(start, end)
+    try unmapNow(start, end)
+  }
+
+  private func unmapNow(_ start: UInt64, _ end: UInt64) throws(MemoryError) {
     if table.isFree(start, end) { return }
+    let rounded = end &- start
     codeWillChange(from: start, to: end)
     try AddressSpace.check(HostMemory.reserve(hostBase &+ start, rounded))
     table.remove(start, end)
     journal?.note(.unmap(start: start, size: rounded))
   }
 
-  /// mprotect(2). Pages before the first hole are changed even when ENOMEM is thrown for the hole, as the kernel does.
+  /// mprotect(2). Pages before the first hole, or seal, are changed even when ENOMEM, or EPERM, is thrown for it, as the kernel does.
   /// `growsDown` extends the change to the start of a stack region (PROT_GROWSDOWN).
   public func protect(
     _ address: UInt64, size: UInt64, permissions: Permissions, growsDown: Bool = false
@@ -197,7 +205,8 @@ extension AddressSpace {
       if !region.flags.contains(.growsDown) { throw .invalid }
       start = region.start
     }
-    let reached = table.coveredEnd(from: start, to: end)
+    let covered = table.coveredEnd(from: start, to: end)
+    let reached = firstSeal(from: start, to: covered) ?? covered
     codeWillChange(from: start, to: reached)
     journal?.note(.protect(start: start, size: reached &- start, permissions: permissions))
     for piece in table.regions(from: start, to: reached) {
@@ -209,7 +218,8 @@ extension AddressSpace {
         dropAliases(of: piece)
       }
     }
-    if reached < end { throw .noMemory }
+    if reached < covered { throw .notPermitted }
+    if covered < end { throw .noMemory }
   }
 
   /// Unmaps everything, for execve(2).
@@ -221,6 +231,7 @@ extension AddressSpace {
     journal?.noteReset()
     table.removeAll()
     tracked.removeAll()
+    hasSeals = false
     if !runsSharedFiles { directCalls.pointee.needs_care = 0 }
     breakStart = 0
     breakEnd = 0
@@ -229,7 +240,7 @@ extension AddressSpace {
   /// In a forked child: removes what the parent marked MADV_DONTFORK.
   public func dropUnforked() {
     for region in table.regions(from: 0, to: limit) where region.flags.contains(.dontFork) {
-      try? unmap(region.start, size: region.size)
+      try? unmapNow(region.start, region.end)
     }
   }
 

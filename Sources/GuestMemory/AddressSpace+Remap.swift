@@ -36,6 +36,7 @@ extension AddressSpace {
     if flags.contains(.dontUnmap), oldSize != wanted { throw .invalid }
     guard let end = rangeEnd(start, oldSize) else { throw .badAddress }
     guard let region = query(start) else { throw .badAddress }
+    if region.flags.contains(.sealed) { throw .notPermitted }
     if oldSize == 0 {
       guard region.flags.contains(.shared), flags.contains(.mayMove) else { throw .invalid }
     }
@@ -43,6 +44,7 @@ extension AddressSpace {
       guard newAddress & Page.mask == 0, let newEnd = rangeEnd(newAddress, wanted) else { throw .invalid }
       if newAddress < end, start < newEnd { throw .invalid }
       if newAddress < AddressSpace.lowestAddress { throw .notPermitted }
+      try checkSeals(newAddress, newEnd)
     }
     if !flags.contains(.fixed), !flags.contains(.dontUnmap), oldSize != 0 {
       if wanted == oldSize { return start }
@@ -128,7 +130,7 @@ extension AddressSpace {
 
   /// The shared memory at `start`, of which a second mapping is made. Anonymous memory gets an identity of its own, without which
   /// the two could not be known for the same.
-  private func identified(_ start: UInt64) -> Region? {
+  func identified(_ start: UInt64) -> Region? {
     guard let region = query(start) else { return nil }
     if region.backing == 0 {
       anonymousIdentities &+= 1
@@ -161,18 +163,22 @@ extension AddressSpace {
     let poison: Int32 = 100
     let softOffline: Int32 = 101
     if advice == poison || advice == softOffline { throw .notPermitted }
-    // MADV_FREE leaves it to the host when the contents go: under a recorder they stay.
     let free: Int32 = 8
-    if journal != nil, advice == free { return }
     var hole = false
     var reached = start
     for piece in table.regions(from: start, to: end) {
       if piece.start > reached { hole = true }
       reached = piece.end
+      if piece.isSealed(against: advice) { throw .notPermitted }
       if advice == dontFork || advice == doFork {
         table.update(piece.start, piece.end) {
           if advice == dontFork { $0.flags.insert(.dontFork) } else { $0.flags.remove(.dontFork) }
         }
+        continue
+      }
+      // MADV_FREE leaves it to the host when the contents go: under a recorder they stay.
+      if journal != nil, advice == free {
+        if piece.backing != 0 || piece.flags.contains(.shared) { throw .invalid }
         continue
       }
       if AddressSpace.changesContents(advice) {

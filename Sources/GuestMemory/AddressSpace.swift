@@ -68,6 +68,9 @@ public final class AddressSpace {
   /// How many pieces of anonymous shared memory have been given an identity.
   var anonymousIdentities: UInt64 = 0
 
+  /// Something was sealed since the last execve(2).
+  var hasSeals = false
+
   /// Program break: the heap is `[breakStart, breakEnd)`, in bytes.
   public internal(set) var breakStart: UInt64 = 0
   public internal(set) var breakEnd: UInt64 = 0

@@ -37,6 +37,7 @@ enum HostMemory {
     static let pwriteNumber: Int64 = 18
     static let ftruncateNumber: Int64 = 77
     static let memfdCreateNumber: Int64 = 319
+    static let remapFilePagesNumber: Int64 = 216
   #else
     // The generic table: arm64, riscv64, loongarch64.
     static let mmapNumber: Int64 = 222
@@ -55,6 +56,7 @@ enum HostMemory {
     static let pwriteNumber: Int64 = 68
     static let ftruncateNumber: Int64 = 46
     static let memfdCreateNumber: Int64 = 279
+    static let remapFilePagesNumber: Int64 = 234
   #endif
 
   /// mmap(2). Returns the address, or -errno.
@@ -126,6 +128,12 @@ enum HostMemory {
     vt_syscall6(
       mremapNumber, Int64(bitPattern: address), Int64(bitPattern: size), Int64(bitPattern: newSize), flags,
       Int64(bitPattern: target), 0)
+  }
+
+  static func remapFilePages(_ address: UInt64, _ size: UInt64, page: UInt64, flags: UInt64) -> Int64 {
+    vt_syscall6(
+      remapFilePagesNumber, Int64(bitPattern: address), Int64(bitPattern: size), 0, Int64(bitPattern: page),
+      Int64(bitPattern: flags), 0)
   }
 
   static func advise(_ address: UInt64, _ size: UInt64, _ advice: Int32) -> Int64 {

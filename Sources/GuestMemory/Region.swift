@@ -20,6 +20,8 @@ public struct RegionFlags: OptionSet, Sendable, Hashable, BitwiseCopyable {
   public static var indivisible: RegionFlags { RegionFlags(rawValue: 64) }
   /// Mapped with MAP_NORESERVE.
   public static var noReserve: RegionFlags { RegionFlags(rawValue: 32) }
+  /// It stays where it is and as it is until the next program (mseal(2)).
+  public static var sealed: RegionFlags { RegionFlags(rawValue: 128) }
 }
 
 /// A run of mapped guest pages.

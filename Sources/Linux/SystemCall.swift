@@ -266,6 +266,8 @@ struct SystemCallTable {
     defineSystem()
     defineInterprocess()
     defineMounts()
+    definePlacement()
+    defineAttributes()
     defineRefused()
   }
 

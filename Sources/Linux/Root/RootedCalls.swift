@@ -39,7 +39,9 @@ struct RootedCall {
     case 6, 192, 195: return RootedCall(uses: [.noFollow])
     // newfstatat, faccessat2, statx
     case 262, 439: return RootedCall(uses: [.followUnless(argument: 3, flag: noFollowFlag)])
-    case 332: return RootedCall(uses: [.followUnless(argument: 2, flag: noFollowFlag)])
+    // getxattrat, listxattrat; file_getattr
+    case 332, 464, 465: return RootedCall(uses: [.followUnless(argument: 2, flag: noFollowFlag)])
+    case 468: return RootedCall(uses: [.followUnless(argument: 4, flag: noFollowFlag)])
     // name_to_handle_at, inotify_add_watch
     case 303: return RootedCall(uses: [.followIf(argument: 4, flag: followFlag)])
     case 254: return RootedCall(uses: [.followUnless(argument: 2, flag: 0x0200_0000)])
@@ -55,8 +57,11 @@ struct RootedCall {
     case 76, 90, 92, 132, 188, 197, 235, 261, 268: return RootedCall(uses: [.follow], changes: true)
     // lchown, lsetxattr, lremovexattr
     case 94, 189, 198: return RootedCall(uses: [.noFollow], changes: true)
-    // fchownat, utimensat, fchmodat2
-    case 260: return RootedCall(uses: [.followUnless(argument: 4, flag: noFollowFlag)], changes: true)
+    // setxattrat, removexattrat
+    case 463, 466:
+      return RootedCall(uses: [.followUnless(argument: 2, flag: noFollowFlag)], changes: true)
+    // fchownat, file_setattr, utimensat, fchmodat2
+    case 260, 469: return RootedCall(uses: [.followUnless(argument: 4, flag: noFollowFlag)], changes: true)
     case 280, 452: return RootedCall(uses: [.followUnless(argument: 3, flag: noFollowFlag)], changes: true)
     default: return nil
     }
@@ -234,8 +239,8 @@ extension LinuxProcess {
     let flags: UInt64
     switch number {
     case 262, 280, 439, 452: flags = arguments.d
-    case 332: flags = arguments.c
-    case 260, 265, 303: flags = arguments.e
+    case 332, 463, 464, 465, 466: flags = arguments.c
+    case 260, 265, 303, 468, 469: flags = arguments.e
     default: return false
     }
     let emptyPath: UInt64 = 0x1000
@@ -279,7 +284,8 @@ extension LinuxProcess {
     let emptyPath: UInt64 = 0x1000
     switch number {
     case 262: changed.d |= emptyPath
-    case 332: changed.c |= emptyPath
+    case 332, 463, 464, 465, 466: changed.c |= emptyPath
+    case 468, 469: changed.e |= emptyPath
     default: break
     }
     return changed
@@ -438,6 +444,10 @@ extension LinuxProcess {
     }
     // name_to_handle_at(2): a header of two ints says how many bytes of handle follow.
     if number == 303 { memory.prepareHostWrite(arguments.c, size: 136) }
+    if number == 463 || number == 464 {
+      translated.e = arguments.e
+      return attributeCall(number, translated)
+    }
     if number == 76 { return truncate(translated.a, translated.b) }
     return host.call(
       number, translated.a, translated.b, translated.c, translated.d, translated.e, translated.f)

@@ -12,6 +12,7 @@ extension SystemCallTable {
     define(292, "dup3", "fd fd %pipe", [], LinuxProcess.duplicateTo)
     define(293, "pipe2", "*pipe> %pipe")
     define(319, "memfd_create", "str %memfd")
+    define(447, "memfd_secret", "uint")
     define(436, "close_range", "uint uint %closerange", [], LinuxProcess.closeRange)
   }
 }

@@ -37,7 +37,6 @@ extension SystemCallTable {
     define(162, "sync", "")
     define(187, "readahead", "fd long ulong")
     defineMoreFiles()
-    defineAttributes()
   }
 
   private mutating func defineMoreFiles() {
@@ -65,21 +64,6 @@ extension SystemCallTable {
     define(437, "openat2", "dirfd path *open_how<3 ulong", .slow, LinuxProcess.openAt2)
     define(439, "faccessat2", "dirfd path %access %faccessat")
     define(452, "fchmodat2", "dirfd path octal %at")
-  }
-
-  private mutating func defineAttributes() {
-    define(188, "setxattr", "path str buf<3 ulong int")
-    define(189, "lsetxattr", "path str buf<3 ulong int")
-    define(190, "fsetxattr", "fd str buf<3 ulong int")
-    define(191, "getxattr", "path str buf>3 ulong")
-    define(192, "lgetxattr", "path str buf>3 ulong")
-    define(193, "fgetxattr", "fd str buf>3 ulong")
-    define(194, "listxattr", "path buf>2 ulong")
-    define(195, "llistxattr", "path buf>2 ulong")
-    define(196, "flistxattr", "fd buf>2 ulong")
-    define(197, "removexattr", "path str")
-    define(198, "lremovexattr", "path str")
-    define(199, "fremovexattr", "fd str")
   }
 }
 

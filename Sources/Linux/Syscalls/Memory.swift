@@ -12,6 +12,8 @@ extension SystemCallTable {
     define(26, "msync", "addr ulong %msync", [], LinuxProcess.synchronize)
     define(27, "mincore", "addr ulong addr", [], LinuxProcess.residency)
     define(28, "madvise", "addr ulong $madvise", [], LinuxProcess.advise)
+    define(216, "remap_file_pages", "addr ulong hex ulong hex", [], LinuxProcess.remapFilePages)
+    define(462, "mseal", "addr ulong hex", [], LinuxProcess.seal)
     define(149, "mlock", "addr ulong", [], LinuxProcess.lock)
     define(150, "munlock", "addr ulong", [], LinuxProcess.lock)
     define(151, "mlockall", "%mlockall", [], LinuxProcess.lockAll)
@@ -19,10 +21,6 @@ extension SystemCallTable {
     define(325, "mlock2", "addr ulong uint", [], LinuxProcess.lock)
     define(324, "membarrier", "int uint int", [], LinuxProcess.barrier)
     define(329, "pkey_mprotect", "addr ulong %prot int", [], LinuxProcess.protectWithKey)
-    define(237, "mbind", "addr ulong int ptr ulong uint", [], LinuxProcess.bindMemory)
-    define(238, "set_mempolicy", "int ptr ulong")
-    define(239, "get_mempolicy", "*int> ptr ulong addr ulong", [], LinuxProcess.memoryPolicy)
-    define(256, "migrate_pages", "pid ulong ptr ptr")
     define(440, "process_madvise", "fd iov<2 ulong $madvise uint", [], LinuxProcess.adviseProcess)
     define(451, "cachestat", "fd *range< *cachestat> uint")
     define(310, "process_vm_readv", "pid addr ulong addr ulong ulong", [], LinuxProcess.processMemory)
@@ -157,6 +155,24 @@ extension LinuxProcess {
     }
   }
 
+  static func remapFilePages(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    // The mapping keeps its permissions.
+    if arguments.c != 0 { return -Errno.EINVAL }
+    return process.result { () throws(MemoryError) in
+      try process.memory.remapFilePages(
+        arguments.a, size: arguments.b, page: arguments.d, flags: arguments.e)
+      return 0
+    }
+  }
+
+  static func seal(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if arguments.c != 0 { return -Errno.EINVAL }
+    return process.result { () throws(MemoryError) in
+      try process.memory.seal(arguments.a, size: arguments.b)
+      return 0
+    }
+  }
+
   /// mlockall(2) would lock Vitrine and its reservation: accepted without effect.
   static func lockAll(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     arguments.a == 0 || arguments.a & ~7 != 0 ? -Errno.EINVAL : 0
@@ -176,7 +192,7 @@ extension LinuxProcess {
 
   /// Calls `body` with host address and size of each mapped piece of a range of pages; ENOMEM when there are holes, or what
   /// `body` returns first below zero.
-  private func forMapped(
+  func forMapped(
     _ start: UInt64, size: UInt64, _ body: (_ address: UInt64, _ size: UInt64) -> Int64
   ) -> Int64 {
     let first = Page.down(start)
@@ -203,29 +219,6 @@ extension LinuxProcess {
     return process.forMapped(arguments.a, size: arguments.b) { address, size in
       process.host.call(number, address, size, number == 325 ? arguments.c : 0)
     }
-  }
-
-  static func bindMemory(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    if arguments.a & Page.mask != 0 { return -Errno.EINVAL }
-    let nodes = process.memory.hostArgument(arguments.d)
-    let result = process.forMapped(arguments.a, size: arguments.b) { address, size in
-      process.host.call(237, address, size, arguments.c, nodes, arguments.e, arguments.f)
-    }
-    guard result == -Errno.ENOMEM else { return result }
-    // MPOL_DEFAULT passes over holes, if there is anything at all.
-    let end = arguments.a.addingReportingOverflow(arguments.b)
-    let hasAny = !process.memory.regions(from: arguments.a, to: end.overflow ? .max : end.partialValue)
-      .isEmpty
-    return hasAny && int(arguments.c) == 0 ? 0 : -Errno.EFAULT
-  }
-
-  static func memoryPolicy(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    let memory = process.memory
-    memory.prepareHostWrite(arguments.a, size: 4)
-    memory.prepareHostWrite(arguments.b, size: min(arguments.c, 1 << 20) / 8 &+ 8)
-    return process.host.call(
-      239, memory.hostArgument(arguments.a), memory.hostArgument(arguments.b), arguments.c,
-      memory.hostArgument(arguments.d), arguments.e)
   }
 
   /// process_madvise(2): the ranges are guest addresses, in this process or in another guest.

@@ -21,6 +21,10 @@ extension SystemCallTable {
     define(433, "fspick", "dirfd path hex")
     define(442, "mount_setattr", "dirfd path hex ptr ulong")
     define(443, "quotactl_fd", "fd hex int ptr")
+    define(139, "sysfs", "int hex addr", [], LinuxProcess.fileSystemTypes)
+    define(457, "statmount", "*mnt_id_req< *statmount>2 ulong hex", [], LinuxProcess.mounts)
+    define(458, "listmount", "*mnt_id_req< *ulong>2 ulong hex", [], LinuxProcess.mounts)
+    define(467, "open_tree_attr", "dirfd path hex ptr ulong")
   }
 }
 
@@ -41,5 +45,28 @@ extension LinuxProcess {
     if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
     let handle = process.memory.hostArgument(arguments.b)
     return process.opened(process.host.callWaiting(304, arguments.a, handle, arguments.c), flags: arguments.c)
+  }
+
+  /// sysfs(2): the number of a type of file systems, its name, or how many there are.
+  static func fileSystemTypes(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    let memory = process.memory
+    switch int(arguments.a) {
+    case 1: return process.host.call(139, arguments.a, memory.hostArgument(arguments.b))
+    case 2:
+      // Names are short; the kernel writes no more than one.
+      memory.prepareHostWrite(arguments.c, size: 64)
+      return process.host.call(139, arguments.a, arguments.b, memory.hostArgument(arguments.c))
+    default: return process.host.call(139, arguments.a)
+    }
+  }
+
+  /// statmount(2), listmount(2): the host's mounts, which are those of a guest without a root of its own only.
+  static func mounts(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if process.root != nil { return -Errno.ENOSYS }
+    let (memory, number) = (process.memory, process.callNumber)
+    let each: UInt64 = number == 458 ? 8 : 1
+    memory.prepareHostWrite(arguments.b, size: min(arguments.c, 1 << 20) &* each)
+    return process.host.call(
+      number, memory.hostArgument(arguments.a), memory.hostArgument(arguments.b), arguments.c, arguments.d)
   }
 }

@@ -24,6 +24,7 @@ extension SystemCallTable {
     refuse(444, "landlock_create_ruleset", "addr ulong uint", disabled, landlock)
     refuse(445, "landlock_add_rule", "int int addr uint", disabled, landlock)
     refuse(446, "landlock_restrict_self", "int uint", disabled, landlock)
+    refuse(460, "lsm_set_self_attr", "uint addr uint uint", disabled, "a label would bind Vitrine, too")
   }
 
   private mutating func refuseAdministration() {
@@ -51,10 +52,8 @@ extension SystemCallTable {
     }
     let gone: StaticString = "removed from current kernels"
     refuse(134, "uselib", "addr", missing, gone)
-    refuse(139, "sysfs", "int hex hex", missing, gone)
     refuse(156, "_sysctl", "addr", missing, gone)
     refuse(212, "lookup_dcookie", "hex addr ulong", missing, gone)
-    refuse(216, "remap_file_pages", "addr ulong hex ulong hex", missing, "deprecated; mmap(2) does the same")
     refuse(154, "modify_ldt", "int addr ulong", missing, "guests have no segments of their own")
   }
 
@@ -85,15 +84,9 @@ extension SystemCallTable {
     refuse(248, "add_key", "addr addr addr ulong int", missing, keys)
     refuse(249, "request_key", "addr addr addr int", missing, keys)
     refuse(250, "keyctl", "int hex hex hex hex", missing, keys)
-    refuse(279, "move_pages", "int ulong addr addr addr int", missing, "placement on nodes is the host's")
-    refuse(
-      450, "set_mempolicy_home_node", "addr ulong ulong ulong", missing, "placement on nodes is the host's")
-    refuse(447, "memfd_secret", "uint", missing, "Vitrine itself has to read guest memory")
     refuse(
       334, "rseq", "addr hex uint hex", missing, "the scheduler would have to know the guest's instructions")
-    refuse(219, "restart_syscall", "", LinuxProcess.interrupted, "calls are restarted by Vitrine itself")
     refuse(453, "map_shadow_stack", "hex ulong uint", missing, "the virtual processor has no shadow stacks")
-    refuse(462, "mseal", "addr ulong ulong", missing, "not written yet")
   }
 }
 
@@ -110,5 +103,4 @@ extension LinuxProcess {
   static func notImplemented(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.ENOSYS }
   static func notSupported(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EOPNOTSUPP }
   static func invalid(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EINVAL }
-  static func interrupted(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EINTR }
 }

@@ -8,6 +8,7 @@ extension SystemCallTable {
     define(13, "rt_sigaction", "signal *sigaction< *sigaction> ulong", [], LinuxProcess.signalAction)
     define(14, "rt_sigprocmask", "$how *sigset< *sigset> ulong", [], LinuxProcess.signalMask)
     define(15, "rt_sigreturn", "", [], LinuxProcess.signalReturn)
+    define(219, "restart_syscall", "", [], LinuxProcess.restartNothing)
     define(34, "pause", "", .waits)
     define(62, "kill", "pid signal", [], LinuxProcess.kill)
     define(127, "rt_sigpending", "*sigset> ulong", [], LinuxProcess.signalPending)
@@ -25,6 +26,9 @@ extension SystemCallTable {
 }
 
 extension LinuxProcess {
+  /// restart_syscall(2): calls begin again by themselves here, so there is never one to go on with.
+  static func restartNothing(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EINTR }
+
   static func signalAction(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     let signal = int(arguments.a)
     if arguments.d != 8 || signal < 1 || signal > 64 { return -Errno.EINVAL }

@@ -19,10 +19,26 @@ extension SystemCallTable {
     define(308, "setns", "fd hex")
     define(179, "quotactl", "hex path int ptr")
     define(312, "kcmp", "int int int ulong ulong")
+    define(459, "lsm_get_self_attr", "uint ptr *uint= uint", [], LinuxProcess.securityModules)
+    define(461, "lsm_list_modules", "ptr *uint= uint", [], LinuxProcess.securityModules)
   }
 }
 
 extension LinuxProcess {
+  /// lsm_get_self_attr(2), lsm_list_modules(2): the word behind the buffer says how many bytes it has.
+  static func securityModules(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    let (memory, number) = (process.memory, process.callNumber)
+    let index = number == 459 ? 1 : 0
+    if let room = memory.load(UInt32.self, at: arguments[index + 1]) {
+      memory.prepareHostWrite(arguments[index], size: UInt64(room))
+    }
+    memory.prepareHostWrite(arguments[index + 1], size: 4)
+    var translated = arguments
+    translated[index] = memory.hostArgument(arguments[index])
+    translated[index + 1] = memory.hostArgument(arguments[index + 1])
+    return process.host.call(number, translated.a, translated.b, translated.c, translated.d)
+  }
+
   /// personality(2): asking works; nothing can be changed.
   static func personality(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     arguments.a & 0xffff_ffff == 0xffff_ffff || arguments.a == 0 ? 0 : -Errno.EINVAL
