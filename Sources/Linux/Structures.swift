@@ -27,7 +27,8 @@ enum Structures {
     case "timex": return 208
     case "sigevent": return 64
     // Counted in bytes.
-    case "dirents", "cpuset", "sockaddr", "optval", "open_how", "xattr_args", "file_attr", "statmount": return 1
+    case "dirents", "cpuset", "sockaddr", "optval", "open_how": return 1
+    case "xattr_args", "file_attr", "statmount": return 1
     case "mnt_id_req": return 24
     default: return 0
     }
