@@ -29,6 +29,9 @@ public final class TranslationStore {
   private let file: UnsafeMutableRawPointer?
   private let size: Int
   private var slots: UInt64 = 0
+  // PERF: most searches find nothing, and a copy that may fail takes longer than a search: this one is made once.
+  // SAFETY: `slots` words, freed in deinit; nil if there are none.
+  private var table: UnsafeMutablePointer<UInt64>?
   /// Blocks that the file has, as it says.
   public private(set) var count = 0
   /// No more fits in: what is new takes the place of what is there.
@@ -46,11 +49,16 @@ public final class TranslationStore {
     guard word(at: 0) == TranslationStore.magic, word(at: 8) == identity, slots & (slots &- 1) == 0,
       count <= slots, slots <= UInt64(TranslationStore.mostBytes) / 8
     else { return }
-    (self.slots, self.count) = (slots, Int(count))
+    let table = UnsafeMutablePointer<UInt64>.allocate(capacity: Int(slots))
+    self.table = table
+    if copy(table, from: UInt64(TranslationStore.headerSize), Int(slots) &* 8) {
+      (self.slots, self.count) = (slots, Int(count))
+    }
   }
 
   deinit {
     scratch.deallocate()
+    table?.deallocate()
     if let file { vt_release(file, size) }
   }
 
@@ -77,7 +85,8 @@ public final class TranslationStore {
 
   /// The tag and the place of the image that a slot names; place 0: none.
   private func slot(_ number: UInt64) -> (tag: UInt64, place: UInt64) {
-    let value = word(at: UInt64(TranslationStore.headerSize) &+ number &* 8)
+    guard let table, number < slots else { return (0, 0) }
+    let value = table[Int(number)]
     return (value &>> 32, (value & 0xffff_ffff) &* 8)
   }
 
