@@ -55,7 +55,7 @@ extension LinuxProcess {
   }
 
   private func setStrictMode() -> Int64 {
-    if thread.seccomp.mode == .filter { return -Errno.EINVAL }
+    if seccompMode() == SeccompState.Mode.filter.rawValue { return -Errno.EINVAL }
     thread.seccomp.mode = .strict
     beginFilters()
     return 0
