@@ -193,8 +193,10 @@ final class SeccompFilter {
   // MARK: Execution
 
   /// What the program says of a call: an action and its data.
+  // PERF: the array is a variable, so that it is not retained for each instruction.
   func run(_ data: SeccompData) -> UInt32 {
-    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: SeccompFilter.memoryWords) { memory in
+    let instructions = instructions
+    return withUnsafeTemporaryAllocation(of: UInt32.self, capacity: SeccompFilter.memoryWords) { memory in
       memory.initialize(repeating: 0)
       var state = FilterState(data: data, memory: memory)
       var place = 0
@@ -221,6 +223,7 @@ private struct FilterState {
   }
 
   /// The program's result, when the instruction ends it. A jump moves `place` in front of its target.
+  @inline(__always)
   mutating func execute(_ instruction: FilterInstruction, _ place: inout Int) -> UInt32? {
     let k = instruction.k
     switch instruction.code {
@@ -251,6 +254,7 @@ private struct FilterState {
     return nil
   }
 
+  @inline(__always)
   private func compare(_ code: UInt16, _ operand: UInt32) -> Bool {
     switch code {
     case FilterCode.ifEqual: return a == operand
@@ -261,6 +265,7 @@ private struct FilterState {
   }
 
   /// A division by an X of zero ends the program with 0.
+  @inline(__always)
   private mutating func compute(_ code: UInt16, _ operand: UInt32) -> UInt32? {
     switch code {
     case FilterCode.add: a = a &+ operand
