@@ -29,6 +29,9 @@ extension AddressSpace {
     vt_direct_allow(directCalls, number, kind.kind)
   }
 
+  /// Translated code makes no more calls by itself. Who is in one, in another thread, goes on.
+  public func forbidDirectCalls() { vt_direct_forbid(directCalls) }
+
   /// From now on translated code logs the calls that it makes; the log is the caller's, and has to stay.
   public func logDirectCalls(_ log: UnsafeMutablePointer<vt_call_log>) { directCalls.pointee.log = log }
 

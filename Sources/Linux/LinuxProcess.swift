@@ -79,6 +79,8 @@ public final class LinuxProcess {
 
   /// Translated code may make calls by itself: nobody wants to see each of them.
   public var allowsDirectCalls = false
+  /// A thread has filters that want to see each of its calls, or had some: of those that are left others may have them.
+  var hasFilters = false
   /// Only such calls as a recorder can tell from a log.
   public var logsDirectCalls = false
   /// The host's process lives on for a while when the guest's has ended: a debugger looks at what is left.
@@ -179,6 +181,12 @@ public final class LinuxProcess {
     registers[.rcx] = cpu.pointee.rip
     registers[.r11] = registers.flags
     let arguments = Arguments(registers)
+    // What translated code has made was made before there were filters.
+    if hasFilters, cpu.pointee.translated.call_is_made == 0,
+      let outcome = filter(cpu, number, arguments)
+    {
+      return outcome
+    }
     guard let call = calls[number] else {
       reportUnknown(number, arguments)
       registers[.rax] = UInt64(bitPattern: -Errno.ENOSYS)
@@ -198,7 +206,7 @@ public final class LinuxProcess {
   /// Lets translated code make the call by itself from now on, if it can.
   private func settle(_ call: SystemCall) {
     call.isSettled = true
-    guard allowsDirectCalls, tracer == nil, root == nil || !concernsRoot(call.number),
+    guard allowsDirectCalls, !hasFilters, tracer == nil, root == nil || !concernsRoot(call.number),
       let kind = logsDirectCalls ? call.loggedKind : call.directKind
     else { return }
     memory.allowDirectCall(call.number, kind)

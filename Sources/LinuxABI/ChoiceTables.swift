@@ -216,6 +216,30 @@ extension FlagNames {
     0x53564d41 PR_SET_VMA
     """
 
+  static let seccompNames: StaticString = """
+    0 SECCOMP_SET_MODE_STRICT
+    1 SECCOMP_SET_MODE_FILTER
+    2 SECCOMP_GET_ACTION_AVAIL
+    3 SECCOMP_GET_NOTIF_SIZES
+    """
+
+  static let seccompModeNames: StaticString = """
+    0 SECCOMP_MODE_DISABLED
+    1 SECCOMP_MODE_STRICT
+    2 SECCOMP_MODE_FILTER
+    """
+
+  static let seccompActionNames: StaticString = """
+    0x80000000 SECCOMP_RET_KILL_PROCESS
+    0 SECCOMP_RET_KILL_THREAD
+    0x30000 SECCOMP_RET_TRAP
+    0x50000 SECCOMP_RET_ERRNO
+    0x7fc00000 SECCOMP_RET_USER_NOTIF
+    0x7ff00000 SECCOMP_RET_TRACE
+    0x7ffc0000 SECCOMP_RET_LOG
+    0x7fff0000 SECCOMP_RET_ALLOW
+    """
+
   static let futexNames: StaticString = """
     0 FUTEX_WAIT
     1 FUTEX_WAKE

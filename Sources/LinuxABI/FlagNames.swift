@@ -61,6 +61,10 @@ public enum FlagNames {
     case "ioctl": return ioctlNames
     case "archprctl": return archprctlNames
     case "prctl": return prctlNames
+    case "seccomp": return seccompNames
+    case "seccompmode": return seccompModeNames
+    case "seccompaction": return seccompActionNames
+    case "seccompflags": return seccompFlagNames
     case "futex": return futexNames
     case "idtype": return idtypeNames
     case "epollctl": return epollctlNames

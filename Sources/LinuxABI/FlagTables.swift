@@ -195,6 +195,15 @@ extension FlagNames {
     4 MFD_HUGETLB
     """
 
+  static let seccompFlagNames: StaticString = """
+    1 SECCOMP_FILTER_FLAG_TSYNC
+    2 SECCOMP_FILTER_FLAG_LOG
+    4 SECCOMP_FILTER_FLAG_SPEC_ALLOW
+    8 SECCOMP_FILTER_FLAG_NEW_LISTENER
+    0x10 SECCOMP_FILTER_FLAG_TSYNC_ESRCH
+    0x20 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+    """
+
   static let closerangeNames: StaticString = """
     2 CLOSE_RANGE_UNSHARE
     4 CLOSE_RANGE_CLOEXEC

@@ -89,6 +89,7 @@ public enum Signal {
         "1 FPE_INTDIV\n2 FPE_INTOVF\n3 FPE_FLTDIV\n4 FPE_FLTOVF\n5 FPE_FLTUND\n6 FPE_FLTRES\n7 FPE_FLTINV\n8 FPE_FLTSUB"
     case 11: table = "1 SEGV_MAPERR\n2 SEGV_ACCERR\n3 SEGV_BNDERR\n4 SEGV_PKUERR"
     case 17: table = "1 CLD_EXITED\n2 CLD_KILLED\n3 CLD_DUMPED\n4 CLD_TRAPPED\n5 CLD_STOPPED\n6 CLD_CONTINUED"
+    case 31: table = "1 SYS_SECCOMP\n2 SYS_USER_DISPATCH"
     default: return nil
     }
     return TextTable.line(of: table, key: Int64(code)).map { String(decoding: $0, as: UTF8.self) }

@@ -5,10 +5,11 @@ import CHost
 import GuestMemory
 import LinuxABI
 
-/// What is known of a file of the process file system: the process that it is about, nil for those about the machine, and
-/// its name.
+/// What is known of a file of the process file system: the process that it is about, nil for those about the machine, the
+/// thread, for those below `task`, and its name.
 struct ProcessFile {
   var process: Int64?
+  var thread: Int64?
   var name: String
 
   /// From the path that the host tells: `…/PID/NAME`, `…/PID/task/TID/NAME`, `…/NAME`. Nil for what holds no secrets.
@@ -19,7 +20,7 @@ struct ProcessFile {
     guard parts.count >= 2, let number = Int64(parts[parts.count - 2]) else { return }
     process = number
     if parts.count >= 4, parts[parts.count - 3] == "task", let group = Int64(parts[parts.count - 4]) {
-      process = group
+      (process, thread) = (group, number)
     }
   }
 }
@@ -55,7 +56,7 @@ extension LinuxProcess {
   /// The text that a file has for the guest; nil: the host's.
   private func guestText(of file: ProcessFile, _ descriptor: UInt64) -> [UInt8]? {
     guard let number = file.process else { return file.name == "cpuinfo" ? processorText(descriptor) : nil }
-    if number == host.call(39) { return ownText(file.name, descriptor) }
+    if number == host.call(39) { return ownText(file, descriptor) }
     if !isGuest(number) { return nil }
     let described = OtherGuest(number, self)
     switch file.name {
@@ -67,15 +68,19 @@ extension LinuxProcess {
     }
   }
 
-  private func ownText(_ name: String, _ descriptor: UInt64) -> [UInt8]? {
-    switch name {
+  private func ownText(_ file: ProcessFile, _ descriptor: UInt64) -> [UInt8]? {
+    switch file.name {
     case "maps": return mapsText()
     case "smaps", "numa_maps": return residentText()
     case "cmdline": return toldKernel ? nil : options.arguments.reduce(into: []) { $0 += $1 + [0] }
     case "environ": return toldKernel ? nil : options.environment.reduce(into: []) { $0 += $1 + [0] }
     case "auxv": return toldKernel ? nil : auxiliaryBytes()
     case "stat": return statusLine(contents(descriptor), ownFigures())
-    case "status": return statusText(contents(descriptor), ownFigures())
+    case "status":
+      var figures = ownFigures()
+      let number = file.thread.map { Int32(truncatingIfNeeded: $0) }
+      figures.seccomp = (number.flatMap { allThreads[$0] } ?? leader).seccomp
+      return statusText(contents(descriptor), figures)
     case "statm": return sizeText(contents(descriptor), ownFigures())
     default: return nil
     }

@@ -18,6 +18,7 @@ struct MemoryFigures {
   var arguments: Range<UInt64> = 0..<0
   var environment: Range<UInt64> = 0..<0
   var signals: (pending: UInt64, blocked: UInt64, ignored: UInt64, caught: UInt64)?
+  var seccomp: SeccompState?
 }
 
 extension Region {
@@ -206,8 +207,17 @@ extension LinuxProcess {
       values["SigIgn"] = LinuxProcess.hex(signals.ignored, width: 16)
       values["SigCgt"] = LinuxProcess.hex(signals.caught, width: 16)
     }
+    if let seccomp = figures.seccomp, seccomp.mode != .disabled {
+      values["Seccomp"] = String(seccomp.mode.rawValue)
+    }
     var result: [UInt8] = []
     for line in text.split(separator: 10) {
+      // To those that Vitrine itself was started with come the guest's.
+      if let filters = figures.seccomp?.filters, line.starts(with: "Seccomp_filters:".utf8) {
+        let digits = line.drop { !(48...57).contains($0) }
+        let inherited = Int(String(decoding: digits, as: UTF8.self)) ?? 0
+        values["Seccomp_filters"] = String(inherited &+ filters.count)
+      }
       if let colon = line.firstIndex(of: 58),
         let value = values[String(decoding: line[..<colon], as: UTF8.self)]
       {

@@ -36,6 +36,9 @@ public final class GuestThread {
   /// `clear_child_tid` (set_tid_address(2)), and the head of the robust futex list (set_robust_list(2)).
   var clearChildThread: UInt64 = 0
   var robustList: UInt64 = 0
+  /// The filters of its calls; and it is to get no_new_privs from the thread that it has them from.
+  var seccomp = SeccompState()
+  var takesNoNewPrivileges = false
   var pathBuffers = PathBuffers()
   var tracer: Tracer?
 

@@ -34,6 +34,7 @@ extension LinuxProcess {
     let new = GuestThread()
     new.mask = thread.mask
     new.savedMask = nil
+    new.seccomp = thread.seccomp
     new.tracer = tracer.map { Tracer($0) }
     if request.has(CloneFlags.childClearThread) { new.clearChildThread = request.childThread }
     let number = startThread(new, cpu) { child in
@@ -110,6 +111,16 @@ extension LinuxProcess {
     return 0
   }
 
+  /// The end of the calling thread alone, as if by a signal; that of the process when it is the last one.
+  func endThread(bySignal signal: Int32) -> Outcome {
+    if allThreads.count <= 1 { return killed(signal, nil) }
+    releaseFutexes()
+    tracer?.killed(signal)
+    forgetThread()
+    outcome = .threadEnded
+    return .threadEnded
+  }
+
   /// The current thread is no more; others may wait for that.
   func forgetThread() {
     allThreads[thread.number] = nil
@@ -160,6 +171,7 @@ extension LinuxProcess {
     leader.stack = SignalStack()
     (leader.outcome, leader.registersReplaced, leader.mustEnd) = (nil, false, false)
     leader.number = Int32(truncatingIfNeeded: host.call(39))
+    (leader.seccomp, leader.takesNoNewPrivileges) = (old.seccomp, old.takesNoNewPrivileges)
     leaderCode = nil
     allThreads = [leader.number: leader]
     old.registersReplaced = false

@@ -40,18 +40,24 @@ extension LinuxProcess {
     if cause.trapNumber == 14 { thread.lastPageFault = cause.address }
     let information = SignalInformation(signal: cause.signal, code: cause.code, address: cause.address)
     tracer?.signal(information.words)
+    return force(cause.signal, information, fault, cpu)
+  }
+
+  /// A signal that the guest's present instruction raises, 1…31: its handler runs next, or the process ends.
+  func force(
+    _ number: Int32, _ information: SignalInformation, _ fault: GuestFault?,
+    _ cpu: UnsafeMutablePointer<vt_cpu_state>
+  ) -> Outcome {
     if let observer = observation.signal {
-      var (signal, seen) = (cause.signal, information)
+      var (signal, seen) = (number, information)
       observer(thread, &signal, &seen.words)
       if signal == 0 { return .resume }
-      if signal != cause.signal { return deliver(signal, seen, cpu) ?? .resume }
+      if signal != number { return deliver(signal, seen, cpu) ?? .resume }
     }
-    let action = self.action(cause.signal)
-    let blocked = thread.mask >> UInt64(cause.signal - 1) & 1 != 0
-    if blocked || action.handler <= KernelSignalAction.ignoreHandler {
-      return killed(cause.signal, fault)
-    }
-    if !pushFrame(cpu, cause.signal, action, information) { return killed(Signal.segmentation, fault) }
+    let action = self.action(number)
+    let blocked = thread.mask >> UInt64(number - 1) & 1 != 0
+    if blocked || action.handler <= KernelSignalAction.ignoreHandler { return killed(number, fault) }
+    if !pushFrame(cpu, number, action, information) { return killed(Signal.segmentation, fault) }
     return .resume
   }
 

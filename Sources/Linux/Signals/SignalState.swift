@@ -116,6 +116,9 @@ extension LinuxProcess {
       _ = host.call(13, UInt64(UInt32(bitPattern: signal)), address(of: action.baseAddress), 0, 8)
       _ = host.call(14, 2, address(of: action.baseAddress), 0, 8)
     }
-    _ = host.call(62, UInt64(bitPattern: host.call(39)), UInt64(UInt32(bitPattern: signal)))
+    // tgkill(2): another thread would take a signal for the process later, and this one go on to exit_group(2) meanwhile.
+    _ = host.call(
+      234, UInt64(bitPattern: host.call(39)), UInt64(bitPattern: host.call(186)),
+      UInt64(UInt32(bitPattern: signal)))
   }
 }

@@ -18,7 +18,6 @@ extension SystemCallTable {
     refuse(298, "perf_event_open", "addr int int int hex", permission, "would count Vitrine's instructions")
     refuse(321, "bpf", "int addr uint", permission, "programs for the host's kernel")
     refuse(323, "userfaultfd", "hex", permission, "page faults are Vitrine's own to handle")
-    refuse(317, "seccomp", "uint uint addr", LinuxProcess.invalid, "a filter would bind Vitrine's calls, too")
     let disabled = LinuxProcess.notSupported
     let landlock: StaticString = "a sandbox would bind Vitrine, which reads files under /proc"
     refuse(444, "landlock_create_ruleset", "addr ulong uint", disabled, landlock)
@@ -102,5 +101,9 @@ extension LinuxProcess {
   static func notPermitted(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EPERM }
   static func notImplemented(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.ENOSYS }
   static func notSupported(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EOPNOTSUPP }
+<<<<<<< HEAD
   static func invalid(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EINVAL }
+=======
+  static func interrupted(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EINTR }
+>>>>>>> db6c0ee1e04f76001766c6c91075f178b50b673a
 }

@@ -18,6 +18,7 @@ extension SystemCallTable {
     define(272, "unshare", "hex")
     define(308, "setns", "fd hex")
     define(179, "quotactl", "hex path int ptr")
+    define(317, "seccomp", "$seccomp %seccompflags addr", [], LinuxProcess.secureComputing)
     define(312, "kcmp", "int int int ulong ulong")
     define(459, "lsm_get_self_attr", "uint ptr *uint= uint", [], LinuxProcess.securityModules)
     define(461, "lsm_list_modules", "ptr *uint= uint", [], LinuxProcess.securityModules)
@@ -67,7 +68,7 @@ extension LinuxProcess {
     return 0
   }
 
-  /// prctl(2): what is about this process passes; what would bind Vitrine itself (seccomp, memory layout) does not.
+  /// prctl(2): what is about this process passes; what would bind Vitrine itself (memory layout) does not.
   static func processControl(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     let memory = process.memory
     var forwarded = arguments
@@ -83,7 +84,8 @@ extension LinuxProcess {
       return memory.store(process.clearChildThread, at: arguments.b) ? 0 : -Errno.EFAULT
     case 0x4155_5856: return process.copyAuxiliaryVector(to: arguments.b, size: arguments.c)  // PR_GET_AUXV
     case 1, 3, 4, 7, 8, 23, 24, 27, 28, 29, 30, 36, 38, 39, 41, 42, 47: break
-    case 21: return 0  // PR_GET_SECCOMP
+    case Int32(ProcessControl.getSeccomp): return process.seccompMode()
+    case 22: return process.setSeccomp(arguments)  // PR_SET_SECCOMP
     case 0x5356_4d41: return 0  // PR_SET_VMA: names are not kept
     default: return -Errno.EINVAL
     }

@@ -46,8 +46,9 @@ struct TraceArguments {
 
   private var processControlCount: Int {
     switch int(arguments.a) {
+    case 22: return seccompControlCount
     case 3, 7, 21, 27, 30, 39: return 1
-    case 1, 2, 4, 8, 15, 16, 22, 23, 24, 26, 28, 29, 36, 37, 40: return 2
+    case 1, 2, 4, 8, 15, 16, 23, 24, 26, 28, 29, 36, 37, 40: return 2
     default: return 5
     }
   }
@@ -135,6 +136,7 @@ struct TraceArguments {
     switch set {
     case "archprctl": return hexadecimal + " /* ARCH_??? */"
     case "prctl": return hexadecimal + " /* PR_??? */"
+    case "seccomp": return hexadecimal + " /* SECCOMP_SET_MODE_??? */"
     default: return hexadecimal
     }
   }
@@ -265,7 +267,10 @@ struct TraceArguments {
     case (435, 0): return structures.cloneArguments(value, result: result ?? 0)
     case (16, 2): return control(value)
     case (72, 2): return descriptorControl(value)
+    case (317, 1...): return seccompArgument(index, value)
+    case (157, 1...) where int(arguments.a) == 22: return seccompControl(index, value)
     case (157, 1):
+      if int(arguments.a) == 38 { return "\(value)" }
       if int(arguments.a) == 15 { return string(value) }
       if (23...24).contains(int(arguments.a)) {
         return FlagNames.choice("cap", Int64(int(value))) ?? TraceText.hex(value) + " /* CAP_??? */"

@@ -144,13 +144,22 @@ final class Tracer {
     write("+++ exited with \(code) +++\n")
   }
 
-  func unknown(_ number: UInt64, _ arguments: Arguments) {
+  /// The end of a call that neither returns nor ends its thread by itself.
+  func endUnanswered() {
+    closeArguments()
+    line += "?"
+    endLine()
+  }
+
+  /// A call without a name; `result` nil: it does not return.
+  func unknown(_ number: UInt64, _ arguments: Arguments, _ result: Int64? = -Errno.ENOSYS) {
     line =
       "syscall_\(TraceText.hex(number))("
       + (0..<6).map { TraceText.hex(arguments[$0]) }.joined(separator: ", ")
     flushed = 0
     closeArguments()
-    line += "-1 ENOSYS (Function not implemented)"
+    let isNumber = result.map { $0 > 0 } ?? false
+    line += result.map { isNumber ? TraceText.hex(UInt64($0)) : TraceResults.number($0) } ?? "?"
     endLine()
   }
 
@@ -188,6 +197,11 @@ final class Tracer {
   func signal(_ information: [UInt64]) {
     let signal = Int32(truncatingIfNeeded: information.first ?? 0)
     write("--- \(Signal.name(signal)) \(TraceStructures.information(information)) ---\n")
+  }
+
+  /// The SIGSYS of a filter that has refused `call`.
+  func refusal(_ information: [UInt64], _ call: SystemCall?) {
+    write("--- SIGSYS \(TraceStructures.refusedCall(information, name: call.map { "\($0.name)" })) ---\n")
   }
 
   func killed(_ signal: Int32) {
