@@ -37,6 +37,8 @@ public final class GuestThread {
   var clearChildThread: UInt64 = 0
   var robustList: UInt64 = 0
   var pathBuffers = PathBuffers()
+  /// An eventfd(2) of its own that the host signals when an asynchronous request is done; hidden.
+  var requestsDone: Int32?
   var tracer: Tracer?
 
   init() {}
