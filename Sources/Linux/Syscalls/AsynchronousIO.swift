@@ -7,13 +7,13 @@ import LinuxABI
 extension SystemCallTable {
   mutating func defineAsynchronous() {
     define(206, "io_setup", "uint *aioctx>", [], LinuxProcess.setUpRequests)
-    define(207, "io_destroy", "hex", [], LinuxProcess.destroyRequests)
+    define(207, "io_destroy", "addr", [], LinuxProcess.destroyRequests)
     define(
-      208, "io_getevents", "hex long long *io_event>2 *timespec<", .waits, LinuxProcess.getRequestEvents)
-    define(209, "io_submit", "hex long *iocbs<1", [], LinuxProcess.submitRequests)
-    define(210, "io_cancel", "hex *iocb< *io_event>", [], LinuxProcess.cancelRequest)
+      208, "io_getevents", "addr long long *io_event>2 *timespec<", .waits, LinuxProcess.getRequestEvents)
+    define(209, "io_submit", "addr long *iocbs<1", [], LinuxProcess.submitRequests)
+    define(210, "io_cancel", "addr *iocb< *io_event>", [], LinuxProcess.cancelRequest)
     define(
-      333, "io_pgetevents", "hex long long *io_event>2 *timespec< *aiosigset<", .waits,
+      333, "io_pgetevents", "addr long long *io_event>2 *timespec< *aiosigset<", .waits,
       LinuxProcess.getRequestEvents)
   }
 }

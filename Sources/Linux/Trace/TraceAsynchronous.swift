@@ -5,7 +5,8 @@ import LinuxABI
 extension TraceStructures {
   /// An array of pointers to struct iocb.
   func controlBlocks(_ address: UInt64, _ count: UInt64) -> String? {
-    array(address, count, 8) { place in
+    if count >> 63 != 0 { return nil }
+    return array(address, count, 8) { place in
       u64(place).map { controlBlock($0, isWhole: true) ?? TraceText.address($0) }
     }
   }
@@ -20,11 +21,16 @@ extension TraceStructures {
       fields.append("aio_rw_flags=" + names)
     }
     fields.append("aio_lio_opcode=" + (TraceStructures.operation(block.operation)))
-    if block.priority != 0 { fields.append("aio_reqprio=" + TraceStructures.priority(block)) }
+    if block.priority != 0 || block.flags & TraceStructures.hasClass != 0 {
+      fields.append("aio_reqprio=" + TraceStructures.priority(block))
+    }
     fields.append("aio_fildes=\(block.descriptor)")
     if isWhole { fields += transfer(block) }
     return "{" + fields.joined(separator: ", ") + "}"
   }
+
+  /// IOCB_FLAG_IOPRIO.
+  private static let hasClass: UInt32 = 2
 
   private static func operation(_ number: UInt16) -> String {
     let names = ["PREAD", "PWRITE", "FSYNC", "FDSYNC", "PREADX", "POLL", "NOOP", "PREADV", "PWRITEV"]
@@ -32,12 +38,13 @@ extension TraceStructures {
   }
 
   private static func priority(_ block: ControlBlock) -> String {
-    let isClassed: UInt32 = 2
-    if block.flags & isClassed == 0 { return "\(block.priority)" }
+    if block.flags & hasClass == 0 { return "\(block.priority)" }
     let value = UInt16(bitPattern: block.priority)
     let names = ["NONE", "RT", "BE", "IDLE"]
     let number = Int(value >> 13)
-    let name = number < names.count ? "IOPRIO_CLASS_" + names[number] : TraceText.hex(UInt64(number))
+    let name =
+      number < names.count
+      ? "IOPRIO_CLASS_" + names[number] : TraceText.hex(UInt64(number)) + " /* IOPRIO_CLASS_??? */"
     return "IOPRIO_PRIO_VALUE(\(name), \(value & 0x1fff))"
   }
 
@@ -55,7 +62,9 @@ extension TraceStructures {
     if block.flags != 0 {
       let names = ["0", "IOCB_FLAG_RESFD", "IOCB_FLAG_IOPRIO", "IOCB_FLAG_RESFD|IOCB_FLAG_IOPRIO"]
       fields.append(
-        "aio_flags=" + (block.flags < 4 ? names[Int(block.flags)] : TraceText.hex(UInt64(block.flags))))
+        "aio_flags="
+          + (block.flags < 4
+            ? names[Int(block.flags)] : TraceText.hex(UInt64(block.flags)) + " /* IOCB_FLAG_??? */"))
     }
     if block.flags & ControlBlock.signalsEvent != 0 {
       fields.append("aio_resfd=\(block.eventDescriptor)")
@@ -67,7 +76,7 @@ extension TraceStructures {
 
   private func buffer(_ block: ControlBlock) -> String {
     block.operation == ControlBlock.Operation.write
-      ? data(block.buffer, block.size) : TraceText.address(block.buffer)
+      ? data(block.buffer, block.size) : TraceText.hex(block.buffer)
   }
 
   private func vector(_ block: ControlBlock) -> String {
@@ -99,7 +108,7 @@ extension TraceStructures {
   /// struct __aio_sigset.
   func eventMask(_ address: UInt64) -> String? {
     guard let pointer = u64(address), let size = u64(address &+ 8) else { return nil }
-    let set = u64(pointer).map(TraceText.signalSet) ?? TraceText.address(pointer)
+    let set = (size == 8 ? u64(pointer) : nil).map(TraceText.signalSet) ?? TraceText.address(pointer)
     return "{sigmask=\(set), sigsetsize=\(size)}"
   }
 }
