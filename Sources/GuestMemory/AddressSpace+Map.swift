@@ -26,6 +26,8 @@ public struct MapRequest {
   public var populate = false
   /// The file to map: a host descriptor, the offset of the first byte (page aligned) and its identity.
   public var file: (descriptor: Int32, offset: UInt64, identity: Backing)?
+  /// What /proc/PID/maps calls memory without a file.
+  public var name: Backing?
 
   public init(address: UInt64 = 0, size: UInt64, permissions: Permissions) {
     self.address = address
@@ -55,6 +57,8 @@ extension AddressSpace {
     if let file = request.file {
       region.backing = intern(file.identity)
       region.offset = file.offset
+    } else if let name = request.name {
+      region.backing = intern(name)
     } else if request.flags.contains(.shared), let nextAnonymousIdentity {
       region.backing = intern(.anonymous(nextAnonymousIdentity()))
     }

@@ -134,6 +134,8 @@ public final class LinuxProcess {
   var heldProgram: Int32?
   /// The host shows the guest's arguments, environment and auxiliary vector under /proc/PID.
   var toldKernel = false
+  /// The contexts of io_setup(2), by guest address.
+  var requestContexts: [UInt64: RequestContext] = [:]
   /// The parent's memory, while a child of vfork(2) works in it.
   var borrowed: MemoryLoan?
   /// What threads of this process have lent to children of theirs.

@@ -6,11 +6,12 @@ enum Structures {
   static func size(_ name: [UInt8]) -> UInt64 {
     switch String(decoding: name, as: UTF8.self) {
     case "int", "uint", "pid", "uid", "gid", "socklen", "wstatus": return 4
-    case "long", "ulong", "off", "time", "sigset", "pipe", "winsize", "addr": return 8
-    case "timespec", "timeval", "rlimit", "utimbuf", "range": return 16
-    case "mqattr": return 64
+    case "long", "ulong", "off", "time", "sigset", "pipe", "winsize", "addr", "aioctx", "iocbs":
+      return 8
+    case "timespec", "timeval", "rlimit", "utimbuf", "range", "aiosigset": return 16
+    case "mqattr", "iocb": return 64
     case "cachestat": return 40
-    case "timespecs", "timevals": return 32
+    case "timespecs", "timevals", "io_event": return 32
     case "timezone", "pollfd", "sched_param", "cap_header": return 8
     case "itimerval", "itimerspec", "tms", "sigaction", "flock": return 32
     case "stack", "cap_data": return 24

@@ -262,6 +262,7 @@ struct SystemCallTable {
     defineSignals()
     defineTime()
     defineEvents()
+    defineAsynchronous()
     defineSockets()
     defineSystem()
     defineInterprocess()

@@ -260,7 +260,7 @@ GUESTS = [
     ("record-timer", [], True), ("record-timer", ["syscalls"], False), ("record-chance", [], True), ("record-files", [], True),
     ("faults", ["recover"], True), ("signals", [], True), ("signals-dynamic", [], False), ("memory", [], True),
     ("selfmodifying", [], True), ("patching", [], True), ("executing", [], True), ("waiting", [], False),
-    ("files", [], True), ("clocks", [], True), ("threads", ["mutexes"], True),
+    ("files", [], True), ("aio", [], True), ("clocks", [], True), ("threads", ["mutexes"], True),
     ("threads", ["conditions"], False), ("threads", ["cancelling"], False), ("threads-events", ["storm"], True),
     ("threads-events", ["forking"], True), ("threads-events", ["executing"], False), ("threads-events", ["end-fault"], False),
     ("threads-events", ["patching"], False), ("thread-calls", [], False), ("vectors512", [], False), ("x87", [], False),

@@ -64,7 +64,9 @@ public final class CallReader {
   ) {
     let (sendMessage, receiveMessage, clone3): (UInt64, UInt64, UInt64) = (46, 47, 435)
     let (cloneSize, headerSize): (UInt64, Int) = (88, 56)
+    let submitRequests: UInt64 = 209
     switch number {
+    case submitRequests: addRequests(arguments, memory, &digest)
     case clone3: digest.add(memory.peek(arguments.a, count: Int(min(arguments.b, cloneSize))))
     case sendMessage, receiveMessage:
       digest.add(memory.peek(arguments.b, count: headerSize))
@@ -76,6 +78,18 @@ public final class CallReader {
         digest.add(memory.peek(buffer.address, count: Int(min(buffer.size, CallReader.mostBytes))))
       }
     default: return
+    }
+  }
+
+  /// What io_submit(2) is handed: each struct iocb, and the data that it writes.
+  private func addRequests(_ arguments: Arguments, _ memory: AddressSpace, _ digest: inout CallDigest) {
+    for index in 0..<min(arguments.b, CallReader.mostStrings) {
+      guard let place = memory.load(UInt64.self, at: arguments.c &+ index &* 8),
+        let block = memory.load(ControlBlock.self, at: place)
+      else { return }
+      digest.add(memory.peek(place, count: MemoryLayout<ControlBlock>.size))
+      guard block.operation == ControlBlock.Operation.write else { continue }
+      digest.add(memory.peek(block.buffer, count: Int(min(block.size, CallReader.mostBytes))))
     }
   }
 

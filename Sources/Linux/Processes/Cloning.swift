@@ -175,6 +175,7 @@ extension LinuxProcess {
   /// What differs in the new process.
   private func becomeChild(_ request: CloneRequest, _ loan: MemoryLoan?) {
     isForkedChild = true
+    leaveRequestContexts()
     becomeOnlyThread()
     // Descriptors of other threads' calls.
     for descriptor in root?.waiting ?? [] { closeKept(descriptor) }

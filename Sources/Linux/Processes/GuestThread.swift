@@ -40,6 +40,8 @@ public final class GuestThread {
   var seccomp = SeccompState()
   var takesNoNewPrivileges = false
   var pathBuffers = PathBuffers()
+  /// An eventfd(2) of its own that the host signals when an asynchronous request is done; hidden.
+  var requestsDone: Int32?
   var tracer: Tracer?
 
   init() {}

@@ -123,6 +123,7 @@ extension LinuxProcess {
 
   /// The current thread is no more; others may wait for that.
   func forgetThread() {
+    closeRequestsDone(thread)
     allThreads[thread.number] = nil
     announceEnding()
   }

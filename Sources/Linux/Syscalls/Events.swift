@@ -44,7 +44,7 @@ extension LinuxProcess {
   }
 
   /// Runs a waiting call with the guest's temporary mask, if there is one, handed to the host as `body`'s argument.
-  private func waiting(_ pointer: UInt64, size: UInt64, _ body: (_ mask: UInt64) -> Int64) -> Int64 {
+  func waiting(_ pointer: UInt64, size: UInt64, _ body: (_ mask: UInt64) -> Int64) -> Int64 {
     if let failure = replaceMask(pointer, size: size) { return failure }
     guard pointer != 0 else { return body(0) }
     let result = withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 1) { place -> Int64 in

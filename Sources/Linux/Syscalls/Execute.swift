@@ -115,6 +115,7 @@ extension LinuxProcess {
     _ executable: Executable, _ cpu: UnsafeMutablePointer<vt_cpu_state>
   ) throws(LoadError) -> LoadedProgram {
     attach(cpu)
+    endRequestContexts()
     memory.reset()
     // Its path is absolute: a report reads the file again, wherever the guest has gone by then.
     let program = try executable.load(into: memory)

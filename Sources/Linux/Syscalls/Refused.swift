@@ -70,12 +70,6 @@ extension SystemCallTable {
     let missing = LinuxProcess.notImplemented
     let asynchronous: StaticString =
       "the kernel would write guest memory at any time, past the tracking of code"
-    refuse(206, "io_setup", "uint addr", missing, asynchronous)
-    refuse(207, "io_destroy", "hex", missing, asynchronous)
-    refuse(208, "io_getevents", "hex long long addr addr", missing, asynchronous)
-    refuse(209, "io_submit", "hex long addr", missing, asynchronous)
-    refuse(210, "io_cancel", "hex addr addr", missing, asynchronous)
-    refuse(333, "io_pgetevents", "hex long long addr addr addr", missing, asynchronous)
     refuse(425, "io_uring_setup", "uint addr", missing, asynchronous)
     refuse(426, "io_uring_enter", "uint uint uint uint addr ulong", missing, asynchronous)
     refuse(427, "io_uring_register", "uint uint addr uint", missing, asynchronous)

@@ -44,6 +44,11 @@ struct TraceStructures {
     case "wstatus": return i32(address).map { "[" + TraceStructures.waitStatus($0) + "]" }
     case "pollfd": return polled(address, count ?? 0)
     case "epoll_event": return events(address, count, result)
+    case "aioctx": return u64(address).map { "[" + TraceText.hex($0) + "]" }
+    case "iocbs": return controlBlocks(address, count ?? 0)
+    case "iocb": return controlBlock(address, isWhole: false)
+    case "io_event": return completions(address, count == nil ? 0 : result)
+    case "aiosigset": return eventMask(address)
     case "fdset": return descriptorSet(address, count ?? 0)
     case "sockaddr": return socketAddress(address, count ?? 0)
     case "flock": return lock(address)
