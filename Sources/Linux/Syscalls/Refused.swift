@@ -95,9 +95,4 @@ extension LinuxProcess {
   static func notPermitted(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EPERM }
   static func notImplemented(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.ENOSYS }
   static func notSupported(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EOPNOTSUPP }
-<<<<<<< HEAD
-  static func invalid(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EINVAL }
-=======
-  static func interrupted(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 { -Errno.EINTR }
->>>>>>> db6c0ee1e04f76001766c6c91075f178b50b673a
 }
