@@ -14,8 +14,7 @@ extension TraceStructures {
   /// struct iocb; of one that is to be cancelled only what tells which it is.
   func controlBlock(_ address: UInt64, isWhole: Bool) -> String? {
     guard address != 0, let block = memory.load(ControlBlock.self, at: address) else { return nil }
-    var fields: [String] = []
-    if block.data != 0 { fields.append("aio_data=" + TraceText.hex(block.data)) }
+    var fields = ["aio_data=" + TraceText.hex(block.data)]
     if block.key != 0 { fields.append("aio_key=\(block.key)") }
     if let names = FlagNames.flags("rwf", UInt64(block.flagsOfTransfer)) {
       fields.append("aio_rw_flags=" + names)

@@ -96,7 +96,10 @@ final class Tracer {
     _ call: SystemCall, _ signature: Signature, _ arguments: Arguments, _ memory: AddressSpace, restarts: Bool
   ) {
     finishArguments(call, signature, arguments, -Errno.EINTR, memory)
-    if call.traits.contains(.restarts) {
+    let getEvents = 208
+    if call.number == getEvents {
+      line += TraceResults.number(-Errno.EINTR)
+    } else if call.traits.contains(.restarts) {
       line += "? ERESTARTSYS (To be restarted if SA_RESTART is set)"
     } else if call.number == 35 || call.number == 230 || call.number == 7 {
       line += "? ERESTART_RESTARTBLOCK (Interrupted by signal)"
