@@ -48,6 +48,8 @@ public final class Recorder: MachineController {
   private static let largestPart: UInt64 = 4 << 20
   /// Instructions of a thread alone between two looks at the clock.
   private static let longestRun: InstructionCount = 100_000_000
+  /// Instructions that a call counts as, of a thread's slice.
+  private static let callTime: InstructionCount = 2000
 
   let options: RecordingOptions
   private let family: RecordingFamily
@@ -59,6 +61,8 @@ public final class Recorder: MachineController {
   var writer: TimelineWriter
   var files: RecordedFiles
   var schedule: ThreadSchedule
+  /// Instructions until others may have the lock, while there are several threads.
+  private var sliceLeft: InstructionCount = 0
   /// The journal until there is a thread.
   private var firstJournal: MemoryJournal?
   /// What a timeline begins with; children's differ in a few points.
@@ -202,24 +206,33 @@ public final class Recorder: MachineController {
   ) -> Exit {
     enter(cpu, process)
     while true {
+      if process.memory.isThreaded { giveOthersTime(cpu, process) }
       takeOthersWrites(process)
-      let slice = process.memory.isThreaded ? schedule.next() : Recorder.longestRun
+      let slice = process.memory.isThreaded ? sliceLeft : Recorder.longestRun
       let before = engine.instructionCount
       prepareCalls(process.memory, slice)
       let exit = engine.run(cpu, budget: slice)
-      executed &+= engine.instructionCount &- before
-      if !calls.isEmpty { takeCalls(slice, engine.instructionCount &- before) }
+      let count = engine.instructionCount &- before
+      executed &+= count
+      sliceLeft &-= exit == .budget ? slice : count &+ Recorder.callTime
+      if !calls.isEmpty { takeCalls(slice, count) }
       switch exit {
       case .budget:
         flushIfDue()
-        process.memory.yieldLock()
-        // Others may have run, and made the process theirs.
-        change(to: process.currentThread(on: cpu), cpu, process)
       case .fault(let fault) where fault.trap == .generalProtection && chance?.isChance(cpu) == true:
         takeChance(engine, cpu)
       default: return exit
       }
     }
+  }
+
+  /// When the thread's slice is over. It goes on over calls: of threads that do nothing but call, others would never have the lock.
+  private func giveOthersTime(_ cpu: UnsafeMutablePointer<CPUState>, _ process: LinuxProcess) {
+    if sliceLeft > 0 { return }
+    sliceLeft = schedule.next()
+    process.memory.yieldLock()
+    // Others may have run, and made the process theirs.
+    change(to: process.currentThread(on: cpu), cpu, process)
   }
 
   /// Translated code may make calls by itself until the registers are to be compared or what has been recorded is to be written.

@@ -264,6 +264,6 @@ GUESTS = [
     ("threads", ["conditions"], False), ("threads", ["cancelling"], False), ("threads-events", ["storm"], True),
     ("threads-events", ["forking"], True), ("threads-events", ["executing"], False), ("threads-events", ["end-fault"], False),
     ("threads-events", ["patching"], False), ("thread-calls", [], False), ("vectors512", [], False), ("x87", [], False),
-    ("record-sharing", [], True), ("record-sharing", ["race"], False), ("direct-calls", [], False), ("seccomp", [], True),
+    ("record-sharing", [], True), ("record-sharing", ["race"], False), ("direct-calls", [], False), ("seccomp", [], True), ("record-spinning", [], True),
     ("jumps", [], True), ("exceptions", [], True), ("rust-program", [], False), ("swift-program", [], False),
 ]
