@@ -83,8 +83,8 @@ final class CodeCache {
   let executable: UInt64
   /// Host addresses of indirect entries; 0: none. Lies below 2 GiB, so that code can address it absolutely.
   let jumps: UnsafeMutablePointer<UInt64>
-  /// How many entries have shared each place of the table since the last flush; empty while none do.
-  var chains: [UInt8] = []
+  /// How many links each place of the table leads over; empty while there are none.
+  private var links: [UInt8] = []
   /// The fields that code addresses when RBP counts instructions: below 2 GiB, too, and at the beginning of a page. Nil: it does
   /// not count, and RBP leads to the CPU state itself.
   let countingState: UnsafeMutablePointer<CPUState>?
@@ -463,6 +463,15 @@ final class CodeCache {
     if records[block].indirectEntry != 0 { writable[Int(records[block].indirectDistance)] = 0 }
     let jump = Int(truncatingIfNeeded: blocks[block].guest & 0xffff)
     jumps[jump] = 0
+    if !links.isEmpty { links[jump] = 0 }
+  }
+
+  /// Notes one more link at a place of the table of indirect entries; false when it has as many as it may.
+  func addLink(_ place: Int) -> Bool {
+    if links.isEmpty { links = [UInt8](repeating: 0, count: CodeCache.jumpCount) }
+    if links[place] == CommonCode.mostLinks { return false }
+    links[place] &+= 1
+    return true
   }
 
   /// Kills one block, which will be translated differently.
@@ -499,7 +508,7 @@ final class CodeCache {
     relocationCount = 0
     used = commonSize
     blocksByPage = nil
-    chains = []
+    links = []
     statistics.flushes &+= 1
     epoch &+= 1
   }

@@ -203,6 +203,10 @@ extension ProcessTests {
       let lines = Set(text.split(separator: "\n").map(String.init))
       let missing = table.filter { !lines.contains($0) }
       #expect(table.count > 10)
+      let calls = SystemCallTable().calls.compactMap { $0 }
+      let there = calls.filter { $0.refusal == nil }.count
+      #expect(
+        text.contains("\(calls.count) with those that have a number only, and \(there) of them are there"))
       #expect(missing.isEmpty, "Docs/linux.md lacks these lines:\n\(missing.joined(separator: "\n"))")
     }
   }

@@ -73,6 +73,6 @@ typedef struct {
 const vt_direct_calls *vt_direct_none(void);
 static inline void vt_direct_allow(vt_direct_calls *calls, uint8_t number, uint8_t kind) { calls->kinds[number] = kind; }
 static inline void vt_direct_forbid(vt_direct_calls *calls) {
-  for (int number = 0; number < 256; number++) calls->kinds[number] = 0;
+  for (size_t number = 0; number < sizeof calls->kinds; number++) calls->kinds[number] = 0;
 }
 #endif

@@ -94,14 +94,12 @@ final class RequestContext {
 
   /// The host's context, which is its ring's address.
   let host: UInt64
-  /// The header when the context was made.
-  private let first: Ring
   /// The guest's context.
   private(set) var address: UInt64 = 0
   /// It is no more, and neither is the host's ring.
   var isDestroyed = false
-  /// The guest's ring as it was left.
-  private var shown: Ring
+  /// The guest's ring as it was left; its number and capacity never change.
+  private var shown = Ring()
   private var requests: [UInt64: AsynchronousRequest] = [:]
   private var lastToken: UInt64 = 0
   /// Requests that the host works on.
@@ -110,20 +108,18 @@ final class RequestContext {
   /// Nil when there is no ring.
   init?(host: UInt64) {
     self.host = host
-    var ring = Ring()
-    guard RequestContext.copy(&ring, from: host), ring.capacity != 0 else { return nil }
-    (first, shown) = (ring, ring)
+    guard RequestContext.copy(&shown, from: host), shown.capacity != 0 else { return nil }
   }
 
-  var number: UInt32 { first.number }
-  var capacity: UInt32 { first.capacity }
+  var number: UInt32 { shown.number }
+  var capacity: UInt32 { shown.capacity }
   /// The ring's bytes: whole pages.
   var size: UInt64 { Ring.size &+ UInt64(capacity) &* CompletionEvent.size }
 
   /// Puts the ring into guest memory. False when that is not there.
   func place(at address: UInt64, _ memory: AddressSpace) -> Bool {
     self.address = address
-    return memory.store(first, at: address)
+    return memory.store(shown, at: address)
   }
 
   // MARK: Requests

@@ -53,7 +53,7 @@ enum CommonCode {
     assembler.narrow(0xff, 4, .memory(.state(StateOffset.entry)))
   }
 
-  /// The indirect entry in front of a block that is about to be written: the target is compared, JRCXZ falls into the block.
+  /// The indirect entry in front of a block, or of a jump, that is about to be written: the target is compared, JRCXZ leads there.
   /// Returns the offsets of JRCXZ's distance (written 0, nothing gets through any more) and of the distance to common code.
   static func writeIndirectEntry(
     _ guest: UInt64, _ assembler: inout Assembler, _ cache: CodeCache
@@ -84,8 +84,8 @@ enum CommonCode {
     return cache.executable &+ UInt64(cache.records[block].indirectEntry)
   }
 
-  /// How many entries a place of the table leads to, one behind the other, before a new one takes the place of all.
-  static let longestChain: UInt8 = 16
+  /// How many links a place of the table leads over before a new entry takes the place of all.
+  static let mostLinks: UInt8 = 16
 
   /// Has the table lead to `entry` for `guest`. Where another address with the same low 16 bits has the place, a link is put in front of
   /// its entry: it compares with `guest` and goes on to the one or to the other. Large programs have many such
@@ -93,19 +93,11 @@ enum CommonCode {
   static func enter(_ guest: UInt64, at entry: UInt64, _ cache: CodeCache) {
     let place = Int(guest & 0xffff)
     let other = cache.jumps[place]
-    if other == 0 || other == entry || !mayLengthenChain(place, cache) {
-      cache.jumps[place] = entry
-    } else {
-      cache.jumps[place] = writeLink(guest, to: entry, else: other, cache)
-    }
-  }
-
-  private static func mayLengthenChain(_ place: Int, _ cache: CodeCache) -> Bool {
+    cache.jumps[place] = entry
+    if other == 0 || other == entry { return }
     cache.statistics.indirectConflicts &+= 1
-    if cache.chains.isEmpty { cache.chains = [UInt8](repeating: 1, count: CodeCache.jumpCount) }
-    guard cache.chains[place] < longestChain, cache.hasRoom else { return false }
-    cache.chains[place] &+= 1
-    return true
+    guard cache.hasRoom, cache.addLink(place) else { return }
+    cache.jumps[place] = writeLink(guest, to: entry, else: other, cache)
   }
 
   /// Writes a link of a chain; returns its host address.
@@ -113,13 +105,10 @@ enum CommonCode {
     cache.willChange()
     let start = cache.used
     var assembler = cache.assembler(at: start)
-    Difference(guest).write(&assembler, from: HostRegister.secondScratch)
-    let same = assembler.jumpIfScratchZero()
-    for (target, isOther) in [(other, true), (entry, false)] {
-      if !isOther { assembler.completeShort(same) }
-      let distance = UInt32(truncatingIfNeeded: assembler.jump() - cache.writable)
-      cache.patch(distance, to: UInt32(truncatingIfNeeded: target &- cache.executable))
-    }
+    let miss = writeIndirectEntry(guest, &assembler, cache).miss
+    cache.patch(miss, to: UInt32(truncatingIfNeeded: other &- cache.executable))
+    let jump = UInt32(truncatingIfNeeded: assembler.jump() - cache.writable)
+    cache.patch(jump, to: UInt32(truncatingIfNeeded: entry &- cache.executable))
     cache.used = assembler.cursor - cache.writable
     cache.tell(.indirectEntry, guest: guest, guestSize: 0, start, cache.used)
     return cache.executable &+ UInt64(start)

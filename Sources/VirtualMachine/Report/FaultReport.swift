@@ -223,12 +223,8 @@ struct SpaceMemory: UnwindMemory {
 
 /// Symbols, unwind tables and source lines of the program's file, and of the libraries that are mapped.
 struct ReportSymbols {
-  private let bias: UInt64
+  let program: LoadedObject
   private let image: Range<UInt64>
-  /// Of the program, at its file's addresses.
-  let symbols: SymbolTable
-  let lines: LineTable
-  private let callFrames: CallFrameTable
   private let libraries: LoadedObjects?
 
   /// Without what is in a file that has changed into something else or cannot be read any more. The program is found by `path` and
@@ -237,19 +233,14 @@ struct ReportSymbols {
     _ program: LoadedProgram, _ path: [UInt8], _ libraries: LoadedObjects? = nil,
     _ open: @escaping ([UInt8]) -> ExecutableFile?
   ) {
-    (bias, image) = (program.loadBias, program.image)
+    image = program.image
     self.libraries = libraries
+    let file = open(path)
+    let header = file.flatMap { try? ELFHeader(of: $0) }
+    let sections = file.flatMap { file in header.map { ELFSections($0, in: file) } }
+    self.program = LoadedObject(
+      path, sections, header, loadBias: program.loadBias, LineTable { sections?.withLines(path, open) })
     libraries?.refresh()
-    guard let file = open(path), let header = try? ELFHeader(of: file) else {
-      symbols = SymbolTable([])
-      callFrames = CallFrameTable([], address: 0)
-      lines = LineTable { nil }
-      return
-    }
-    let sections = ELFSections(header, in: file)
-    symbols = SymbolTable(sections)
-    callFrames = CallFrameTable(sections, header: header)
-    lines = LineTable { sections.withLines(path, open) }
   }
 
   /// The file, other than the program's, that is mapped at a guest address.
@@ -257,32 +248,31 @@ struct ReportSymbols {
     image.contains(address) ? nil : libraries?.object(at: address)
   }
 
+  private func object(at address: UInt64) -> LoadedObject { library(at: address) ?? program }
+
   /// The table for the code at a guest address, and what is added to the addresses of its file.
   func callFrames(at address: UInt64) -> (frames: CallFrameTable, loadBias: UInt64)? {
-    if let library = library(at: address) { return (library.callFrames, library.loadBias) }
-    return (callFrames, bias)
+    let object = object(at: address)
+    return (object.callFrames, object.loadBias)
   }
 
   /// The symbols, at the guest's addresses, of the file that is mapped at one.
-  func symbols(at address: UInt64) -> SymbolTable {
-    library(at: address)?.symbols ?? symbols.moved(by: bias)
-  }
+  func symbols(at address: UInt64) -> SymbolTable { object(at: address).symbols }
 
   /// The source's frames of a guest address, innermost first.
   func frames(at address: UInt64) -> [SourceFrame] {
-    if let library = library(at: address) { return library.lines.frames(at: address &- library.loadBias) }
-    return lines.frames(at: address &- bias)
+    let object = object(at: address)
+    return object.lines.frames(at: address &- object.loadBias)
   }
 
   /// The source line of a guest address.
   func line(at address: UInt64) -> SourceLine? {
-    if let library = library(at: address) { return library.lines.line(at: address &- library.loadBias) }
-    return lines.line(at: address &- bias)
+    let object = object(at: address)
+    return object.lines.line(at: address &- object.loadBias)
   }
 
   /// `name+0x12` for a guest address, in the function that contains `lookup`.
   func describe(_ lookup: UInt64, shownAs address: UInt64) -> String? {
-    if let library = library(at: lookup) { return library.symbols.describe(lookup, shownAs: address) }
-    return symbols.describe(lookup &- bias, shownAs: address &- bias)
+    object(at: lookup).symbols.describe(lookup, shownAs: address)
   }
 }

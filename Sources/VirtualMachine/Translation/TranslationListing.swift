@@ -44,7 +44,9 @@ struct TranslationListing {
     var isWanted = false
     for (index, place) in output.listed.enumerated() {
       var range = ranges[index]
-      if range == nil, case .symbol(let name) = place { range = symbols.range(of: name, near: code.guest) }
+      if range == nil, case .symbol(let name) = place {
+        range = symbols.range(of: name, inLibraryAt: code.guest)
+      }
       guard range?.overlaps(guest) == true else { continue }
       isWanted = true
       isFound[index] = true

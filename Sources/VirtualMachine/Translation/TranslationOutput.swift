@@ -45,7 +45,7 @@ struct ProgramSymbols {
   private let process: LinuxProcess
   private let libraries: LoadedObjects
   private var program: LoadedProgram?
-  private var symbols = SymbolTable([])
+  private var files: ReportSymbols?
   /// How often the program changed (execve(2)).
   private(set) var generation = 0
 
@@ -58,32 +58,23 @@ struct ProgramSymbols {
   mutating func update(_ address: UInt64) {
     if let now = process.program, now != program {
       program = now
-      symbols = read(now).symbols.moved(by: now.loadBias)
+      files = ReportSymbols(now, process.shownPath(now.executablePath), libraries) { [process] in
+        LoadedObjects.file($0, process)
+      }
       generation &+= 1
     }
-    if !isProgram(address) { libraries.refresh(at: address) }
+    libraries.refresh(at: address)
   }
-
-  private func read(_ program: LoadedProgram) -> ReportSymbols {
-    ReportSymbols(program, process.shownPath(program.executablePath)) { [process] in
-      LoadedObjects.file($0, process)
-    }
-  }
-
-  private func isProgram(_ address: UInt64) -> Bool { program?.image.contains(address) ?? true }
 
   /// `main` or `main+0x12`.
-  func describe(_ address: UInt64) -> String? {
-    isProgram(address) ? symbols.describe(address, shownAs: address) : libraries.describe(address)
-  }
+  func describe(_ address: UInt64) -> String? { files?.describe(address, shownAs: address) }
 
   /// What profilers show: never empty.
   func name(_ address: UInt64) -> String { describe(address) ?? "guest_\(address.hexadecimal)" }
 
-  /// Whether a function called `name` is only a part of others, into which the compiler has put it.
+  /// Whether a function of the program called `name` is only a part of others, into which the compiler has put it.
   func isInlined(_ name: [UInt8]) -> Bool {
-    guard range(of: name) == nil, let program else { return false }
-    return read(program).lines.places(named: name).contains(where: \.isInlined)
+    range(of: name) == nil && files?.program.lines.places(named: name).contains(where: \.isInlined) == true
   }
 
   /// Whether the program or a library that is mapped now has a function called `name`.
@@ -93,14 +84,18 @@ struct ProgramSymbols {
     return libraries.symbol(named: LoadError.name(name)) != nil
   }
 
-  /// Where the program has the function called `name`, or else the library that is mapped at `address`.
-  func range(of name: [UInt8], near address: UInt64? = nil) -> Range<UInt64>? {
-    if let range = ProgramSymbols.range(of: name, in: symbols) { return range }
-    guard let address, !isProgram(address), let library = libraries.object(at: address) else { return nil }
-    return ProgramSymbols.range(of: name, in: library.symbols)
+  /// Where the program has the function called `name`.
+  func range(of name: [UInt8]) -> Range<UInt64>? {
+    files.flatMap { ProgramSymbols.range(of: name, in: $0.program) }
   }
 
-  private static func range(of name: [UInt8], in symbols: SymbolTable) -> Range<UInt64>? {
+  /// Where the library that is mapped at `address` has it.
+  func range(of name: [UInt8], inLibraryAt address: UInt64) -> Range<UInt64>? {
+    files?.library(at: address).flatMap { ProgramSymbols.range(of: name, in: $0) }
+  }
+
+  private static func range(of name: [UInt8], in file: LoadedObject) -> Range<UInt64>? {
+    let symbols = file.symbols
     guard let symbol = symbols.symbol(named: name), let end = symbols.end(of: symbol), end > symbol.address
     else { return nil }
     return symbol.address..<end
