@@ -20,9 +20,9 @@ public struct MapRequest {
   public var permissions: Permissions
   public var placement: Placement = .anywhere
   public var flags: RegionFlags = []
-  /// Fill the pages now (MAP_POPULATE).
-  /// MAP_32BIT: below 2 GiB.
+  /// Below 2 GiB (MAP_32BIT).
   public var isLow = false
+  /// Fill the pages now (MAP_POPULATE).
   public var populate = false
   /// The file to map: a host descriptor, the offset of the first byte (page aligned) and its identity.
   public var file: (descriptor: Int32, offset: UInt64, identity: Backing)?
@@ -111,16 +111,14 @@ extension AddressSpace {
     case .anywhere:
       var wish = Page.down(request.address)
       if request.address != 0, wish < AddressSpace.lowestAddress { wish = AddressSpace.lowestAddress }
+      // MAP_32BIT: a wish below 2 GiB, or else the second GiB, as the kernel has it.
+      let top: UInt64 = request.isLow ? 1 << 31 : limit
+      if wish != 0, let end = rangeEnd(wish, size), end <= top, isRoom(wish, end) { return wish }
       if request.isLow {
-        // MAP_32BIT: the second GiB, as the kernel has it.
-        let top: UInt64 = 1 << 31
-        guard let low = table.findGap(size: size, bottom: 1 << 30, top: top, stackGap: AddressSpace.stackGap)
-        else {
-          throw .noMemory
-        }
+        let stackGap = AddressSpace.stackGap
+        guard let low = table.findGap(size: size, bottom: 1 << 30, top: top, stackGap: stackGap) else { throw .noMemory }
         return low
       }
-      if wish != 0, let end = rangeEnd(wish, size), isRoom(wish, end) { return wish }
       return try findRoom(size: size)
     }
   }

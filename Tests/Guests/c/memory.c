@@ -39,6 +39,16 @@ static void anonymous(void) {
   CHECK(mprotect((void *)0x10000, 4096, PROT_READ) == -1 && errno == ENOMEM);
 }
 
+// Where mmap puts what may lie in the first 2 GiB only: where it is wished for, if there is room, or else in the second GiB.
+static void low(void) {
+  static const uintptr_t wishes[] = {0x7fff0000, 0, 0x50000000, 0x50001000, 0x30000000, 0x80000000, 0x200000000};
+  for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++) {
+    void *wish = (void *)wishes[i];
+    uintptr_t at = (uintptr_t)mmap(wish, 1 << 16, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+    printf("low %#lx: %s\n", wishes[i], at == wishes[i] ? "as wished" : at >= 1 << 30 && at + (1 << 16) <= 1ul << 31 ? "elsewhere" : "wrong");
+  }
+}
+
 static void files(void) {
   int file = open("mapped", O_RDWR | O_CREAT | O_TRUNC, 0644);
   CHECK(ftruncate(file, 3 * 4096) == 0);
@@ -99,6 +109,7 @@ static void stress(void) {
 
 int main(void) {
   anonymous();
+  low();
   files();
   reservations();
   char *first = sbrk(0);
