@@ -56,7 +56,7 @@ extension LinuxProcess {
   /// The text that a file has for the guest; nil: the host's.
   private func guestText(of file: ProcessFile, _ descriptor: UInt64) -> [UInt8]? {
     guard let number = file.process else { return file.name == "cpuinfo" ? processorText(descriptor) : nil }
-    if number == host.call(39) { return ownText(file, descriptor) }
+    if number == ownNumber { return ownText(file, descriptor) }
     if !isGuest(number) { return nil }
     let described = OtherGuest(number, self)
     switch file.name {
@@ -147,9 +147,13 @@ extension LinuxProcess {
     return contents(UInt64(file))
   }
 
+  /// What /proc calls this process. In a namespace of processes that the guest has made getpid(2) says something else, which may be
+  /// another's number here.
+  var ownNumber: Int64? { linkTarget("/proc/self").flatMap { Int64(String(decoding: $0, as: UTF8.self)) } }
+
   /// Whether a process is one of Vitrine's: it runs the same executable.
   func isGuest(_ number: Int64) -> Bool {
-    if number == host.call(39) { return true }
+    if number == ownNumber { return true }
     guard let own = fileIdentity("/proc/self/exe"), let other = fileIdentity("/proc/\(number)/exe") else {
       return false
     }
@@ -177,7 +181,7 @@ extension LinuxProcess {
     if !isWhole { return nil }
     if first == "self" || first == "thread-self" { return options.executable }
     guard let number = Int64(first) else { return nil }
-    if number == host.call(39) { return options.executable }
+    if number == ownNumber { return options.executable }
     return isGuest(number) ? OtherGuest(number, self).executable : nil
   }
 }

@@ -25,7 +25,9 @@ enum CloneFlags {
   /// New namespaces, CLONE_PARENT, CLONE_FS, CLONE_FILES, CLONE_SYSVSEM, CLONE_IO: the host takes them as they are.
   static let forwarded: UInt64 = 0x7e02_0000 | parent | sharedFiles | sharedSystem
   /// CLONE_FS, CLONE_FILES; CLONE_SYSVSEM, CLONE_IO.
-  static let sharedFiles: UInt64 = 0x600
+  static let sharedFiles: UInt64 = sharedDirectories | sharedDescriptors
+  static let sharedDirectories: UInt64 = 0x200
+  static let sharedDescriptors: UInt64 = 0x400
   static let sharedSystem: UInt64 = 0x8004_0000
   /// Of clone3(2) alone: CLONE_NEWTIME, CLONE_INTO_CGROUP.
   static let forwardedByClone3: UInt64 = 0x80 | intoGroup
@@ -131,8 +133,11 @@ extension LinuxProcess {
       reportOnce(1 << 35, "clone with CLONE_VM alone is not implemented (ENOSYS)")
       return -Errno.ENOSYS
     }
-    // Another process could exchange descriptors under a walk (Docs/root.md).
-    if root != nil, request.has(CloneFlags.sharedFiles) { return -Errno.EINVAL }
+    if let root {
+      // Another process could exchange descriptors under a walk (Docs/root.md).
+      if request.has(CloneFlags.sharedDescriptors) { return -Errno.EINVAL }
+      if request.has(CloneFlags.sharedDirectories), !beginSharedRoot(root) { return -Errno.ENOMEM }
+    }
     // Handlers can only be shared together with memory.
     if request.has(CloneFlags.signalHandlers), !request.has(CloneFlags.vm) { return -Errno.EINVAL }
     let loan = request.has(CloneFlags.vfork) ? lendMemory() : nil
@@ -179,6 +184,7 @@ extension LinuxProcess {
     becomeOnlyThread()
     // Descriptors of other threads' calls.
     for descriptor in root?.waiting ?? [] { closeKept(descriptor) }
+    if !request.has(CloneFlags.sharedDirectories) { leaveSharedRoot() }
     vt_signal_forget()
     updateAttention()
     memory.dropUnforked()

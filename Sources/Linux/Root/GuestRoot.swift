@@ -84,6 +84,8 @@ final class GuestRoot {
   var start: WalkStep
   /// The guest's path of `start` after chroot(2); empty before.
   var startPath: [UInt8] = []
+  /// With whom `start` is shared (CLONE_FS).
+  var shared: SharedRoot?
   /// A file that only processes of this guest have open, under the same number: tells them from others.
   let token: (descriptor: Int32, identity: FileIdentity)
   /// Names of UNIX sockets as the guest gave them.

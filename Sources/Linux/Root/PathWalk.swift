@@ -188,6 +188,11 @@ final class PathWalk {
     if process.descriptors.contains(descriptor) { throw WalkError.badDescriptor }
     let status = try process.fileStatus(descriptor)
     if !status.isDirectory { throw WalkError.notDirectory }
+    // Another process may change the directory in the middle of the walk.
+    if descriptor == -100, root.shared != nil {
+      current.descriptor = descriptor
+      return try open([46], 0)
+    }
     return WalkStep(descriptor: descriptor, status: status, mount: nil)
   }
 

@@ -51,7 +51,7 @@ extension LinuxProcess {
   /// Whether a process, or thread, belongs to this guest.
   func isRelated(_ number: Int64) -> Bool {
     guard let root else { return isGuest(number) }
-    if number == host.call(39) || number == host.call(186) { return true }
+    if number == ownNumber { return true }
     let name = Array("/proc/\(number)/fd/\(root.token.descriptor)".utf8) + [0]
     return name.withUnsafeBytes { fileStatus(-100, address(of: $0.baseAddress), 0) }?.identity
       == root.token.identity
@@ -107,7 +107,7 @@ extension LinuxProcess {
     _ magic: MagicLink, _ name: ArraySlice<UInt8>, _ current: WalkStep
   ) throws(MemoryError) -> LinkTarget {
     guard let root, isRelated(magic.process), magic.kind != .mapping else { throw WalkError.denied }
-    let isOwn = magic.process == host.call(39)
+    let isOwn = magic.process == ownNumber
     switch magic.kind {
     case .root: return .file(root.start, isOwned: false)
     case .executable:

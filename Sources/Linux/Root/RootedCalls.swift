@@ -108,6 +108,7 @@ private struct RootedPath {
 extension LinuxProcess {
   /// Answers a call of a guest with a root of its own.
   func rootedCall(_ call: SystemCall, _ arguments: Arguments, _ root: GuestRoot) -> Int64 {
+    adoptSharedRoot(root)
     if let answer = rootedSpecial(call, arguments, root) { return answer }
     let signature = call.parsed
     guard signature.arguments.contains(where: { $0.kind == .path }) else {

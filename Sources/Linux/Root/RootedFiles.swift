@@ -54,6 +54,7 @@ extension LinuxProcess {
     case 267: return rootedReadLink(int(arguments.a), arguments.b, arguments.c, int(arguments.d), root)
     case 79: return rootedWorkingDirectory(arguments)
     case 161: return rootedChangeRoot(arguments, root)
+    case 272: return rootedUnshare(call, arguments)
     case 78, 217: return rootedReadDirectory(call, arguments, root)
     case 3, 8:
       root.listed.remove(int(arguments.a))
@@ -72,7 +73,7 @@ extension LinuxProcess {
   /// Whether a call without a path has to do with the root all the same.
   func concernsRoot(_ number: Int) -> Bool {
     switch number {
-    case 3, 8, 16, 42...53, 78, 79, 217: true
+    case 3, 8, 16, 42...53, 78, 79, 217, 272: true
     default: changesByDescriptor(number)
     }
   }
@@ -272,7 +273,7 @@ extension LinuxProcess {
     switch magic.kind {
     case .root: return [47]
     case .executable:
-      if magic.process == host.call(39) { return options.executable }
+      if magic.process == ownNumber { return options.executable }
       return root.shownPath(OtherGuest(magic.process, self).executable ?? [47])
     case .workingDirectory, .descriptor, .mapping, .namespace: return root.shownPath(text)
     }
@@ -301,8 +302,8 @@ extension LinuxProcess {
       let path = try memory.cString(at: GuestAddress(arguments.a), limit: 4096)
       let place = try walk.walk(-100, path, [.follow])
       guard let object = place.object, object.status.isDirectory else { throw WalkError.notDirectory }
-      // CAP_SYS_CHROOT comes with the effective user 0.
-      if host.call(107) != 0 { return -Errno.EPERM }
+      let changeRoot: UInt64 = 18
+      if !hasCapability(changeRoot) { return -Errno.EPERM }
       guard let text = linkTarget(LinuxProcess.link(of: object.descriptor)), let found = root.locate(text)
       else { throw WalkError.denied }
       let guestPath = root.fullPath(found)
@@ -311,15 +312,20 @@ extension LinuxProcess {
       var start = object
       start.descriptor = hide(Int32(truncatingIfNeeded: duplicate), movesStandard: true)
       start.mount = found.mount
-      if !root.mounts.contains(where: { $0.descriptor == root.start.descriptor }) {
-        closeHidden(root.start.descriptor)
-      }
-      root.start = start
-      root.startPath = guestPath
+      moveRoot(root, to: start, guestPath)
+      tellSharedRoot(root)
       return 0
     } catch {
       return -Int64(error.number)
     }
+  }
+
+  /// unshare(2): new namespaces of mounts and users have a root of their own, too.
+  private func rootedUnshare(_ call: SystemCall, _ arguments: Arguments) -> Int64 {
+    let (files, mounts, users): (UInt64, UInt64, UInt64) = (0x200, 0x2_0000, 0x1000_0000)
+    let result = passThrough(call, arguments)
+    if result == 0, arguments.a & (files | mounts | users) != 0 { leaveSharedRoot() }
+    return result
   }
 
   // MARK: getdents(2)

@@ -19,7 +19,7 @@ extension SystemCallTable {
     define(51, "getsockname", "fd *sockaddr> *socklen>", [], LinuxProcess.withAddressResult)
     define(52, "getpeername", "fd *sockaddr> *socklen>", [], LinuxProcess.withAddressResult)
     define(53, "socketpair", "$family %socktype int *pipe>")
-    define(54, "setsockopt", "fd $sol int buf<4 int")
+    define(54, "setsockopt", "fd $sol int buf<4 int", [], LinuxProcess.setOption)
     define(55, "getsockopt", "fd $sol int *optval> *socklen>", [], LinuxProcess.getOption)
     define(288, "accept4", "fd *sockaddr> *socklen> %socktype", .slow, LinuxProcess.withAddressResult)
     define(299, "recvmmsg", "fd ptr uint %msg *timespec<", .slow, LinuxProcess.messages)
@@ -74,6 +74,23 @@ extension LinuxProcess {
     return process.host.call(
       55, arguments.a, arguments.b, arguments.c, memory.hostArgument(arguments.d),
       memory.hostArgument(arguments.e))
+  }
+
+  /// Options whose value is a struct sock_fprog, a length and the address of a filter (socket(7)): the host gets a copy with its own address.
+  static func setOption(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
+    if process.descriptors.contains(int(arguments.a)) { return -Errno.EBADF }
+    let (socketLevel, attachFilter, attachReusePortFilter): (Int32, Int32, Int32) = (1, 26, 51)
+    let memory = process.memory
+    let option = int(arguments.c)
+    let isFilter = int(arguments.b) == socketLevel && (option == attachFilter || option == attachReusePortFilter)
+    let size = 16
+    guard isFilter, int(arguments.e) == size, var value = memory.bytes(at: GuestAddress(arguments.d), count: size) else {
+      return process.host.call(54, arguments.a, arguments.b, arguments.c, memory.hostArgument(arguments.d), arguments.e)
+    }
+    value.put(memory.hostArgument(value.littleEndian(UInt64.self, at: 8) ?? 0), at: 8)
+    return value.withUnsafeBytes {
+      process.host.call(54, arguments.a, arguments.b, arguments.c, process.address(of: $0.baseAddress), arguments.e)
+    }
   }
 
   static func message(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
@@ -237,7 +254,7 @@ extension LinuxProcess {
 
 extension [UInt8] {
   /// Writes eight bytes; the name's length in a message's header is followed by padding.
-  fileprivate mutating func put(_ value: UInt64, at offset: Int) {
+  mutating func put(_ value: UInt64, at offset: Int) {
     replaceSubrange(offset..<offset + 8, with: Swift.withUnsafeBytes(of: value.littleEndian) { Array($0) })
   }
 }
