@@ -116,7 +116,9 @@ extension AddressSpace {
       if wish != 0, let end = rangeEnd(wish, size), end <= top, isRoom(wish, end) { return wish }
       if request.isLow {
         let stackGap = AddressSpace.stackGap
-        guard let low = table.findGap(size: size, bottom: 1 << 30, top: top, stackGap: stackGap) else { throw .noMemory }
+        guard let low = table.findGap(size: size, bottom: 1 << 30, top: top, stackGap: stackGap) else {
+          throw .noMemory
+        }
         return low
       }
       return try findRoom(size: size)

@@ -34,7 +34,9 @@ extension LinuxProcess {
     let (unix, sequencedOnExec): (UInt64, UInt64) = (1, 0x80005)
     let (readWrite, sharedAnonymous): (UInt64, UInt64) = (3, 0x21)
     var pair: [Int32] = [-1, -1]
-    let made = pair.withUnsafeMutableBytes { host.call(53, unix, sequencedOnExec, 0, address(of: $0.baseAddress)) }
+    let made = pair.withUnsafeMutableBytes {
+      host.call(53, unix, sequencedOnExec, 0, address(of: $0.baseAddress))
+    }
     if made < 0 { return false }
     let ends = pair.map { hide($0, movesStandard: true) }
     let place = host.call(9, 0, LinuxProcess.pageSize, readWrite, sharedAnonymous, .max, 0)
@@ -58,7 +60,9 @@ extension LinuxProcess {
 
   /// Makes a directory `/`. `start` has a descriptor of Vitrine's own.
   func moveRoot(_ root: GuestRoot, to start: WalkStep, _ path: [UInt8]) {
-    if !root.mounts.contains(where: { $0.descriptor == root.start.descriptor }) { closeHidden(root.start.descriptor) }
+    if !root.mounts.contains(where: { $0.descriptor == root.start.descriptor }) {
+      closeHidden(root.start.descriptor)
+    }
     root.start = start
     root.startPath = path
   }
@@ -67,7 +71,9 @@ extension LinuxProcess {
   func tellSharedRoot(_ root: GuestRoot) {
     guard let shared = root.shared else { return }
     // Of two that do this at once the later one counts; a message that is taken meanwhile leaves everybody's root as it is.
-    while let old = sharedRootMessage(shared, peeks: false) { _ = host.call(3, PathWalk.word(old.descriptor)) }
+    while let old = sharedRootMessage(shared, peeks: false) {
+      _ = host.call(3, PathWalk.word(old.descriptor))
+    }
     var control = [UInt8](repeating: 0, count: LinuxProcess.controlSize)
     control.put(20, at: 0)
     control.put(1 << 32 | 1, at: 8)
@@ -91,12 +97,16 @@ extension LinuxProcess {
   }
 
   /// The message that waits, if there is one.
-  private func sharedRootMessage(_ shared: SharedRoot, peeks: Bool) -> (descriptor: Int32, mount: Int, path: [UInt8])? {
+  private func sharedRootMessage(_ shared: SharedRoot, peeks: Bool) -> (
+    descriptor: Int32, mount: Int, path: [UInt8]
+  )? {
     let (peek, dontWait, closeOnExec): (UInt64, UInt64, UInt64) = (2, 0x40, 0x4000_0000)
     var text = [UInt8](repeating: 0, count: 1 + 4096)
     var control = [UInt8](repeating: 0, count: LinuxProcess.controlSize)
-    let length = transferRoot(47, shared.receiver, &text, &control, dontWait | closeOnExec | (peeks ? peek : 0))
-    guard length > 0, control.littleEndian(UInt64.self, at: 0) == 20, let number = control.littleEndian(UInt32.self, at: 16)
+    let length = transferRoot(
+      47, shared.receiver, &text, &control, dontWait | closeOnExec | (peeks ? peek : 0))
+    guard length > 0, control.littleEndian(UInt64.self, at: 0) == 20,
+      let number = control.littleEndian(UInt32.self, at: 16)
     else { return nil }
     return (Int32(bitPattern: number), Int(text[0]), Array(text[1..<Int(length)]))
   }
@@ -110,7 +120,8 @@ extension LinuxProcess {
         let vector = [address(of: text.baseAddress), UInt64(text.count)]
         return vector.withUnsafeBytes { vector in
           var header: [UInt64] = [
-            0, 0, address(of: vector.baseAddress), 1, address(of: control.baseAddress), UInt64(control.count), 0,
+            0, 0, address(of: vector.baseAddress), 1, address(of: control.baseAddress), UInt64(control.count),
+            0,
           ]
           return header.withUnsafeMutableBytes {
             host.call(call, PathWalk.word(socket), address(of: $0.baseAddress), flags)
@@ -126,7 +137,9 @@ extension LinuxProcess {
     let header: [UInt32] = [version3, 0]
     var sets = [UInt32](repeating: 0, count: 6)
     let result = header.withUnsafeBytes { header in
-      sets.withUnsafeMutableBytes { host.call(125, address(of: header.baseAddress), address(of: $0.baseAddress)) }
+      sets.withUnsafeMutableBytes {
+        host.call(125, address(of: header.baseAddress), address(of: $0.baseAddress))
+      }
     }
     return result == 0 && sets[Int(number / 32) * 3] >> UInt32(number % 32) & 1 == 1
   }

@@ -82,10 +82,15 @@ extension LinuxProcess {
     _ = vt_signal_set(signal, disposition, action.flags)
   }
 
-  /// Resets caught signals to their defaults, for execve(2) and CLONE_CLEAR_SIGHAND.
+  /// Resets caught signals to their defaults, for execve(2) and CLONE_CLEAR_SIGHAND. Flags go even from those that are not caught.
   func resetHandlers(keepsStack: Bool = false) {
-    for signal in 1...64 where signals.actions[signal].handler > 1 {
-      signals.actions[signal] = KernelSignalAction()
+    for signal in 1...64 {
+      var action = KernelSignalAction()
+      if signals.actions[signal].handler == KernelSignalAction.ignoreHandler {
+        action.handler = KernelSignalAction.ignoreHandler
+      }
+      if action == signals.actions[signal] { continue }
+      signals.actions[signal] = action
       mirrorAction(Int32(signal))
     }
     if !keepsStack { thread.stack = SignalStack() }

@@ -82,14 +82,19 @@ extension LinuxProcess {
     let (socketLevel, attachFilter, attachReusePortFilter): (Int32, Int32, Int32) = (1, 26, 51)
     let memory = process.memory
     let option = int(arguments.c)
-    let isFilter = int(arguments.b) == socketLevel && (option == attachFilter || option == attachReusePortFilter)
+    let isFilter =
+      int(arguments.b) == socketLevel && (option == attachFilter || option == attachReusePortFilter)
     let size = 16
-    guard isFilter, int(arguments.e) == size, var value = memory.bytes(at: GuestAddress(arguments.d), count: size) else {
-      return process.host.call(54, arguments.a, arguments.b, arguments.c, memory.hostArgument(arguments.d), arguments.e)
+    guard isFilter, int(arguments.e) == size,
+      var value = memory.bytes(at: GuestAddress(arguments.d), count: size)
+    else {
+      return process.host.call(
+        54, arguments.a, arguments.b, arguments.c, memory.hostArgument(arguments.d), arguments.e)
     }
     value.put(memory.hostArgument(value.littleEndian(UInt64.self, at: 8) ?? 0), at: 8)
     return value.withUnsafeBytes {
-      process.host.call(54, arguments.a, arguments.b, arguments.c, process.address(of: $0.baseAddress), arguments.e)
+      process.host.call(
+        54, arguments.a, arguments.b, arguments.c, process.address(of: $0.baseAddress), arguments.e)
     }
   }
 

@@ -10,6 +10,7 @@
 #include <linux/openat2.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -238,6 +239,23 @@ static void by_chroot(void) {
   if (status) out("chroot", "in a child");
 }
 
+// A namespace of processes, in which the guest's first one has the number of another process outside.
+static void by_namespaces(void) {
+  static const char *links[] = {"/proc/1/cwd", "/proc/1/root", "/proc/1/cwd/..", "/proc/1/fd/3", "/proc/1/fd/4"};
+  fflush(stdout);
+  pid_t child = syscall(SYS_clone, CLONE_NEWUSER | CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+  if (child == 0) {
+    long before = ways;
+    for (unsigned i = 0; i < sizeof links / sizeof *links; i++) try_path(links[i]);
+    // Whatever process 1 is, it is none of the guest's.
+    if (!access("/proc/1/status", F_OK)) out("a namespace of processes", "/proc/1");
+    _exit(ways != before);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (status) ways++;
+}
+
 static atomic_int ending;
 
 static void *flip_link(void *unused) {
@@ -342,6 +360,7 @@ int main(int count, char **words) {
   by_descriptors();
   by_calls();
   by_chroot();
+  by_namespaces();
   long alone = attempts;
   by_races(atoi(words[1]));
   long racing = attempts - alone;

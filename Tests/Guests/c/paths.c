@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 #include <utime.h>
@@ -347,6 +350,34 @@ static void through_binds(void) {
   chdir("/");
 }
 
+// Makes `path` the root and working directory in a child made with `flags`, after `leaving` by unshare(2), and looks at what is left here.
+static void sharing(int flags, int leaving, const char *path) {
+  int status;
+  fflush(stdout);
+  if (syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0) == 0) _exit((leaving && unshare(leaving)) || chroot(path) || chdir("/"));
+  wait(&status);
+  printf("chroot %s in a child with flags %x: %d\n", path, flags, status);
+  static const char *places[] = {"/", "/sub", "/sub/deep", "/deep", "/file", "sub", "deep", "..", "../file"};
+  for (unsigned i = 0; i < sizeof places / sizeof *places; i++) looking(AT_FDCWD, places[i], places[i]);
+  char text[256];
+  printf("%ld %s\n", syscall(SYS_getcwd, text, sizeof text), text);
+}
+
+// Processes that share their root and working directory.
+static void shared_roots(void) {
+  fflush(stdout);
+  if (fork() == 0) {
+    sharing(0, 0, "/dir");
+    sharing(CLONE_FS, CLONE_FS, "/dir");
+    sharing(CLONE_FS, 0, "/dir");
+    sharing(CLONE_FS | CLONE_VM | CLONE_VFORK, 0, "/sub");
+    sharing(CLONE_FS, 0, "/nowhere");
+    fflush(stdout);
+    _exit(0);
+  }
+  wait(NULL);
+}
+
 int main(int count, char **words) {
   memset(n255, 'n', 255);
   memset(n256, 'n', 256);
@@ -381,6 +412,7 @@ int main(int count, char **words) {
   looking(moved, "../file", "../file");
   chdir("/dir");
   make_tree();
+  shared_roots();
   if (!setresgid(65534, 65534, 65534) && !setresuid(65534, 65534, 65534)) {
     quiet_errors = 1;
     printf("nobody\n");

@@ -71,17 +71,36 @@ static void memory(void) {
   printf("shared %d own %d child's %d\n", shared[0], own, WEXITSTATUS(status));
 }
 
+// What a program hands on to the next one: ignored signals, but no flags and masks, not even those of signals that were never caught.
+static void set_actions(void) {
+  struct sigaction action = {.sa_handler = SIG_DFL, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  sigfillset(&action.sa_mask);
+  CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+  action.sa_handler = SIG_IGN;
+  CHECK(sigaction(SIGUSR2, &action, NULL) == 0);
+}
+
+static void print_actions(void) {
+  for (int number = SIGUSR1; number <= SIGUSR2; number += SIGUSR2 - SIGUSR1) {
+    struct sigaction action;
+    CHECK(sigaction(number, NULL, &action) == 0);
+    printf("%s: %s, flags %x, mask %d\n", strsignal(number), action.sa_handler == SIG_IGN ? "ignored" : "default", action.sa_flags,
+           sigismember(&action.sa_mask, SIGHUP));
+  }
+}
+
 static void again(char *self) {
   pid_t child = fork();
   if (child == 0) {
     char *words[] = {"renamed", "second", "life", NULL}, *environment[] = {"ONLY=this", NULL};
     dup2(open("out", O_WRONLY | O_CREAT | O_TRUNC, 0644), 1);
+    set_actions();
     execve(self, words, environment);
     _exit(127);
   }
   int status;
   waitpid(child, &status, 0);
-  char text[128];
+  char text[512];
   int file = open("out", O_RDONLY);
   ssize_t length = read(file, text, sizeof text);
   printf("exec gave %d: %.*s", WEXITSTATUS(status), (int)length, text);
@@ -92,6 +111,7 @@ static void again(char *self) {
 int main(int argc, char **argv) {
   if (argc > 1) {
     printf("%s %s %s %s\n", argv[0], argv[1], argv[2], getenv("ONLY"));
+    print_actions();
     return 66;
   }
   setvbuf(stdout, NULL, _IONBF, 0);

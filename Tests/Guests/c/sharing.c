@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <linux/filter.h>
 #include <mqueue.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -161,6 +162,21 @@ static void queues(void) {
   CHECK(mq_receive(posix, text, 16, &priority) == 5);
   CHECK(mq_getattr(posix, &attributes) == 0);
   printf("mq: %s %u, %ld left of %ld\n", text, priority, attributes.mq_curmsgs, attributes.mq_maxmsg);
+}
+
+// A filter of classic BPF on a socket lets three bytes of each message through.
+static void socket_filter(void) {
+  struct sock_filter cut[] = {{BPF_RET | BPF_K, 0, 0, 3}};
+  struct sock_fprog filter = {1, cut}, nowhere = {1, (struct sock_filter *)8}, none = {0, cut};
+  int pair[2];
+  char text[16];
+  CHECK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+  printf("filter: %s", SAY(setsockopt(pair[1], SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter)));
+  printf(" %s", SAY(setsockopt(pair[1], SOL_SOCKET, SO_ATTACH_FILTER, &filter, 8)));
+  printf(" %s", SAY(setsockopt(pair[1], SOL_SOCKET, SO_ATTACH_FILTER, &nowhere, sizeof nowhere)));
+  printf(" %s", SAY(setsockopt(pair[1], SOL_SOCKET, SO_ATTACH_FILTER, &none, sizeof none)));
+  CHECK(write(pair[0], "a message", 9) == 9);
+  printf(", lets %zd bytes through\n", read(pair[1], text, sizeof text));
 }
 
 static void descriptors(void) {
@@ -330,6 +346,7 @@ int main(int count, char **words) {
   borrowed_memory();
   shared_memory();
   queues();
+  socket_filter();
   descriptors();
   each_other("/proc/self/exe");
   memory();
