@@ -68,6 +68,10 @@ public final class AddressSpace {
   /// How many pieces of anonymous shared memory have been given an identity.
   var anonymousIdentities: UInt64 = 0
 
+  /// Critical sections of rseq(2), by address (CriticalSections.swift), and whether they are looked for.
+  var sections = PageRanges()
+  public var findsSections = false
+
   /// Something was sealed since the last execve(2).
   var hasSeals = false
 

@@ -161,7 +161,7 @@ struct BlockTranslator {
   private func noteOrigin(_ block: Int, _ code: BlockDecoder) {
     guard let origins = cache.origins else { return }
     let bytes = code.bytes.prefix(Int(cache.blocks[block].guest_size))
-    let isKept = !options.isPrivate && !code.endsInvalid
+    let isKept = !options.isPrivate && !code.endsInvalid && !code.isInSection && !code.namesSection
     origins[block] = BlockOrigin(
       guestHash: isKept ? cache.store?.hash(UnsafeRawBufferPointer(rebasing: bytes)) ?? 0 : 0,
       firstRelocation: UInt32(truncatingIfNeeded: firstRelocation),
