@@ -237,10 +237,10 @@ struct BlockTranslator {
     guard instruction.operandSize == 64 else { return false }
     if plan.template == .effectiveAddress {
       return instruction.base == Instruction.relative && instruction.addressSize == 64
-        && next &+ UInt64(bitPattern: instruction.displacement) < 1 &<< 46
+        && next &+ UInt64(bitPattern: instruction.displacement) < TranslatorOptions.endOfConstants
     }
     return instruction.opcode & 0xf8 == 0xb8 && instruction.modRMOffset == 0
-      && UInt64(bitPattern: instruction.immediate) < 1 &<< 46
+      && UInt64(bitPattern: instruction.immediate) < TranslatorOptions.endOfConstants
   }
 
   /// MOV from a narrow register. What MOV loads from the CPU state is not visibly narrow (`narrowHost`).

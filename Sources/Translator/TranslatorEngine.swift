@@ -67,6 +67,7 @@ public final class TranslatorEngine: GuestEngine {
     executesVectors512 = CPUID.hostHasVectors512
     self.options = options
     self.options.hasVectors512 = executesVectors512
+    self.options.windowLimit = memory.limit
     self.cache = cache
     (loaded, epoch, flushes) = (cache.needs, cache.epoch, cache.statistics.flushes)
     self.interpreter = interpreter

@@ -42,7 +42,7 @@ struct InitialStack {
 
   /// Maps the stack, fills it and completes `program`.
   func build(in space: AddressSpace, _ program: inout LoadedProgram) throws(LoadError) {
-    let slide = (request.slide.stack &* Page.size) & ((space.limit >> 12) &- 1)
+    let slide = (request.slide.stack &* Page.size) & (1 << (space.addressBits &- 12) &- 1)
     let top = space.limit &- Page.size &- slide
     var strings = StringArea(top: top &- 8)
     let path = strings.add([request.path])
