@@ -68,6 +68,8 @@ struct BlockRecord {
   var segments: UInt64 = 0
   /// It can be found, and its code has not changed. False from the beginning for a block that one engine makes for itself.
   var isAlive = true
+  /// Its code belongs to a critical section: entered and left through the run loop only, which keeps the lock meanwhile.
+  var isInSection = false
 }
 
 /// A mapping and its tables.
@@ -376,7 +378,9 @@ final class CodeCache {
 
   /// Sends the branch of `site` directly to `block`.
   func link(_ site: Int, to block: Int) {
-    if sites[site].isLinked { return }
+    if sites[site].isLinked || records[block].isInSection || records[Int(sites[site].block)].isInSection {
+      return
+    }
     willChange()
     sites[site].isLinked = true
     sites[site].next = records[block].incoming

@@ -256,7 +256,7 @@ extension TranslatorEngine {
     guard let store = cache.store, let (header, image) = store.image(of: guest) else { return nil }
     let end = guest &+ UInt64(header.guestSize)
     if memory.isThreaded { memory.markCode(aheadOf: guest, instructions: options.longestBlock) }
-    guard end > guest, !cache.exceptions.concern(guest..<end),
+    guard end > guest, !cache.exceptions.concern(guest..<end), !memory.hasSection(in: guest..<end),
       guestHash(guest..<end, store) == header.guestHash
     else { return nil }
     cache.preparePages()
