@@ -12,6 +12,8 @@ final class SharedRoot {
   /// Vitrine's own descriptors: a pair of sockets.
   fileprivate let sender: Int32
   fileprivate let receiver: Int32
+  /// A message is the number of the mount, and the path.
+  fileprivate static let numberSize = 8
   /// The change that this process has seen.
   fileprivate var seen: UInt64 = 0
 
@@ -78,7 +80,9 @@ extension LinuxProcess {
     control.put(20, at: 0)
     control.put(1 << 32 | 1, at: 8)
     control.put(UInt64(UInt32(bitPattern: root.start.descriptor)), at: 16)
-    var text: [UInt8] = [UInt8(truncatingIfNeeded: root.start.mount ?? 0)] + root.startPath
+    var text = [UInt8](repeating: 0, count: SharedRoot.numberSize)
+    text.put(UInt64(root.start.mount ?? 0), at: 0)
+    text += root.startPath
     if transferRoot(46, shared.sender, &text, &control) < 0 { return }
     var before = shared.changes
     while !vt_compare_exchange64(shared.page, &before, before &+ 1) {}
@@ -101,14 +105,15 @@ extension LinuxProcess {
     descriptor: Int32, mount: Int, path: [UInt8]
   )? {
     let (peek, dontWait, closeOnExec): (UInt64, UInt64, UInt64) = (2, 0x40, 0x4000_0000)
-    var text = [UInt8](repeating: 0, count: 1 + 4096)
+    var text = [UInt8](repeating: 0, count: SharedRoot.numberSize + 4096)
     var control = [UInt8](repeating: 0, count: LinuxProcess.controlSize)
     let length = transferRoot(
       47, shared.receiver, &text, &control, dontWait | closeOnExec | (peeks ? peek : 0))
-    guard length > 0, control.littleEndian(UInt64.self, at: 0) == 20,
-      let number = control.littleEndian(UInt32.self, at: 16)
+    guard length >= SharedRoot.numberSize, control.littleEndian(UInt64.self, at: 0) == 20,
+      let descriptor = control.littleEndian(UInt32.self, at: 16),
+      let mount = text.littleEndian(UInt64.self, at: 0)
     else { return nil }
-    return (Int32(bitPattern: number), Int(text[0]), Array(text[1..<Int(length)]))
+    return (Int32(bitPattern: descriptor), Int(mount), Array(text[SharedRoot.numberSize..<Int(length)]))
   }
 
   /// sendmsg(2) or recvmsg(2).
