@@ -10,6 +10,7 @@ import CHost
 import Engine
 
 /// A place where translated code leaves its block.
+// PERF: 24 bytes, without gaps: a program's start makes ten of them a block, and the pages that they lie in cost most.
 struct Site {
   enum Kind: UInt8 {
     /// Goes on at `target`; linked to the target's block once that exists.
@@ -34,16 +35,19 @@ struct Site {
   /// Offsets in the cache: the 32-bit distance to patch, and the code that leaves.
   var patch: UInt32 = 0
   var stub: UInt32 = 0
-  /// Next site linked to the same block; index + 1.
+  /// Of a linked branch: the next site linked to the same block; index + 1. Of one that comes from the store and is not linked: what
+  /// that says of its target (`TranslationStore.number`). Of an indirect branch: `stack`.
   var next: UInt32 = 0
-  /// The block it belongs to.
-  var block: UInt32 = 0
-  var stack: Int32 = 0
   /// Instructions of the block executed when it leaves here, and those charged that are not (X64/Counting.swift).
-  var executed: UInt16 = 0
-  var unused: UInt16 = 0
+  var executed: UInt8 = 0
+  var unused: UInt8 = 0
   var kind: Kind
   var isLinked = false
+
+  var stack: Int32 {
+    get { kind == .indirect ? Int32(bitPattern: next) : 0 }
+    set { next = UInt32(bitPattern: newValue) }
+  }
 }
 
 /// What of the guest's state is in the host's registers while translated code runs, beside what always is.
@@ -112,7 +116,7 @@ final class CodeCache {
     didSet { vt_publish_blocks(translation, UInt32(truncatingIfNeeded: blockCount)) }
   }
   var entryCount = 0
-  private(set) var siteCount = 0
+  var siteCount = 0
   /// Bytes whose pages are there.
   private var presentCode = 0
   private var presentEntries = 0
@@ -151,6 +155,8 @@ final class CodeCache {
   var store: TranslationStore?
   /// Where blocks come from and places that would have to change if they lay elsewhere, for the store; nil: nobody wants to know.
   private(set) var origins: UnsafeMutablePointer<BlockOrigin>?
+  /// So many of them may be other than zero.
+  private var originCount = 0
   private(set) var relocations: UnsafeMutablePointer<UInt32>?
   private(set) var relocationCount = 0
 
@@ -265,6 +271,17 @@ final class CodeCache {
     relocations = CodeCache.array(UInt32.self, relocationCapacity)
   }
 
+  func note(_ origin: BlockOrigin, of block: Int) {
+    origins?[block] = origin
+    originCount = max(originCount, block &+ 1)
+  }
+
+  /// The block comes from the store.
+  // PERF: what is zero already is not touched: that would be a page fault for each hundred blocks.
+  func forgetOrigin(_ block: Int) {
+    if block < originCount { origins?[block] = BlockOrigin() }
+  }
+
   /// The 32 bits at offset `place` depend on where the block, which begins at `start`, or the cache lies.
   func relocate(_ kind: Relocation.Kind, _ place: UInt32, from start: UInt32) {
     guard let relocations else { return }
@@ -312,6 +329,16 @@ final class CodeCache {
     // madvise(MADV_POPULATE_WRITE), since Linux 5.14
     _ = vt_syscall6(28, Int64(Int(bitPattern: memory)) &+ Int64(present), Int64(step), 23, 0, 0, 0)
     present &+= step
+  }
+
+  /// The block that a site belongs to.
+  func block(of site: Int) -> Int {
+    var (low, high) = (0, blockCount)
+    while low < high {
+      let middle = (low &+ high) / 2
+      if Int(records[middle].firstSite) <= site { low = middle &+ 1 } else { high = middle }
+    }
+    return low &- 1
   }
 
   func addSite(_ site: Site) -> Int {

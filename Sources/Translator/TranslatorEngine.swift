@@ -366,7 +366,7 @@ public final class TranslatorEngine: GuestEngine {
         return nil
       }
       // A loop's guards stand in front of where its block is charged.
-      if site.kind != .wildLoop { refund(cpu, site.unused) }
+      if site.kind != .wildLoop { refund(cpu, UInt16(site.unused)) }
       switch site.kind {
       case .interpret: return interpret(cpu)
       case .systemCall:
@@ -376,7 +376,7 @@ public final class TranslatorEngine: GuestEngine {
       case .budget: return isSteppingOut ? nil : stepOut(cpu)
       case .wildLoop:
         cache.exceptions.insert(loop: site.target)
-        cache.discard(Int(site.block))
+        cache.discard(cache.block(of: number))
         return nil
       default: return nil
       }
@@ -402,7 +402,7 @@ public final class TranslatorEngine: GuestEngine {
     cpu.pointee.rip = site.target
     if site.stack < 0 { restorePushed(cpu) }
     cpu.pointee.general.4 &-= UInt64(bitPattern: Int64(site.stack))
-    refund(cpu, site.unused)
+    refund(cpu, UInt16(site.unused))
     return true
   }
 
