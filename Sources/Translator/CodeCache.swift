@@ -121,6 +121,10 @@ final class CodeCache {
   private var presentCode = 0
   private var presentEntries = 0
   private var presentSites = 0
+  private var presentBlocks = 0
+  private var presentRecords = 0
+  /// Blocks that are in the store.
+  private var expectedBlocks = 0
   /// Made when code is invalidated for the first time: most programs never do.
   private var blocksByPage: BlocksByPage?
   /// Offsets of the code that all stubs jump to, and of that through which code that counts is entered.
@@ -317,6 +321,13 @@ final class CodeCache {
   func preparePages() {
     CodeCache.extend(&presentCode, to: min(used &+ 8192, capacity), writable, capacity)
     let (entrySize, siteSize) = (MemoryLayout<vt_translated_entry>.stride, MemoryLayout<Site>.stride)
+    if blockCount >= CodeCache.manyBlocks / 4 {
+      let (blockSize, recordSize) = (
+        MemoryLayout<vt_translated_block>.stride, MemoryLayout<BlockRecord>.stride
+      )
+      CodeCache.extend(&presentBlocks, to: blockCount &* blockSize, blocks, blockCapacity &* blockSize)
+      CodeCache.extend(&presentRecords, to: blockCount &* recordSize, records, blockCapacity &* recordSize)
+    }
     CodeCache.extend(&presentEntries, to: entryCount &* entrySize, entries, entryCapacity &* entrySize)
     CodeCache.extend(&presentSites, to: siteCount &* siteSize, sites, siteCapacity &* siteSize)
   }
@@ -325,10 +336,29 @@ final class CodeCache {
     _ present: inout Int, to wanted: Int, _ memory: UnsafeMutableRawPointer, _ size: Int
   ) {
     if wanted <= present { return }
-    let step = min(max(64 << 10, present / 2) & ~4095, 1 << 20, size &- present)
-    // madvise(MADV_POPULATE_WRITE), since Linux 5.14
-    _ = vt_syscall6(28, Int64(Int(bitPattern: memory)) &+ Int64(present), Int64(step), 23, 0, 0, 0)
+    let step = min(max(64 << 10, present / 4) & ~4095, 256 << 10, size &- present)
+    CodeCache.advise(memory + present, step, CodeCache.populateWrite)
     present &+= step
+  }
+
+  /// So many blocks are in the store, and most runs come to most of theirs. For many, large pages are made.
+  func expect(_ blocks: Int) {
+    expectedBlocks = min(blocks, CodeCache.mostExpected)
+    let size = (expectedBlocks &* 256 &+ CodeCache.largePage &- 1) & ~(CodeCache.largePage &- 1)
+    if blocks < CodeCache.manyBlocks || size > entryCapacity &* 8 { return }
+    CodeCache.advise(entries, size, CodeCache.hugePage)
+    CodeCache.advise(sites, size, CodeCache.hugePage)
+  }
+
+  private static let manyBlocks = 4096
+  private static let mostExpected = 1 << 15
+  private static let largePage = 2 << 20
+  private static let populateWrite: Int64 = 23
+  private static let hugePage: Int64 = 14
+
+  /// madvise(2). MADV_POPULATE_WRITE is there since Linux 5.14.
+  private static func advise(_ memory: UnsafeMutableRawPointer, _ size: Int, _ advice: Int64) {
+    _ = vt_syscall6(28, Int64(Int(bitPattern: memory)), Int64(size), advice, 0, 0, 0)
   }
 
   /// The block that a site belongs to.
@@ -377,12 +407,17 @@ final class CodeCache {
     return nil
   }
 
-  /// Four times as large; when there is no memory for that, it stays as it is, and the caller's next `hasRoom` is false.
+  /// Four times as large, or large enough for what is expected; when there is no memory for that, it stays as it is, and the caller's
+  /// next `hasRoom` is false. It and the one of indirect entries will be touched everywhere.
   private func growTable() {
-    guard let larger = CodeCache.array(UInt32.self, tableCapacity &* 4) else { return }
+    var capacity = tableCapacity &* 4
+    while capacity < expectedBlocks &* 2 { capacity &*= 2 }
+    guard let larger = CodeCache.array(UInt32.self, capacity) else { return }
     vt_release(table, tableCapacity &* 4)
     table = larger
-    tableCapacity &*= 4
+    tableCapacity = capacity
+    CodeCache.advise(table, capacity &* 4, CodeCache.populateWrite)
+    CodeCache.advise(jumps, CodeCache.jumpCount &* 8, CodeCache.populateWrite)
     for index in 0..<blockCount where records[index].isAlive {
       insert(blocks[index].guest, UInt32(truncatingIfNeeded: index &+ 1))
     }
