@@ -8,6 +8,7 @@
 
 import CHost
 import Engine
+import GuestMemory
 
 /// A place where translated code leaves its block.
 // PERF: 24 bytes, without gaps: a program's start makes ten of them a block, and the pages that they lie in cost most.
@@ -219,16 +220,17 @@ final class CodeCache {
   private var isStale = false
 
   /// In a forked child the mapping is shared with the parent: replaces it by a copy. The code is lost where the parent changed it
-  /// in the meantime, or somebody wants to be told of all code.
-  func separateAfterFork() -> Separation {
+  /// in the meantime, somebody wants to be told of all code, or nobody wants it any more.
+  func separateAfterFork(keepsCode: Bool = true) -> Separation {
     if forkMarker.pointee == 1 { return .notForked }
     (runners, isFlushWanted) = (0, false)
+    let keepsCode = keepsCode && observer == nil && !isStale
     let result = vt_separate_code(
-      capacity, observer == nil ? used : 0, writable, UnsafeMutableRawPointer(bitPattern: UInt(executable)),
+      capacity, keepsCode ? used : 0, writable, UnsafeMutableRawPointer(bitPattern: UInt(executable)),
       sequence)
     if result < 0 { return .failed }
     forkMarker.pointee = 1
-    if result == 1 && observer == nil && !isStale { return .copied }
+    if result == 1 && keepsCode { return .copied }
     isStale = false
     flush()
     bottom = CommonCode.write(self)
@@ -238,7 +240,15 @@ final class CodeCache {
   /// The guest's code in these pages is about to change. A forked child may come here before it has executed anything, while
   /// its parent executes the same host code: that must not change.
   func forget(pages: Range<UInt64>) {
-    if separateAfterFork() == .failed { isStale = true } else { invalidate(pages: pages) }
+    // PERF: before execve(2) blocks are not killed one by one, and the next program's take the same pages.
+    let isAll = pages == CodeObserver.everything && observer == nil
+    if separateAfterFork(keepsCode: !isAll) == .failed {
+      isStale = true
+    } else if isAll && runners == 0 {
+      flush()
+    } else {
+      invalidate(pages: pages)
+    }
   }
 
   /// To be called before code is added or changed: a forked child may be copying it.
@@ -578,8 +588,8 @@ final class CodeCache {
   /// Empties what blocks are found by. A few blocks are taken out one by one, which spares the page faults afterwards.
   private func clearTables() {
     if blockCount > 4096 {
-      clear(jumps, CodeCache.jumpCount &* 8)
-      clear(table, tableCapacity &* 4)
+      jumps.update(repeating: 0, count: CodeCache.jumpCount)
+      table.update(repeating: 0, count: tableCapacity)
       return
     }
     for index in 0..<blockCount {
@@ -592,11 +602,5 @@ final class CodeCache {
         place = (place &+ 1) & (tableCapacity &- 1)
       }
     }
-  }
-
-  /// Zeros, by giving the pages back.
-  private func clear(_ memory: UnsafeMutableRawPointer, _ size: Int) {
-    // madvise(MADV_DONTNEED)
-    _ = vt_syscall6(28, Int64(Int(bitPattern: memory)), Int64(size), 4, 0, 0, 0)
   }
 }

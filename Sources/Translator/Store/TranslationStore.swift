@@ -25,6 +25,8 @@ public final class TranslationStore {
   private static let headerSize = 32
   /// An image with its hints at most: host code, and its tables.
   private static let mostImage = 128 << 10
+  /// Bytes of a block's guest code at most.
+  private static let mostGuest = 16 * TranslatorOptions.mostInstructions
   /// Blocks taken from the store at once, at most.
   static let mostTogether = 128
   /// A chain of slots that is longer is damage.
@@ -47,6 +49,8 @@ public final class TranslationStore {
   public var isFull: Bool { size > TranslationStore.mostImages }
   // SAFETY: `mostImage` bytes, freed in deinit: the image that was found last.
   private let scratch: UnsafeMutableRawPointer
+  // SAFETY: `mostGuest` bytes, freed in deinit: the guest's bytes that were hashed last.
+  private let guest: UnsafeMutableRawPointer
 
   /// `file`: a private mapping of a file of the store, or nil; it belongs to the store from now on. One of another identity counts
   /// as empty.
@@ -54,6 +58,7 @@ public final class TranslationStore {
     (self.identity, self.file, self.size) = (identity, file, size)
     hasher = LongHash(key)
     scratch = .allocate(byteCount: TranslationStore.mostImage, alignment: 16)
+    guest = .allocate(byteCount: TranslationStore.mostGuest, alignment: 16)
     let (count, slots) = (word(at: 16), word(at: 24))
     guard word(at: 0) == TranslationStore.magic, word(at: 8) == identity, slots & (slots &- 1) == 0,
       count <= slots, slots <= UInt64(TranslationStore.mostBytes) / 8
@@ -68,6 +73,7 @@ public final class TranslationStore {
 
   deinit {
     scratch.deallocate()
+    guest.deallocate()
     places?.deallocate()
     if let taken { vt_release(taken, count &* 4) }
     if let file { vt_release(file, size) }
@@ -76,6 +82,12 @@ public final class TranslationStore {
   func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
     let hash = hasher.hash(bytes, seed: 1)
     return hash == 0 ? 1 : hash
+  }
+
+  /// The same for guest memory, as it is now; nil when it cannot be read.
+  func hash(at source: UnsafeRawPointer, _ count: Int) -> UInt64? {
+    guard count <= TranslationStore.mostGuest, vt_guard_copy(guest, source, count) == 0 else { return nil }
+    return hash(UnsafeRawBufferPointer(start: guest, count: count))
   }
 
   // MARK: Reading
@@ -87,11 +99,7 @@ public final class TranslationStore {
 
   /// 0 where there is none.
   private func word(at offset: Int) -> UInt64 {
-    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 1) { word in
-      word.initialize(repeating: 0)
-      guard let target = word.baseAddress, copy(target, from: offset, 8) else { return 0 }
-      return word[0]
-    }
+    copy(scratch, from: offset, 8) ? scratch.load(as: UInt64.self) : 0
   }
 
   private static func tag(_ guest: UInt64) -> UInt64 { (guest &* 0x9e37_79b9_7f4a_7c15) &>> 32 }
@@ -283,16 +291,10 @@ extension TranslatorEngine {
   private func guestHash(_ guest: Range<UInt64>, _ store: TranslationStore, isExecutable: Bool = false)
     -> UInt64?
   {
-    guard guest.upperBound <= memory.limit, guest.count <= 16 &* TranslatorOptions.mostInstructions,
+    guard guest.upperBound <= memory.limit,
       isExecutable || memory.executableEnd(from: guest.lowerBound, to: guest.upperBound) == guest.upperBound
     else { return nil }
-    return withUnsafeTemporaryAllocation(byteCount: guest.count, alignment: 16) { bytes -> UInt64? in
-      let source = memory.base + Int(truncatingIfNeeded: guest.lowerBound)
-      guard let target = bytes.baseAddress, vt_guard_copy(target, source, guest.count) == 0 else {
-        return nil
-      }
-      return store.hash(UnsafeRawBufferPointer(bytes))
-    }
+    return store.hash(at: memory.base + Int(truncatingIfNeeded: guest.lowerBound), guest.count)
   }
 
   /// The block at `rip` from the store, and with it those that its branches lead to, as far as they are there too: to come to them
