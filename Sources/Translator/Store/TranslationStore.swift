@@ -122,7 +122,7 @@ public final class TranslationStore {
 
   /// Image `number` with its hints, if it is right and that of the block at `guest`; valid until the next call.
   func image(_ number: UInt32, of guest: UInt64) -> (header: ImageHeader, bytes: UnsafeRawPointer)? {
-    guard let header = load(number), header.guest == guest, isRight(header) else { return nil }
+    guard let header = load(number, of: guest), isRight(header) else { return nil }
     return (header, UnsafeRawPointer(scratch))
   }
 
@@ -137,14 +137,18 @@ public final class TranslationStore {
     image(of: guest).map { $0.header.guestHash == hash } ?? false
   }
 
-  /// Copies image `number` with its hints; nil when there cannot be one. Its hash is yet to be compared.
-  private func load(_ number: UInt32) -> ImageHeader? {
+  /// Copies image `number` with its hints; nil when there cannot be one, or it is not that of `guest`. Its hash is yet to be compared.
+  private func load(_ number: UInt32, of guest: UInt64? = nil) -> ImageHeader? {
     guard let places, number > 0, Int(number) <= count else { return nil }
     let place = Int(places[Int(number) &- 1]) &* 8
     let length = Int(places[Int(number)]) &* 8 &- place
-    guard length >= ImageHeader.size, length <= TranslationStore.mostImage, copy(scratch, from: place, length)
+    // Most images are whole then; of a large one no more is copied before it is known to be the right one.
+    let part = min(length, 4096)
+    guard length >= ImageHeader.size, length <= TranslationStore.mostImage, copy(scratch, from: place, part)
     else { return nil }
     let header = scratch.load(as: ImageHeader.self)
+    if let guest, guest != header.guest { return nil }
+    if length > part, !copy(scratch + part, from: place &+ part, length &- part) { return nil }
     let isPossible = Int(header.size) == header.expectedSize && Int(header.size) &+ header.hintSize == length
     return isPossible ? header : nil
   }
@@ -154,9 +158,9 @@ public final class TranslationStore {
     taken?[Int(number) &- 1] = UInt32(truncatingIfNeeded: block &+ 1)
   }
 
-  /// The block that was last made of image `number`, whatever it is now.
+  /// The block that was last made of image `number`, whatever it is now; nil: it has not been taken.
   func block(of number: UInt32) -> Int? {
-    guard let taken, number > 0, Int(number) <= count else { return nil }
+    guard let taken, number > 0, Int(number) <= count, taken[Int(number) &- 1] != 0 else { return nil }
     return Int(taken[Int(number) &- 1]) &- 1
   }
 
@@ -328,12 +332,10 @@ extension TranslatorEngine {
   /// The live block at `guest`, which may have been made of image `number`.
   @inline(__always)
   private func known(_ guest: UInt64, _ number: UInt32, _ store: TranslationStore) -> Int? {
-    if let block = store.block(of: number), block >= 0, block < cache.blockCount,
-      cache.blocks[block].guest == guest, cache.records[block].isAlive
-    {
-      return block
-    }
-    return cache.lookup(guest)
+    guard let block = store.block(of: number) else { return cache.lookupTranslated(guest) }
+    let isThere =
+      block < cache.blockCount && cache.blocks[block].guest == guest && cache.records[block].isAlive
+    return isThere ? block : cache.lookup(guest)
   }
 
   /// The block at `guest` from image `number`, if that is its, and its bytes are still what it was made of and nothing has been learnt
