@@ -5,7 +5,7 @@
 set -euo pipefail
 
 packages=(
-  gcc g++ binutils musl-tools                  # guests in C, C++ and assembly; objdump for the decoder check
+  gcc g++ binutils musl-tools libasan8 libtsan2 libubsan1 # guests in C, C++ and assembly; objdump for the decoder check
   libc6-dev liblua5.4-dev libsqlite3-dev zlib1g-dev # Lua and SQLite, linked statically
   liblzma-dev libzstd-dev libjpeg62-turbo-dev libx264-dev libtcc-dev # compression, encoders and a C compiler, likewise
   busybox-static bash-static                   # real programs, static

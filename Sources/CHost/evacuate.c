@@ -197,6 +197,19 @@ void vt_kernel_block_move(const vt_kernel_block *block, uint64_t target, int for
     if ((uintptr_t)descriptor[i] > from - (1 << 20) && (uintptr_t)descriptor[i] < to) descriptor[i] = NULL;
 }
 
+__attribute__((target("avx"))) static void forget_lower_vectors(void) { __asm__ volatile("vzeroall"); }
+
+__attribute__((target("avx512f"))) static void forget_upper_vectors(void) {
+#define FORGET(number) "vpxord %%zmm" #number ", %%zmm" #number ", %%zmm" #number "\n"
+  __asm__ volatile(FORGET(16) FORGET(17) FORGET(18) FORGET(19) FORGET(20) FORGET(21) FORGET(22) FORGET(23) FORGET(24) FORGET(25)
+                       FORGET(26) FORGET(27) FORGET(28) FORGET(29) FORGET(30) FORGET(31)::);
+}
+
+void vt_forget_vectors(void) {
+  if (__builtin_cpu_supports("avx")) forget_lower_vectors();
+  if (__builtin_cpu_supports("avx512f")) forget_upper_vectors();
+}
+
 __asm__(
     ".text\n"
     ".globl vt_run_on_stack\n"
@@ -231,6 +244,8 @@ int vt_kernel_block_is_movable(void) { return 0; }
 void vt_kernel_block_move(const vt_kernel_block *block, uint64_t target, int forget_vdso) {
   (void)block, (void)target, (void)forget_vdso;
 }
+
+void vt_forget_vectors(void) {}
 
 _Noreturn void vt_run_on_stack(uint64_t top, void (*function)(void *context), void *context) {
   (void)top;

@@ -135,6 +135,18 @@ int32_t vt_thread_number(void) {
   return own_number;
 }
 
+uint32_t vt_processor(void) {
+#if defined(__x86_64__)
+  // The kernel keeps both for its vdso, in the limit of a segment (__CPUNODE_SEG).
+  uint32_t packed, is_there;
+  __asm__("lsl %2, %0" : "=r"(packed), "=@ccz"(is_there) : "r"(0x7b));
+  if (is_there) return packed;
+#endif
+  unsigned processor = 0, node = 0;
+  getcpu(&processor, &node);
+  return processor | node << 12;
+}
+
 void vt_thread_forget(void) { own_number = 0; }
 
 typedef struct {

@@ -51,6 +51,7 @@ extension AddressSpace {
     try checkSeals(start, end)
     try checkLimits(request, start, end)
     codeWillChange(from: start, to: end)
+    sections.remove(start..<end)
     try mapOnHost(request, start, size)
     table.remove(start, end)
     var region = Region(start: start, end: end, permissions: request.permissions, flags: request.flags)
@@ -190,6 +191,7 @@ extension AddressSpace {
     if table.isFree(start, end) { return }
     let rounded = end &- start
     codeWillChange(from: start, to: end)
+    sections.remove(start..<end)
     try AddressSpace.check(HostMemory.reserve(hostBase &+ start, rounded))
     table.remove(start, end)
     journal?.note(.unmap(start: start, size: rounded))
@@ -236,6 +238,7 @@ extension AddressSpace {
     journal?.noteReset()
     table.removeAll()
     tracked.removeAll()
+    sections.removeAll()
     hasSeals = false
     if !runsSharedFiles { directCalls.pointee.needs_care = 0 }
     breakStart = 0

@@ -24,7 +24,7 @@ public final class AddressSpace {
 
   /// Host address of guest address 0.
   public let base: UnsafeMutableRawPointer
-  /// Size of the window in bytes; guest addresses at or above it are never mapped. A power of two.
+  /// Size of the window in bytes; guest addresses at or above it are never mapped. A multiple of `guardSize`.
   public let limit: UInt64
   /// Addresses for mappings without a place of their own are searched downwards from here (`mmap_base`).
   public var searchTop: UInt64
@@ -68,6 +68,10 @@ public final class AddressSpace {
   /// How many pieces of anonymous shared memory have been given an identity.
   var anonymousIdentities: UInt64 = 0
 
+  /// Critical sections of rseq(2), by address (CriticalSections.swift), and whether they are looked for.
+  var sections = PageRanges()
+  public var findsSections = false
+
   /// Something was sealed since the last execve(2).
   var hasSeals = false
 
@@ -92,7 +96,7 @@ public final class AddressSpace {
     if let window, let start = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: window.base)) {
       base = start
       limit = window.limit
-      directCalls.pointee.window_bits = UInt64(limit.trailingZeroBitCount)
+      directCalls.pointee.window_bits = AddressSpace.bits(limit)
       searchTop = window.limit &- (1 << 30)
       isIsolated = true
       return
@@ -126,6 +130,11 @@ public final class AddressSpace {
       _ = HostMemory.unmap(hostBase &- AddressSpace.guardSize, limit &+ 2 &* AddressSpace.guardSize)
     }
   }
+
+  /// All guest addresses have at most so many bits.
+  public var addressBits: UInt64 { AddressSpace.bits(limit) }
+
+  private static func bits(_ limit: UInt64) -> UInt64 { UInt64(64 &- (limit &- 1).leadingZeroBitCount) }
 
   var hostBase: UInt64 { UInt64(UInt(bitPattern: base)) }
 

@@ -5,7 +5,7 @@
 //     | Vitrine, heap, | 64 GiB         | guest 0 … limit      | 128 GiB            | no user memory
 //     | threads, stack | inaccessible   |                      | inaccessible       |
 //
-// With 2^47 bytes of user space base is 2^46 - 2^37 and limit 2^46. Owns nothing; runs once, before anything else.
+// With 2^47 bytes of user space base is 2^40 and limit 2^47 - 2^40 - 2^37. Owns nothing; runs once, before anything else.
 import CHost
 
 /// A place for one `AddressSpace` with nothing of the host's at or above `base - AddressSpace.guardSize`. It is reserved, and
@@ -13,7 +13,7 @@ import CHost
 public struct IsolatedWindow: Sendable, Equatable {
   /// Host address of guest address 0.
   public let base: UInt64
-  /// Bytes; a power of two.
+  /// Bytes; a multiple of `AddressSpace.guardSize`.
   public let limit: UInt64
 
   /// The lowest reserved address.
@@ -28,14 +28,28 @@ public struct IsolatedWindow: Sendable, Equatable {
     limit = 1 << bits
   }
 
-  /// All windows for a user space that ends at `top`, largest first.
-  static func candidates(below top: UInt64) -> [IsolatedWindow] {
-    (0...6).compactMap { IsolatedWindow(below: top, bits: 46 &- $0) }
+  /// The largest window below `top`, a multiple of the guard's size: the host keeps 2^40 bytes. Nil when that is not more than 2^46.
+  init?(below top: UInt64) {
+    base = 1 << 40
+    let (rest, overflow) = top.subtractingReportingOverflow(base &+ 2 &* AddressSpace.guardSize)
+    if overflow || rest <= 1 << 46 { return nil }
+    limit = rest
   }
 
-  /// The end of the user space that has a stack at `address`: stacks are put less than half of it below its end.
-  static func userSpaceEnd(above address: UInt64) -> UInt64 {
-    address >= 1 << 62 ? 1 << 63 : 1 << UInt64(64 &- address.leadingZeroBitCount)
+  /// All windows for a user space that ends at `top`, largest first.
+  static func candidates(below top: UInt64) -> [IsolatedWindow] {
+    let largest = IsolatedWindow(below: top)
+    return (largest.map { [$0] } ?? []) + (0...6).compactMap { IsolatedWindow(below: top, bits: 46 &- $0) }
+  }
+
+  /// The end of the user space that has a stack up to `address`: the next power of two, as the kernel has it; else a multiple of the guard's
+  /// size, as a guest of Vitrine has it. Nil when it is neither. `isUser` tells whether a page can be a user's.
+  static func userSpaceEnd(above address: UInt64, isUser: (_ page: UInt64) -> Bool) -> UInt64? {
+    let power: UInt64 = address >= 1 << 62 ? 1 << 63 : 1 << UInt64(64 &- address.leadingZeroBitCount)
+    // The last page may be the kernel's nevertheless.
+    if isUser(power &- 2 &* Page.size) { return power }
+    let multiple = (address &+ AddressSpace.guardSize &- 1) & ~(AddressSpace.guardSize &- 1)
+    return isUser(multiple &- 2 &* Page.size) && !isUser(multiple) ? multiple : nil
   }
 }
 
@@ -76,7 +90,7 @@ extension IsolatedWindow {
     init?() {
       var block = vt_kernel_block()
       guard vt_kernel_block_is_movable() != 0, vt_kernel_block_find(&block) == 0 else { return nil }
-      let top = IsolatedWindow.userSpaceEnd(above: block.end)
+      guard let top = IsolatedWindow.userSpaceEnd(above: block.end, isUser: Move.isUser) else { return nil }
       let most = Move.addressSpaceLimit()
       for candidate in IsolatedWindow.candidates(below: top) {
         guard candidate.limit &+ 4 &* AddressSpace.guardSize <= most,
@@ -101,6 +115,27 @@ extension IsolatedWindow {
       return limit.soft
     }
 
+    /// Whether something is, or could be, mapped at `page`.
+    private static func isUser(_ page: UInt64) -> Bool {
+      let exists: Int64 = -17
+      let result = HostMemory.map(
+        page, Page.size, protection: HostMemory.protectionNone,
+        flags: HostMemory.private | HostMemory.anonymous | HostMemory.fixedNoReplace)
+      if result == Int64(bitPattern: page) { _ = HostMemory.unmap(page, Page.size) }
+      return result == Int64(bitPattern: page) || result == exists
+    }
+
+    /// Whether the kernel still finds room for the host's own mappings, which it may look for from a third of user space on only
+    /// (`ulimit -s unlimited`).
+    private static func hasRoom() -> Bool {
+      let size: UInt64 = 1 << 34
+      let result = HostMemory.map(
+        0, size, protection: HostMemory.protectionNone,
+        flags: HostMemory.private | HostMemory.anonymous | HostMemory.noReserve)
+      if result >= 0 { _ = HostMemory.unmap(UInt64(bitPattern: result), size) }
+      return result >= 0
+    }
+
     /// Bytes below the lower guard: the stack, the moved block, and a page that nobody may touch.
     private static func stackBytes(_ block: vt_kernel_block) -> UInt64 {
       ((block.end &- block.start &+ 4095) & ~4095) &+ IsolatedWindow.stackSize &+ 4096
@@ -122,7 +157,7 @@ extension IsolatedWindow {
         start &+ 4096, stackBytes(block) &- 4096,
         protection: HostMemory.protectionRead | HostMemory.protectionWrite,
         flags: anonymous | HostMemory.fixed | HostMemory.stack)
-      if result == Int64(bitPattern: start), stack >= 0 { return oldPlaces }
+      if result == Int64(bitPattern: start), stack >= 0, hasRoom() { return oldPlaces }
       _ = HostMemory.unmap(UInt64(bitPattern: result), size)
       return nil
     }
@@ -154,6 +189,8 @@ extension IsolatedWindow {
           UnsafeMutableRawPointer(context).initializeMemory(
             as: UInt8.self, repeating: 0, count: MemoryLayout<Start>.size)
           context.deallocate()
+          // The last copies of addresses went through them.
+          vt_forget_vectors()
           move.finish(body)
         }, context)
     }

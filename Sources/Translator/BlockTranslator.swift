@@ -158,7 +158,7 @@ struct BlockTranslator {
   private func noteOrigin(_ block: Int, _ code: BlockDecoder) {
     if cache.origins == nil { return }
     let bytes = code.bytes.prefix(Int(cache.blocks[block].guest_size))
-    let isKept = !options.isPrivate && !code.endsInvalid
+    let isKept = !options.isPrivate && !code.endsInvalid && !code.isInSection && !code.namesSection
     let origin = BlockOrigin(
       guestHash: isKept ? cache.store?.hash(UnsafeRawBufferPointer(rebasing: bytes)) ?? 0 : 0,
       firstRelocation: UInt32(truncatingIfNeeded: firstRelocation),
@@ -235,10 +235,10 @@ struct BlockTranslator {
     guard instruction.operandSize == 64 else { return false }
     if plan.template == .effectiveAddress {
       return instruction.base == Instruction.relative && instruction.addressSize == 64
-        && next &+ UInt64(bitPattern: instruction.displacement) < 1 &<< 46
+        && next &+ UInt64(bitPattern: instruction.displacement) < TranslatorOptions.endOfConstants
     }
     return instruction.opcode & 0xf8 == 0xb8 && instruction.modRMOffset == 0
-      && UInt64(bitPattern: instruction.immediate) < 1 &<< 46
+      && UInt64(bitPattern: instruction.immediate) < TranslatorOptions.endOfConstants
   }
 
   /// MOV from a narrow register. What MOV loads from the CPU state is not visibly narrow (`narrowHost`).

@@ -73,6 +73,8 @@ struct BlockRecord {
   var segments: UInt64 = 0
   /// It can be found, and its code has not changed. False from the beginning for a block that one engine makes for itself.
   var isAlive = true
+  /// Its code belongs to a critical section: entered and left through the run loop only, which keeps the lock meanwhile.
+  var isInSection = false
 }
 
 /// A mapping and its tables.
@@ -397,6 +399,12 @@ final class CodeCache {
     return low &- 1
   }
 
+  /// Whether a site belongs to a block that always comes back to the run loop.
+  func isInSection(site: Int) -> Bool {
+    let block = block(of: site)
+    return block >= 0 && records[block].isInSection
+  }
+
   func addSite(_ site: Site) -> Int {
     sites[siteCount] = site
     siteCount &+= 1
@@ -464,7 +472,7 @@ final class CodeCache {
 
   /// Sends the branch of `site` directly to `block`.
   func link(_ site: Int, to block: Int) {
-    if sites[site].isLinked { return }
+    if sites[site].isLinked || records[block].isInSection { return }
     willChange()
     sites[site].isLinked = true
     sites[site].next = records[block].incoming

@@ -33,6 +33,9 @@ public final class TranslatorEngine: GuestEngine {
   private var flushes: Int
   /// Bits of RFLAGS that the host must not have while translated code runs.
   private var keptFlags: UInt64 = 0
+  /// Blocks of critical sections that have been executed, under the lock; and after how many, less one, others get it.
+  private var turnsInSections: UInt64 = 0
+  private static let mostTurnsInSections: UInt64 = 0xfff
   /// The budget is about to end.
   private var isSteppingOut = false
   /// False in a forked child for which there was no memory.
@@ -64,6 +67,7 @@ public final class TranslatorEngine: GuestEngine {
     executesVectors512 = CPUID.hostHasVectors512
     self.options = options
     self.options.hasVectors512 = executesVectors512
+    self.options.windowLimit = memory.limit
     self.cache = cache
     (loaded, epoch, flushes) = (cache.needs, cache.epoch, cache.statistics.flushes)
     self.interpreter = interpreter
@@ -190,6 +194,8 @@ public final class TranslatorEngine: GuestEngine {
       catchUp(cpu)
       return nil
     }
+    let isInSection = cache.records[block].isInSection
+    if isInSection, overstays() { return .attention }
     let entry = cache.hostAddress(block)
     if let state = cache.countingState {
       state.pointee.borrow(cpu, entry: entry)
@@ -200,7 +206,7 @@ public final class TranslatorEngine: GuestEngine {
     }
     cpu.pointee.translated.shadow_rsp = shadowStack.pointer
     cache.runners &+= 1
-    let isFree = memory.enterGuest(observer, CPUState.attention(cpu))
+    let isFree = isInSection ? false : memory.enterGuest(observer, CPUState.attention(cpu))
     vt_translated_run(cpu, cache.translation)
     if isFree { memory.leaveGuest(observer) }
     cache.runners &-= 1
@@ -213,6 +219,14 @@ public final class TranslatorEngine: GuestEngine {
       origin = nil
     }
     return exit
+  }
+
+  /// Once in a while, for a section that does not end: others have had the lock, so the section is to be aborted.
+  private func overstays() -> Bool {
+    turnsInSections &+= 1
+    if turnsInSections & TranslatorEngine.mostTurnsInSections != 0 { return false }
+    memory.yieldLock()
+    return true
   }
 
   private func removeUntracked() {
@@ -277,19 +291,19 @@ public final class TranslatorEngine: GuestEngine {
   private func find(
     _ cpu: UnsafeMutablePointer<CPUState>, _ origin: inout Int?, indirectly: Bool = false
   ) -> Int? {
-    let from = origin
+    let from = origin.flatMap { options.linksBlocks && !cache.isInSection(site: $0) ? $0 : nil }
     origin = nil
     let rip = cpu.pointee.rip
     if untracked == rip { return makeBlock(rip) }
     if options.isGuarded && cpu.pointee.general.4 >= memory.limit { return nil }
     if let block = cache.lookup(rip) {
-      if let from, options.linksBlocks { cache.link(from, to: block) }
+      if let from { cache.link(from, to: block) }
       return block
     }
     if isStop(cpu) { return nil }
     let flushes = cache.statistics.flushes
     guard let block = makeBlock(rip, indirectly: indirectly) else { return nil }
-    if let from, cache.statistics.flushes == flushes, options.linksBlocks { cache.link(from, to: block) }
+    if let from, cache.statistics.flushes == flushes { cache.link(from, to: block) }
     return block
   }
 
@@ -302,12 +316,14 @@ public final class TranslatorEngine: GuestEngine {
     }
     cache.measurement?.translationBegins()
     defer { cache.measurement?.translationEnds() }
-    if untracked != rip, let block = takeStored(rip) { return block }
+    let isInSection = memory.isInSection(rip)
+    if untracked != rip, !isInSection, let block = takeStored(rip) { return block }
     cache.preparePages()
     if memory.isThreaded, untracked != rip {
       memory.markCode(aheadOf: rip, instructions: options.longestBlock)
     }
     var options = options
+    if isInSection { options.linksBlocks = false }
     if untracked == rip {
       options.longestBlock = 1
       options.linksBlocks = false
@@ -318,6 +334,7 @@ public final class TranslatorEngine: GuestEngine {
     }
     var translator = BlockTranslator(cache: cache, options: options, start: rip)
     guard let block = translator.translate(code, indirectly: indirectly) else { return nil }
+    cache.records[block].isInSection = isInSection
     announce(translator.needs)
     if untracked == rip {
       untracked = nil
@@ -326,7 +343,8 @@ public final class TranslatorEngine: GuestEngine {
       // The address space has to tell when the code changes.
       memory.markCode(from: rip, to: translator.next)
     }
-    return block
+    for section in code.newSections { memory.forgetCode(in: section) }
+    return code.newSections.isEmpty ? block : nil
   }
 
   /// Nobody may come to a new block who has not loaded what it needs.
@@ -417,7 +435,8 @@ public final class TranslatorEngine: GuestEngine {
   private func enterIndirectly(_ cpu: UnsafeMutablePointer<CPUState>) {
     cache.statistics.indirectMisses &+= 1
     var none: Int?
-    guard options.linksBlocks, let block = find(cpu, &none, indirectly: true),
+    guard options.linksBlocks, !memory.isInSection(cpu.pointee.rip),
+      let block = find(cpu, &none, indirectly: true),
       let entry = CommonCode.indirectEntry(block, cache)
     else {
       return

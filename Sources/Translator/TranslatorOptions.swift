@@ -34,6 +34,10 @@ public struct TranslatorOptions: Sendable {
   var isPrivate = false
   /// Memory operands are not accessed: no element of theirs is wanted.
   var operandIsMasked = false
+  /// The window's size: the first address that is not the guest's.
+  var windowLimit: UInt64 = 1 << 46
+  /// Constants below this are accessed, and taken for harmless, as they stand; wherever windows end.
+  static let endOfConstants: UInt64 = 1 << 47
   /// What the buffers are made for.
   static let mostInstructions = 64
 

@@ -112,6 +112,7 @@ public final class UserMachine {
       return .failed("cannot reserve the guest's address space (errno \(error.number))")
     }
     controller?.prepare(memory)
+    memory.findsSections = controller == nil
     guard let engine = makeEngine(memory) else {
       return .failed("cannot start the engine: the host lacks BMI2, memory, or refuses signal handlers")
     }
@@ -240,7 +241,7 @@ public final class UserMachine {
       let exit =
         controller?.run(engine, cpu, budget: remaining) ?? engine.run(cpu, budget: remaining)
       if configuration.budget != nil { remaining &-= engine.instructionCount &- before }
-      let outcome: Outcome
+      var outcome: Outcome
       switch exit {
       case .systemCall: outcome = controller?.systemCall(cpu) ?? process.systemCall(cpu)
       case .attention, .fault, .interrupt:
@@ -251,6 +252,7 @@ public final class UserMachine {
         continue
       case .stop: continue
       }
+      if case .resume = outcome { outcome = process.settleSections(cpu) }
       switch outcome {
       case .resume: continue
       case .exited(let code):

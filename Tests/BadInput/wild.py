@@ -77,7 +77,8 @@ def memory():
     yield "read-high-half", move(RAX, -8) + b"\x48\x8b\x00", SEGV
     yield "read-not-canonical", move(RAX, 1 << 60) + b"\x48\x8b\x00", SEGV
     yield "read-over-the-end", move(RAX, image.DATA + 0x1FFC) + b"\x48\x8b\x00", SEGV
-    yield "read-window-end", move(RAX, (1 << 46) - 4) + b"\x48\x8b\x00", None
+    yield "read-window-end", move(RAX, (1 << 47) - (1 << 40) - (1 << 37) - 4) + b"\x48\x8b\x00", None
+    yield "read-behind-window", move(RAX, (1 << 47) - (1 << 40) - (1 << 37)) + b"\x48\x8b\x00", SEGV
     yield "read-above-user-space", move(RAX, (1 << 47) - 4) + b"\x48\x8b\x00", SEGV
     yield "fs-without-base", b"\x64\x48\x8b\x04\x25\0\0\0\0", SEGV
     yield "movaps-misaligned", move(RAX, image.DATA + 1) + b"\x0f\x28\x00", SEGV

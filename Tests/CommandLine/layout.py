@@ -46,15 +46,18 @@ def with_8_tebibytes():
     resource.setrlimit(resource.RLIMIT_AS, (8 << 40, 8 << 40))
 
 
-# name, what the child does before it executes, bits of the window, words of the guest, environment
+# The host keeps 2^40 bytes.
+WIDE = (1 << 47) - (1 << 40) - 2 * GUARD
+
+# name, what the child does before it executes, the window's size, words of the guest, environment
 CASES = [
-    ("plain", None, 46, ["a", ""], {}),
-    ("not randomised", without_randomization, 46, ["a"], {}),
-    ("any stack", with_any_stack, 46, ["a"], {}),
-    ("small stack", with_small_stack, 46, ["a"], {"SMALL": "1"}),
-    ("8 TiB", with_8_tebibytes, 42, ["a"], {}),
-    ("a megabyte of arguments", None, 46, ["x" * 100_000] * 10, {"LONG": "y" * 100_000}),
-    ("arguments larger than the stack's old room, not randomised", without_randomization, 46, ["x" * 100_000] * 15, {}),
+    ("plain", None, WIDE, ["a", ""], {}),
+    ("not randomised", without_randomization, WIDE, ["a"], {}),
+    ("any stack", with_any_stack, WIDE, ["a"], {}),
+    ("small stack", with_small_stack, WIDE, ["a"], {"SMALL": "1"}),
+    ("8 TiB", with_8_tebibytes, 1 << 42, ["a"], {}),
+    ("a megabyte of arguments", None, WIDE, ["x" * 100_000] * 10, {"LONG": "y" * 100_000}),
+    ("arguments larger than the stack's old room, not randomised", without_randomization, WIDE, ["x" * 100_000] * 15, {}),
 ]
 
 
@@ -70,10 +73,10 @@ def mappings(process):
     return found
 
 
-def geometry(process, bits, guest):
+def geometry(process, size, guest):
     """What is wrong with the process's mappings; None: nothing."""
-    base = TOP + 4096 - 2 * GUARD - (1 << bits)
-    lowest, limit = base - GUARD, base + (1 << bits)
+    base = TOP + 4096 - 2 * GUARD - size
+    lowest, limit = base - GUARD, base + size
     every = mappings(process)
     above = [mapping for mapping in every if mapping[1] > lowest]
     reached = lowest
@@ -115,7 +118,7 @@ def remembered(process, vitrine):
     with open(f"/proc/{process}/mem", "rb") as memory:
         for start, end, permissions, name in mappings(process):
             is_data = name == vitrine and "x" not in permissions
-            if start >= TOP // 2 - 2 * GUARD or not (permissions.startswith("rw") or is_data):
+            if start >= TOP + 4096 - WIDE - 3 * GUARD or not (permissions.startswith("rw") or is_data):
                 continue
             memory.seek(start)
             data = memory.read(end - start)
@@ -133,12 +136,12 @@ def can_tell_kernel():
     return libc.prctl(PR_SET_MM, PR_SET_MM_MAP_SIZE, ctypes.byref(size), 0, 0) == 0
 
 
-def problem_of(child, bits, guest, command, environment, old_stack):
+def problem_of(child, size, guest, command, environment, old_stack):
     """Looks at the process at each of its two stops; the kernel has been told the guest's words. `old_stack`: also for what points there."""
     for _ in range(2):
         if not select.select([child.stdout], [], [], 20)[0] or child.stdout.read(1) == b"":
             return "the guest did not come that far"
-        problem = geometry(child.pid, bits, guest)
+        problem = geometry(child.pid, size, guest)
         if problem:
             return problem
         if can_tell_kernel():
@@ -161,13 +164,13 @@ def check(vitrine, folder):
         file.write(GUEST)
     os.chmod(guest, 0o755)
     failures = 0
-    for name, prepare, bits, words, extra in CASES:
+    for name, prepare, size, words, extra in CASES:
         command = [vitrine, "run", guest] + words
         environment = {"PATH": "/usr/bin:/bin", **extra}
         with subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
                               preexec_fn=prepare) as child:
             try:
-                problem = problem_of(child, bits, os.path.realpath(guest), command, environment,
+                problem = problem_of(child, size, os.path.realpath(guest), command, environment,
                                      prepare is without_randomization)
             except (OSError, subprocess.TimeoutExpired) as error:
                 problem = str(error)

@@ -9,7 +9,7 @@ from backwards import BASICS, ENGINES, Debugger, run_checks, same, words
 
 def plain(text):
     """Without numbers of processes, which differ from run to run."""
-    text = re.sub(r"0x0*3fff[bf][0-9a-f]{7}", "PLACE", text)
+    text = re.sub(r"0x0*7edf[bf][0-9a-f]{7}", "PLACE", text)
     return re.sub(r"process \d+|inferior \d+ \(process \d+\)|Catchpoint \d+", "PROCESS", text)
 
 

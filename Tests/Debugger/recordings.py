@@ -271,7 +271,7 @@ class Recordings:
             tmux.bytes(b"\x1b[<0;%d;%dM\x1b[<0;%d;%dm" % (width - 2, 4, width - 2, 4))
             tmux.keys("Enter")
             shown = tmux.wait(lambda text: "memory 0x" in text)
-            self.check(f"a click in the space goes there {size}", "memory 0x3f" in shown and "[stack]" in shown, shown)
+            self.check(f"a click in the space goes there {size}", "memory 0x7edf" in shown and "[stack]" in shown, shown)
             # Ctrl and the wheel change the cells.
             tmux.bytes(b"\x1b[<81;%d;%dM" % (40, 6))
             self.check(f"wheel zooms {size}", "64K a cell" in tmux.wait(lambda text: "64K a cell" in text))

@@ -48,7 +48,7 @@ def normalised(text):
         if re.match(r"\[(New|Switching to|Thread|Using host|Detaching|Attaching)|Using host libthread|warning: |\[Inferior .* killed", line):
             continue
         line = re.sub(r"Thread 0x[0-9a-f]+ \(LWP \d+\)|Thread \d+\.\d+|process \d+|LWP \d+", "THREAD", line)
-        line = re.sub(r"0x0*(7fff|3fff|5555|2aaa)[0-9a-f]{8}\b", "ADDRESS", line)
+        line = re.sub(r"0x0*(7fff|7edf|5555)[0-9a-f]{8}\b", "ADDRESS", line)
         line = re.sub(r"\b\d{14,15}\b", "NUMBER", line).replace(" (target evals)", "")
         # gdb names the file when there are several: natively there is a vDSO.
         line = re.sub(r" in section (\S+) of \S+$", r" in section \1", line)

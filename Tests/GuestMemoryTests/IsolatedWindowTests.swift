@@ -10,20 +10,33 @@ import Testing
 @Suite(.serialized) struct IsolatedWindowTests {
   @Test func places() {
     let all = IsolatedWindow.candidates(below: 1 << 47)
-    #expect(all.map(\.limit) == (0...6).map { 1 << (46 - $0) })
-    #expect(all[0].base == (1 << 46) - (1 << 37))
+    let (largest, smaller): (UInt64, [UInt64]) = (0x7ee0_0000_0000, (0...6).map { 1 << (46 - $0) })
+    #expect(all.map(\.limit) == [largest] + smaller)
+    #expect(all[0].base == 1 << 40)
+    #expect(all[1].base == (1 << 46) - (1 << 37))
     for window in all {
       #expect(window.base &+ window.limit &+ (1 << 37) == 1 << 47)
       #expect(window.lowest == window.base - (1 << 36))
     }
-    // Inside Vitrine the user space has 2^46 bytes.
-    #expect(
-      IsolatedWindow.candidates(below: 1 << 46).first?.limit == 1 << 45
-        && IsolatedWindow.candidates(below: 1 << 46).first?.base == (1 << 45) - (1 << 37))
+    // Inside Vitrine the user space ends where the window does.
+    let inner = IsolatedWindow.candidates(below: largest)
+    #expect(inner.first?.base == 1 << 40)
+    #expect(inner.first?.limit == 0x7dc0_0000_0000)
+    #expect(IsolatedWindow.candidates(below: 1 << 46).first?.limit == 1 << 45)
     // A 39-bit user space has no room for the smallest window.
     #expect(IsolatedWindow.candidates(below: 1 << 39).isEmpty)
-    #expect(IsolatedWindow.userSpaceEnd(above: 0x7ffc_1234_5000) == 1 << 47)
-    #expect(IsolatedWindow.userSpaceEnd(above: 0x3fff_ffff_f000) == 1 << 46)
+  }
+
+  @Test func userSpaceEnds() {
+    func end(_ stack: UInt64, of userSpace: UInt64) -> UInt64? {
+      IsolatedWindow.userSpaceEnd(above: stack) { $0 < userSpace }
+    }
+    #expect(end(0x7ffc_1234_5000, of: 1 << 47 - 4096) == 1 << 47)
+    #expect(end(0x3fff_ffff_f000, of: 1 << 46) == 1 << 46)
+    #expect(end(0x7edf_ffff_f000, of: 0x7ee0_0000_0000) == 0x7ee0_0000_0000)
+    // Nobody knows what lies behind.
+    #expect(end(0x7edf_ffff_f000, of: 0x7fe0_0000_0000) == nil)
+    #expect(end(0x7edf_ffff_f000, of: 0x7ed0_0000_0000) == nil)
   }
 
   @Test func otherProcessesAreNotIsolated() throws {

@@ -31,6 +31,8 @@ void vt_kernel_block_move(const vt_kernel_block *block, uint64_t target, int for
 int vt_kernel_tell_guest(
     uint64_t arguments, uint64_t arguments_end, uint64_t environment, uint64_t environment_end, const void *vector,
     uint32_t size);
+/// Vector registers hold what was copied last: sets them all to zero.
+void vt_forget_vectors(void);
 /// Calls `function(context)` on the stack that ends at `top`. The frames of the callers are lost.
 _Noreturn void vt_run_on_stack(uint64_t top, void (*function)(void *context), void *context);
 #endif

@@ -49,6 +49,8 @@ void vt_thread_join(uint64_t handle);
 /// The calling thread's number (gettid(2)), remembered. A forked child forgets it first.
 int32_t vt_thread_number(void);
 void vt_thread_forget(void);
+/// The processor that the calling thread runs on (12 bits), and its node (the others).
+uint32_t vt_processor(void);
 /// Gives the calling thread what signal handlers need, and takes it away again. 0 or -errno.
 int64_t vt_thread_prepare(void);
 void vt_thread_finish(void);

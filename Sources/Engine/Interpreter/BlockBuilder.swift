@@ -19,6 +19,8 @@ struct BlockBuilder: ~Copyable {
   private let scratch: UnsafeMutablePointer<Operation>
   private let branches: UnsafeMutablePointer<PendingBranch>
   private let code: CodeReader
+  /// The critical sections that the last block has made known. What was decoded there is to be forgotten.
+  private(set) var newSections: [Range<UInt64>] = []
   /// Blocks end in front of these.
   var stops: StopAddresses?
   /// Blocks are left in front of instructions that may access what is watched.
@@ -39,7 +41,7 @@ struct BlockBuilder: ~Copyable {
 
   /// Decodes the block at `rip`, adds it to the cache and returns its head. Code that cannot be fetched or decoded becomes an
   /// operation that traps; such a block is not kept when it is nothing else.
-  func build(_ rip: UInt64) -> UnsafePointer<Operation> {
+  mutating func build(_ rip: UInt64) -> UnsafePointer<Operation> {
     var room = cache.room(BlockBuilder.mostOperations)
     if room == nil {
       cache.flush()
@@ -48,6 +50,7 @@ struct BlockBuilder: ~Copyable {
     if memory.isThreaded { memory.markCode(aheadOf: rip, instructions: BlockBuilder.longestBlock) }
     var writer = BlockWriter(
       start: rip, operations: room ?? scratch, branches: branches, limit: BlockBuilder.longestBlock)
+    if !newSections.isEmpty { newSections = [] }
     fill(&writer)
     writer.finish()
     if writer.isUnfetchable || room == nil { return UnsafePointer(writer.operations) }
@@ -56,11 +59,11 @@ struct BlockBuilder: ~Copyable {
   }
 
   /// A block in scratch memory with the single instruction at `rip`, which leaves when it is done.
-  func buildStep(_ rip: UInt64) -> UnsafePointer<Operation> {
+  mutating func buildStep(_ rip: UInt64) -> UnsafePointer<Operation> {
     UnsafePointer(writeStep(rip).operations)
   }
 
-  private func writeStep(_ rip: UInt64) -> BlockWriter {
+  private mutating func writeStep(_ rip: UInt64) -> BlockWriter {
     var writer = BlockWriter(start: rip, operations: scratch, branches: branches, limit: 1)
     writer.isStep = true
     fill(&writer)
@@ -69,23 +72,25 @@ struct BlockBuilder: ~Copyable {
   }
 
   /// The same, kept in `steps` if that is possible: from then on changes of the code are noticed.
-  func buildKeptStep(_ rip: UInt64, _ steps: StepCache) -> UnsafePointer<Operation> {
+  mutating func buildKeptStep(_ rip: UInt64, _ steps: StepCache) -> UnsafePointer<Operation> {
     let writer = writeStep(rip)
     if writer.isUnfetchable || writer.instructions != 1 { return UnsafePointer(scratch) }
     memory.markCode(from: rip, to: writer.address)
     return steps.add(rip, UnsafePointer(scratch), writer.count)
   }
 
-  private func fill(_ writer: inout BlockWriter) {
+  private mutating func fill(_ writer: inout BlockWriter) {
     code.begin(writer.address)
+    var boundary = memory.sectionBoundary(behind: writer.address)
     var instruction = Instruction()
     while !writer.isEnded {
-      if writer.instructions > 0, let stops, stops.contains(writer.address) {
+      if writer.instructions > 0, writer.address >= boundary || stops?.contains(writer.address) ?? false {
         writer.endHere()
         return
       }
       switch code.decode(writer.address, into: &instruction) {
       case .valid:
+        if memory.findsSections { lookForSection(instruction, writer.address, &boundary) }
         if let filter, !writer.isStep { writer.appendWatch(instruction, filter) }
         writer.append(instruction)
       case .invalid: writer.appendTrap(.invalidOpcode, length: max(instruction.length, 1))
@@ -93,6 +98,17 @@ struct BlockBuilder: ~Copyable {
       case .needsMoreBytes: writer.appendFetchFault(code.faultAddress(writer.address))
       }
     }
+  }
+
+  /// Learns of the critical section whose descriptor `instruction` names.
+  private mutating func lookForSection(
+    _ instruction: Instruction, _ address: UInt64, _ boundary: inout UInt64
+  ) {
+    guard let place = instruction.namedAddress(next: address &+ UInt64(instruction.length)),
+      let section = memory.section(describedAt: place), memory.addSection(section)
+    else { return }
+    newSections.append(section)
+    boundary = memory.sectionBoundary(behind: address)
   }
 
   /// Bytes of the memory operand of the instruction at `rip`; 1 when it has none or no size.

@@ -17,6 +17,10 @@ public final class InterpreterEngine: GuestEngine {
   /// Instructions executed since creation.
   public private(set) var instructionCount: InstructionCount = 0
 
+  /// Instructions of critical sections that have been executed, under the lock; and after how many, less one, others get it.
+  private var stepsInSections: UInt64 = 0
+  private static let mostStepsInSections: UInt64 = 0xfff
+
   /// Blocks run without looking at the budget for at most this many instructions, so the last stretch is stepped.
   static let reserve = InstructionCount(BlockBuilder.longestBlock)
 
@@ -90,7 +94,9 @@ public final class InterpreterEngine: GuestEngine {
       if cpu.pointee.attention != 0 { return .attention }
       if remaining <= 0 { return .budget }
       let before = remaining
-      if remaining > InterpreterEngine.reserve {
+      if memory.isInSection(cpu.pointee.rip) {
+        exit = overstays() ? .attention : step(cpu, &remaining)
+      } else if remaining > InterpreterEngine.reserve {
         exit = runBlocks(cpu, &remaining)
       } else if meetsStops, isStop(cpu.pointee.rip) {
         exit = .stop
@@ -174,7 +180,12 @@ public final class InterpreterEngine: GuestEngine {
       cache.remember(rip, head)
       return head
     }
-    let head = builder.build(rip)
+    var head = builder.build(rip)
+    if !builder.newSections.isEmpty {
+      // The block may be one of those that are forgotten.
+      for section in builder.newSections { memory.forgetCode(in: section) }
+      head = builder.build(rip)
+    }
     // Code that cannot be fetched is not kept: its operations are written over by the next block.
     if cache.holds(head) { cache.remember(rip, head) }
     return head
@@ -182,7 +193,7 @@ public final class InterpreterEngine: GuestEngine {
 
   /// Links the branch operation at host address `branch` (0: none) to the block at `rip`.
   private func link(_ branch: UInt64, to rip: UInt64) {
-    if isStop(rip) { return }
+    if isStop(rip) || memory.isInSection(rip) { return }
     let flushes = cache.flushes
     let head = find(rip)
     guard branch != 0, cache.flushes == flushes,
@@ -212,6 +223,16 @@ public final class InterpreterEngine: GuestEngine {
   }
 
   private func isStop(_ rip: UInt64) -> Bool { stops?.contains(rip) ?? false }
+
+  // MARK: Critical sections
+
+  /// Once in a while, for a section that does not end: others have had the lock, so the section is to be aborted.
+  private func overstays() -> Bool {
+    stepsInSections &+= 1
+    if stepsInSections & InterpreterEngine.mostStepsInSections != 0 { return false }
+    memory.yieldLock()
+    return true
+  }
 
   // MARK: Stepping
 

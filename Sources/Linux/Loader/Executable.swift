@@ -142,7 +142,7 @@ public struct Executable {
   /// Places the program into the empty `space`, builds its stack and starts the program break. With a dynamic loader,
   /// that is what runs first: AT_BASE tells it where it is, AT_PHDR and AT_ENTRY where the program is.
   public func load(into space: AddressSpace) throws(LoadError) -> LoadedProgram {
-    space.moveSearchTop(down: (request.slide.mappings &* Page.size) & ((space.limit >> 6) &- 1))
+    space.moveSearchTop(down: (request.slide.mappings &* Page.size) & (1 << (space.addressBits &- 6) &- 1))
     let placement = ImagePlacement(image: image, slide: request.slide.image)
     let bias = try placement.place(in: space)
     space.startBreak(at: programHeaders.highest &+ bias)

@@ -46,8 +46,10 @@ struct ImagePlacement {
     let lowest = Page.down(headers.lowest)
     let extent = headers.highest &- lowest
     guard let slide else { return try findRoom(extent, mask, space) &- (lowest & ~mask) }
-    let distance = (slide &* Page.size) & ((space.limit >> 3) &- 1)
-    let wish = space.limit / 3 &* 2 &+ distance
+    let distance = (slide &* Page.size) & (1 << (space.addressBits &- 3) &- 1)
+    // Two thirds of user space, in whole pages, as in the kernel (ELF_ET_DYN_BASE).
+    let userSpace: UInt64 = 1 << space.addressBits &- Page.size
+    let wish = Page.down(userSpace / 3 &* 2) &+ distance
     let (end, overflow) = (wish &+ mask).addingReportingOverflow(extent)
     // A huge image, or one with a huge alignment, starts as low as it can.
     let fits = !overflow && end < space.searchTop

@@ -42,7 +42,7 @@ struct InitialStack {
 
   /// Maps the stack, fills it and completes `program`.
   func build(in space: AddressSpace, _ program: inout LoadedProgram) throws(LoadError) {
-    let slide = (request.slide.stack &* Page.size) & ((space.limit >> 12) &- 1)
+    let slide = (request.slide.stack &* Page.size) & (1 << (space.addressBits &- 12) &- 1)
     let top = space.limit &- Page.size &- slide
     var strings = StringArea(top: top &- 8)
     let path = strings.add([request.path])
@@ -52,7 +52,8 @@ struct InitialStack {
     program.argumentStrings = arguments.extent
     let platform = strings.add([Array("x86_64".utf8)]).pointers[0]
     let random = (strings.next &- 16) & ~15
-    let vector = auxiliaryVector(path: path.pointers[0], platform: platform, random: random)
+    let vector = auxiliaryVector(
+      path: path.pointers[0], platform: platform, random: random, hasSections: space.findsSections)
     var words: [UInt64] = [UInt64(truncatingIfNeeded: arguments.pointers.count)]
     words += arguments.pointers + [0] + environment.pointers + [0]
     let vectorIndex = words.count
@@ -84,7 +85,9 @@ struct InitialStack {
   }
 
   /// Pairs of key and value in the order of Linux 6.x on x86-64.
-  private func auxiliaryVector(path: UInt64, platform: UInt64, random: UInt64) -> [UInt64] {
+  private func auxiliaryVector(
+    path: UInt64, platform: UInt64, random: UInt64, hasSections: Bool
+  ) -> [UInt64] {
     var pairs: [UInt64] = []
     func add(_ key: UInt64, _ value: UInt64) { pairs += [key, value] }
     if vdso != 0 { add(33, vdso) }  // AT_SYSINFO_EHDR
@@ -108,6 +111,10 @@ struct InitialStack {
     add(26, UInt64(request.hardwareCapabilities2))  // AT_HWCAP2
     add(31, path)  // AT_EXECFN
     add(15, platform)  // AT_PLATFORM
+    if hasSections {
+      add(27, RestartableArea.featureSize)  // AT_RSEQ_FEATURE_SIZE
+      add(28, RestartableArea.firstSize)  // AT_RSEQ_ALIGN
+    }
     add(0, 0)  // AT_NULL
     return pairs
   }

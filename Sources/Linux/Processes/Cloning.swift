@@ -187,6 +187,7 @@ extension LinuxProcess {
     if request.has(CloneFlags.clearHandlers) { resetHandlers(keepsStack: true) }
     clearChildThread = request.has(CloneFlags.childClearThread) ? request.childThread : 0
     robustList = 0
+    if request.has(CloneFlags.vm) { thread.restartable = nil }
     if request.has(CloneFlags.childSetThread) {
       _ = memory.store(UInt32(truncatingIfNeeded: host.call(186)), at: request.childThread)
     }

@@ -36,6 +36,8 @@ public final class GuestThread {
   /// `clear_child_tid` (set_tid_address(2)), and the head of the robust futex list (set_robust_list(2)).
   var clearChildThread: UInt64 = 0
   var robustList: UInt64 = 0
+  /// What it has registered by rseq(2).
+  var restartable: RestartableArea?
   /// The filters of its calls; and it is to get no_new_privs from the thread that it has them from.
   var seccomp = SeccompState()
   var takesNoNewPrivileges = false

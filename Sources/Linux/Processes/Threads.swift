@@ -170,6 +170,7 @@ extension LinuxProcess {
     leader.savedMask = nil
     (leader.clearChildThread, leader.robustList) = (0, 0)
     leader.stack = SignalStack()
+    leader.restartable = nil
     (leader.outcome, leader.registersReplaced, leader.mustEnd) = (nil, false, false)
     leader.number = Int32(truncatingIfNeeded: host.call(39))
     (leader.seccomp, leader.takesNoNewPrivileges) = (old.seccomp, old.takesNoNewPrivileges)

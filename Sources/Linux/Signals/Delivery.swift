@@ -125,7 +125,7 @@ extension LinuxProcess {
     _ information: SignalInformation
   ) -> Bool {
     // The kernel insists on SA_RESTORER on x86-64.
-    guard action.flags & SignalActionFlags.restorer != 0 else { return false }
+    guard action.flags & SignalActionFlags.restorer != 0, abortSection(cpu) else { return false }
     let registers = GuestRegisters(cpu)
     var top = registers[.rsp] &- 128
     let onStack = isOnSignalStack(registers[.rsp])

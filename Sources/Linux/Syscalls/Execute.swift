@@ -82,6 +82,7 @@ extension LinuxProcess {
       return 0
     }
     resetHandlers()
+    thread.restartable = nil
     registersReplaced = true
     closeOnExecute(except: [executable.file.descriptor, executable.interpreter?.file.descriptor ?? -1])
     handOver()

@@ -46,7 +46,7 @@ extension SystemCallTable {
     define(147, "sched_get_priority_min", "$scheduler")
     define(148, "sched_rr_get_interval", "pid *timespec>")
     define(160, "setrlimit", "$rlimit *rlimit<", [], LinuxProcess.setLimit)
-    define(203, "sched_setaffinity", "pid uint buf<1")
+    define(203, "sched_setaffinity", "pid uint buf<1", [], LinuxProcess.setAffinity)
     define(204, "sched_getaffinity", "pid uint *cpuset>1")
     define(251, "ioprio_set", "int int int")
     define(252, "ioprio_get", "int int")

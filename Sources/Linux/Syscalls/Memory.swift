@@ -178,10 +178,11 @@ extension LinuxProcess {
     arguments.a == 0 || arguments.a & ~7 != 0 ? -Errno.EINVAL : 0
   }
 
-  /// membarrier(2) as on kernels without rseq(2), which has commands of its own here: tcmalloc complains where only one of them exists.
+  /// membarrier(2). Where sections are executed under the lock, nobody is in one when this is called, and the host's answers are right;
+  /// elsewhere there is no rseq(2), which has commands of its own here: tcmalloc complains where only one of them exists.
   static func barrier(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     let query: Int32 = 0
-    let restartable: Int64 = 1 << 7 | 1 << 8
+    let restartable: Int64 = process.memory.findsSections ? 0 : 1 << 7 | 1 << 8
     let command = Int32(truncatingIfNeeded: arguments.a)
     if command > 0, Int64(command) & restartable != 0 { return -Errno.EINVAL }
     let result = process.host.call(324, arguments.a, arguments.b, arguments.c)

@@ -17,6 +17,7 @@ extension SystemCallTable {
     define(218, "set_tid_address", "addr", [], LinuxProcess.setThreadAddress)
     define(247, "waitid", "$idtype pid *siginfo> %wait *rusage>", .slow)
     define(273, "set_robust_list", "addr ulong", [], LinuxProcess.setRobustList)
+    define(334, "rseq", "addr hex uint hex", [], LinuxProcess.registerArea)
     define(274, "get_robust_list", "pid addr addr", [], LinuxProcess.getRobustList)
     define(322, "execveat", "dirfd path *strings< *environ< %at", [], LinuxProcess.executeAt)
     define(449, "futex_waitv", "ptr uint uint *timespec< $clock", .slow, LinuxProcess.futexVector)

@@ -77,8 +77,6 @@ extension SystemCallTable {
     refuse(248, "add_key", "addr addr addr ulong int", missing, keys)
     refuse(249, "request_key", "addr addr addr int", missing, keys)
     refuse(250, "keyctl", "int hex hex hex hex", missing, keys)
-    refuse(
-      334, "rseq", "addr hex uint hex", missing, "the scheduler would have to know the guest's instructions")
     refuse(453, "map_shadow_stack", "hex ulong uint", missing, "the virtual processor has no shadow stacks")
   }
 }

@@ -346,7 +346,9 @@ extension TranslatorEngine {
     guard let (header, image) = store.image(number, of: guest) else { return nil }
     let end = guest &+ UInt64(header.guestSize)
     if memory.isThreaded { memory.markCode(aheadOf: guest, instructions: options.longestBlock) }
-    guard end > guest, !cache.exceptions.concern(guest..<end) else { return nil }
+    guard end > guest, !cache.exceptions.concern(guest..<end), !memory.hasSection(in: guest..<end) else {
+      return nil
+    }
     if guest < executable.lowerBound || end > executable.upperBound,
       let region = memory.query(guest), region.permissions.contains(.execute)
     {

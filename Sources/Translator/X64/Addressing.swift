@@ -1,7 +1,7 @@
 // Memory operands: from the guest's base, index, scale and displacement to a host operand relative to the window, guarded.
 //
 // The guard is f(r) = r >> (r >> 60), two SHRX by registers: numbers below 2^60 stay as they are, all others become numbers
-// below 2^60, and those that would lie in front of the window, [-2^46, 0), become numbers in [2^48, 2^49), which no address
+// below 2^60, and those that would lie in front of the window, [-2^47, 0), become numbers in [2^48, 2^49), which no address
 // is. So `f(base) + displacement` and `f(base + index * scale) + displacement` never reach host memory outside the window
 // and its guard areas, whether executed or speculated, and a wild address always faults (Docs/translator-guard.md has the proof).
 
@@ -51,7 +51,7 @@ extension BlockTranslator {
   mutating func place(_ instruction: Instruction, in register: UInt8) -> HostAddress? {
     if options.operandIsMasked {
       // Right behind the window, where nothing is: the address itself may be one that faults nevertheless.
-      assembler.move(register, constant: 1 &<< 46)
+      assembler.move(register, constant: options.windowLimit)
       note(.none, in: register)
       return HostAddress(base: register)
     }
@@ -83,7 +83,7 @@ extension BlockTranslator {
   private mutating func placeConstant(_ instruction: Instruction, in register: UInt8) -> HostAddress? {
     var constant = UInt64(bitPattern: instruction.displacement)
     if instruction.base == Instruction.relative { constant &+= next }
-    if constant >= 1 &<< 46 { return nil }
+    if constant >= TranslatorOptions.endOfConstants { return nil }
     if constant < 1 &<< 31 {
       return HostAddress(displacement: Int32(truncatingIfNeeded: constant))
     }

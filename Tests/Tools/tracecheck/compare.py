@@ -5,7 +5,7 @@ programs of Debian; and looks through the traces of large programs, servers and 
     Tests/Tools/tracecheck/compare.py [VITRINE]
 
 What differs between any two runs is left out or replaced: addresses, process ids, random bytes, times, free memory.
-What differs by design (Docs/linux.md) is left out: rseq, ignored signals. What a program does by chance (an allocator
+What differs by design (Docs/linux.md) is left out: ignored signals. What a program does by chance (an allocator
 that needs one piece more, by where its memory lies) shows in native runs, too: a command that differs is run again, both
 ways, and counts as different when none of Vitrine's runs is like any of the native ones.
 
@@ -105,7 +105,7 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "PY
 RUNS = 3
 
 LEFT_OUT = (
-    "rseq(", "getrandom(", "brk(", "execve(", "prlimit64(0, RLIMIT_STACK", "--- SIGCHLD", "set_tid_address(",
+    "getrandom(", "brk(", "execve(", "prlimit64(0, RLIMIT_STACK", "--- SIGCHLD", "set_tid_address(",
     "set_robust_list(", "arch_prctl(", "sysinfo(", "statfs(", "getrusage(",
     # The loader's own allocator begins where its data ends: how many pages it asks for varies natively, too.
     "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)",

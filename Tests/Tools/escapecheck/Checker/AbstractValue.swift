@@ -46,7 +46,7 @@ struct AbstractValue: Equatable {
   /// What the guard leaves: numbers below 2^60.
   static let guarded: ClosedRange<Int128> = 0...(1 << 60 - 1)
   static let unsigned32: ClosedRange<Int128> = 0...0xffff_ffff
-  static let inWindow: ClosedRange<Int128> = 0...(1 << 46 - 1)
+  static let inWindow: ClosedRange<Int128> = 0...(1 << 47 - 1)
   static let signed32: ClosedRange<Int128> = -0x8000_0000...0x7fff_ffff
 
   /// The largest step that counts as small (1 MiB, with what PUSH and POP have counted), instructions that a processor runs ahead at most, and how far steps get then.
@@ -146,7 +146,7 @@ extension ClosedRange<Int128> {
     -(1 << 35 + 1 << 33), -(1 << 35 + 1 << 34),
   ]
   private static let highBounds: [Int128] = [
-    1 << 33, 1 << 46 + 1 << 33, 1 << 60 + 1 << 33, 1 << 63 + 1 << 61 + 1 << 37,
+    1 << 33, 1 << 47 + 1 << 33, 1 << 60 + 1 << 33, 1 << 63 + 1 << 61 + 1 << 37,
   ]
 
   func widened(by distance: Int128) -> Self { lowerBound - distance...upperBound + distance }

@@ -10,7 +10,7 @@ extension Checker {
   static let harmless: ClosedRange<Int128> = -(1 << 36 - 1 << 20)...(1 << 64 - 1 << 48)
 
   /// What one access to the window proves: that its first byte is below the window's limit.
-  private static let window: ClosedRange<Int128> = 0...(1 << 46)
+  private static let window: ClosedRange<Int128> = 0...(1 << 47)
 
   /// Proves the operand's address in the window, and notes what the access proves of its registers.
   func access(_ state: inout AbstractState, isCertain: Bool) throws(Violation) {
