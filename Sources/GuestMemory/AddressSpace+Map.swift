@@ -231,7 +231,8 @@ extension AddressSpace {
   /// Unmaps everything, for execve(2).
   public func reset() {
     if !table.isEmpty {
-      codeWillChange(from: 0, to: limit)
+      // Everything at once, and without lifting the write protection of pages that go.
+      if !tracked.isEmpty { tellObservers(CodeObserver.everything) }
       _ = HostMemory.reserve(hostBase, limit)
     }
     journal?.noteReset()

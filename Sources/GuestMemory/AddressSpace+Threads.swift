@@ -11,6 +11,9 @@ import CHost
 
 /// One engine's interest in decoded code.
 public final class CodeObserver {
+  /// All pages, to be forgotten before execve(2).
+  public static let everything: Range<UInt64> = 0..<UInt64(Int.max)
+
   let hasCode: (_ pages: Range<UInt64>) -> Bool
   let forget: (_ pages: Range<UInt64>) -> Void
   // SAFETY: allocated in init, freed in deinit; others reach it only through the list of observers, under the lock.

@@ -135,9 +135,6 @@ struct BlockTranslator {
     cache.statistics.instructions &+= count
     cache.statistics.guestBytes &+= Int(truncatingIfNeeded: next &- start)
     cache.statistics.hostBytes &+= Int(host &- begin)
-    for number in firstSite..<cache.siteCount {
-      cache.sites[number].block = UInt32(truncatingIfNeeded: cache.blockCount)
-    }
     let record = BlockRecord(
       firstSite: UInt32(truncatingIfNeeded: firstSite),
       siteCount: UInt16(truncatingIfNeeded: cache.siteCount &- firstSite),
@@ -159,14 +156,15 @@ struct BlockTranslator {
 
   /// For the store, if there is one: where the block comes from.
   private func noteOrigin(_ block: Int, _ code: BlockDecoder) {
-    guard let origins = cache.origins else { return }
+    if cache.origins == nil { return }
     let bytes = code.bytes.prefix(Int(cache.blocks[block].guest_size))
     let isKept = !options.isPrivate && !code.endsInvalid && !code.isInSection && !code.namesSection
-    origins[block] = BlockOrigin(
+    let origin = BlockOrigin(
       guestHash: isKept ? cache.store?.hash(UnsafeRawBufferPointer(rebasing: bytes)) ?? 0 : 0,
       firstRelocation: UInt32(truncatingIfNeeded: firstRelocation),
       relocationCount: UInt16(truncatingIfNeeded: cache.relocationCount &- firstRelocation),
       needs: needs)
+    cache.note(origin, of: block)
   }
 
   /// Notes that the current guest instruction's code goes on here, where RSP is `stack` more than its host register.
@@ -273,7 +271,7 @@ struct BlockTranslator {
   var mayCallDirectly: Bool { options.linksBlocks && (!options.countsInstructions || options.logsCalls) }
 
   mutating func addSite(_ kind: Site.Kind, target: UInt64, executed: Int) -> Int {
-    cache.addSite(Site(target: target, executed: UInt16(truncatingIfNeeded: executed), kind: kind))
+    cache.addSite(Site(target: target, executed: UInt8(truncatingIfNeeded: executed), kind: kind))
   }
 
   /// An unconditional jump to what `number`'s stub says, patched when the site is linked.

@@ -8,8 +8,10 @@
 
 import CHost
 import Engine
+import GuestMemory
 
 /// A place where translated code leaves its block.
+// PERF: 24 bytes, without gaps: a program's start makes ten of them a block, and the pages that they lie in cost most.
 struct Site {
   enum Kind: UInt8 {
     /// Goes on at `target`; linked to the target's block once that exists.
@@ -34,16 +36,19 @@ struct Site {
   /// Offsets in the cache: the 32-bit distance to patch, and the code that leaves.
   var patch: UInt32 = 0
   var stub: UInt32 = 0
-  /// Next site linked to the same block; index + 1.
+  /// Of a linked branch: the next site linked to the same block; index + 1. Of one that comes from the store and is not linked: what
+  /// that says of its target (`TranslationStore.number`). Of an indirect branch: `stack`.
   var next: UInt32 = 0
-  /// The block it belongs to.
-  var block: UInt32 = 0
-  var stack: Int32 = 0
   /// Instructions of the block executed when it leaves here, and those charged that are not (X64/Counting.swift).
-  var executed: UInt16 = 0
-  var unused: UInt16 = 0
+  var executed: UInt8 = 0
+  var unused: UInt8 = 0
   var kind: Kind
   var isLinked = false
+
+  var stack: Int32 {
+    get { kind == .indirect ? Int32(bitPattern: next) : 0 }
+    set { next = UInt32(bitPattern: newValue) }
+  }
 }
 
 /// What of the guest's state is in the host's registers while translated code runs, beside what always is.
@@ -114,11 +119,15 @@ final class CodeCache {
     didSet { vt_publish_blocks(translation, UInt32(truncatingIfNeeded: blockCount)) }
   }
   var entryCount = 0
-  private(set) var siteCount = 0
+  var siteCount = 0
   /// Bytes whose pages are there.
   private var presentCode = 0
   private var presentEntries = 0
   private var presentSites = 0
+  private var presentBlocks = 0
+  private var presentRecords = 0
+  /// Blocks that are in the store.
+  private var expectedBlocks = 0
   /// Made when code is invalidated for the first time: most programs never do.
   private var blocksByPage: BlocksByPage?
   /// Offsets of the code that all stubs jump to, and of that through which code that counts is entered.
@@ -153,6 +162,10 @@ final class CodeCache {
   var store: TranslationStore?
   /// Where blocks come from and places that would have to change if they lay elsewhere, for the store; nil: nobody wants to know.
   private(set) var origins: UnsafeMutablePointer<BlockOrigin>?
+  /// So many of them may be other than zero.
+  private var originCount = 0
+  /// A Bloom filter of the guest addresses of blocks that do not come from the store.
+  private var translated: InlineArray<64, UInt64> = InlineArray(repeating: 0)
   private(set) var relocations: UnsafeMutablePointer<UInt32>?
   private(set) var relocationCount = 0
 
@@ -211,16 +224,17 @@ final class CodeCache {
   private var isStale = false
 
   /// In a forked child the mapping is shared with the parent: replaces it by a copy. The code is lost where the parent changed it
-  /// in the meantime, or somebody wants to be told of all code.
-  func separateAfterFork() -> Separation {
+  /// in the meantime, somebody wants to be told of all code, or nobody wants it any more.
+  func separateAfterFork(keepsCode: Bool = true) -> Separation {
     if forkMarker.pointee == 1 { return .notForked }
     (runners, isFlushWanted) = (0, false)
+    let keepsCode = keepsCode && observer == nil && !isStale
     let result = vt_separate_code(
-      capacity, observer == nil ? used : 0, writable, UnsafeMutableRawPointer(bitPattern: UInt(executable)),
+      capacity, keepsCode ? used : 0, writable, UnsafeMutableRawPointer(bitPattern: UInt(executable)),
       sequence)
     if result < 0 { return .failed }
     forkMarker.pointee = 1
-    if result == 1 && observer == nil && !isStale { return .copied }
+    if result == 1 && keepsCode { return .copied }
     isStale = false
     flush()
     bottom = CommonCode.write(self)
@@ -230,7 +244,15 @@ final class CodeCache {
   /// The guest's code in these pages is about to change. A forked child may come here before it has executed anything, while
   /// its parent executes the same host code: that must not change.
   func forget(pages: Range<UInt64>) {
-    if separateAfterFork() == .failed { isStale = true } else { invalidate(pages: pages) }
+    // PERF: before execve(2) blocks are not killed one by one, and the next program's take the same pages.
+    let isAll = pages == CodeObserver.everything && observer == nil
+    if separateAfterFork(keepsCode: !isAll) == .failed {
+      isStale = true
+    } else if isAll && runners == 0 {
+      flush()
+    } else {
+      invalidate(pages: pages)
+    }
   }
 
   /// To be called before code is added or changed: a forked child may be copying it.
@@ -265,6 +287,31 @@ final class CodeCache {
     guard origins == nil, blockCount == 0 else { return }
     origins = CodeCache.array(BlockOrigin.self, blockCapacity)
     relocations = CodeCache.array(UInt32.self, relocationCapacity)
+  }
+
+  func note(_ origin: BlockOrigin, of block: Int) {
+    origins?[block] = origin
+    originCount = max(originCount, block &+ 1)
+    let bit = CodeCache.bit(blocks[block].guest)
+    translated[bit &>> 6] |= 1 &<< UInt64(bit & 63)
+  }
+
+  /// The block at `guest`, which has not been taken from the store.
+  // PERF: half of what `takeStored` costs would be this search, which nearly never finds anything.
+  @inline(__always)
+  func lookupTranslated(_ guest: UInt64) -> Int? {
+    let bit = CodeCache.bit(guest)
+    return translated[bit &>> 6] &>> UInt64(bit & 63) & 1 == 0 ? nil : lookup(guest)
+  }
+
+  private static func bit(_ guest: UInt64) -> Int {
+    Int(truncatingIfNeeded: (guest &* 0x9e37_79b9_7f4a_7c15) &>> 52)
+  }
+
+  /// The block comes from the store.
+  // PERF: what is zero already is not touched: that would be a page fault for each hundred blocks.
+  func forgetOrigin(_ block: Int) {
+    if block < originCount { origins?[block] = BlockOrigin() }
   }
 
   /// The 32 bits at offset `place` depend on where the block, which begins at `start`, or the cache lies.
@@ -302,6 +349,13 @@ final class CodeCache {
   func preparePages() {
     CodeCache.extend(&presentCode, to: min(used &+ 8192, capacity), writable, capacity)
     let (entrySize, siteSize) = (MemoryLayout<vt_translated_entry>.stride, MemoryLayout<Site>.stride)
+    if blockCount >= CodeCache.manyBlocks / 4 {
+      let (blockSize, recordSize) = (
+        MemoryLayout<vt_translated_block>.stride, MemoryLayout<BlockRecord>.stride
+      )
+      CodeCache.extend(&presentBlocks, to: blockCount &* blockSize, blocks, blockCapacity &* blockSize)
+      CodeCache.extend(&presentRecords, to: blockCount &* recordSize, records, blockCapacity &* recordSize)
+    }
     CodeCache.extend(&presentEntries, to: entryCount &* entrySize, entries, entryCapacity &* entrySize)
     CodeCache.extend(&presentSites, to: siteCount &* siteSize, sites, siteCapacity &* siteSize)
   }
@@ -310,10 +364,45 @@ final class CodeCache {
     _ present: inout Int, to wanted: Int, _ memory: UnsafeMutableRawPointer, _ size: Int
   ) {
     if wanted <= present { return }
-    let step = min(max(64 << 10, present / 2) & ~4095, 1 << 20, size &- present)
-    // madvise(MADV_POPULATE_WRITE), since Linux 5.14
-    _ = vt_syscall6(28, Int64(Int(bitPattern: memory)) &+ Int64(present), Int64(step), 23, 0, 0, 0)
+    let step = min(max(64 << 10, present / 4) & ~4095, 256 << 10, size &- present)
+    CodeCache.advise(memory + present, step, CodeCache.populateWrite)
     present &+= step
+  }
+
+  /// So many blocks are in the store, and most runs come to most of theirs. For many, large pages are made.
+  func expect(_ blocks: Int) {
+    expectedBlocks = min(blocks, CodeCache.mostExpected)
+    let size = (expectedBlocks &* 256 &+ CodeCache.largePage &- 1) & ~(CodeCache.largePage &- 1)
+    if blocks < CodeCache.manyBlocks || size > entryCapacity &* 8 { return }
+    CodeCache.advise(entries, size, CodeCache.hugePage)
+    CodeCache.advise(sites, size, CodeCache.hugePage)
+  }
+
+  private static let manyBlocks = 4096
+  private static let mostExpected = 1 << 15
+  private static let largePage = 2 << 20
+  private static let populateWrite: Int64 = 23
+  private static let hugePage: Int64 = 14
+
+  /// madvise(2). MADV_POPULATE_WRITE is there since Linux 5.14.
+  private static func advise(_ memory: UnsafeMutableRawPointer, _ size: Int, _ advice: Int64) {
+    _ = vt_syscall6(28, Int64(Int(bitPattern: memory)), Int64(size), advice, 0, 0, 0)
+  }
+
+  /// The block that a site belongs to.
+  func block(of site: Int) -> Int {
+    var (low, high) = (0, blockCount)
+    while low < high {
+      let middle = (low &+ high) / 2
+      if Int(records[middle].firstSite) <= site { low = middle &+ 1 } else { high = middle }
+    }
+    return low &- 1
+  }
+
+  /// Whether a site belongs to a block that always comes back to the run loop.
+  func isInSection(site: Int) -> Bool {
+    let block = block(of: site)
+    return block >= 0 && records[block].isInSection
   }
 
   func addSite(_ site: Site) -> Int {
@@ -352,12 +441,17 @@ final class CodeCache {
     return nil
   }
 
-  /// Four times as large; when there is no memory for that, it stays as it is, and the caller's next `hasRoom` is false.
+  /// Four times as large, or large enough for what is expected; when there is no memory for that, it stays as it is, and the caller's
+  /// next `hasRoom` is false. It and the one of indirect entries will be touched everywhere.
   private func growTable() {
-    guard let larger = CodeCache.array(UInt32.self, tableCapacity &* 4) else { return }
+    var capacity = tableCapacity &* 4
+    while capacity < expectedBlocks &* 2 { capacity &*= 2 }
+    guard let larger = CodeCache.array(UInt32.self, capacity) else { return }
     vt_release(table, tableCapacity &* 4)
     table = larger
-    tableCapacity &*= 4
+    tableCapacity = capacity
+    CodeCache.advise(table, capacity &* 4, CodeCache.populateWrite)
+    CodeCache.advise(jumps, CodeCache.jumpCount &* 8, CodeCache.populateWrite)
     for index in 0..<blockCount where records[index].isAlive {
       insert(blocks[index].guest, UInt32(truncatingIfNeeded: index &+ 1))
     }
@@ -378,9 +472,7 @@ final class CodeCache {
 
   /// Sends the branch of `site` directly to `block`.
   func link(_ site: Int, to block: Int) {
-    if sites[site].isLinked || records[block].isInSection || records[Int(sites[site].block)].isInSection {
-      return
-    }
+    if sites[site].isLinked || records[block].isInSection { return }
     willChange()
     sites[site].isLinked = true
     sites[site].next = records[block].incoming
@@ -520,8 +612,8 @@ final class CodeCache {
   /// Empties what blocks are found by. A few blocks are taken out one by one, which spares the page faults afterwards.
   private func clearTables() {
     if blockCount > 4096 {
-      clear(jumps, CodeCache.jumpCount &* 8)
-      clear(table, tableCapacity &* 4)
+      jumps.update(repeating: 0, count: CodeCache.jumpCount)
+      table.update(repeating: 0, count: tableCapacity)
       return
     }
     for index in 0..<blockCount {
@@ -534,11 +626,5 @@ final class CodeCache {
         place = (place &+ 1) & (tableCapacity &- 1)
       }
     }
-  }
-
-  /// Zeros, by giving the pages back.
-  private func clear(_ memory: UnsafeMutableRawPointer, _ size: Int) {
-    // madvise(MADV_DONTNEED)
-    _ = vt_syscall6(28, Int64(Int(bitPattern: memory)), Int64(size), 4, 0, 0, 0)
   }
 }

@@ -291,19 +291,19 @@ public final class TranslatorEngine: GuestEngine {
   private func find(
     _ cpu: UnsafeMutablePointer<CPUState>, _ origin: inout Int?, indirectly: Bool = false
   ) -> Int? {
-    let from = origin
+    let from = origin.flatMap { options.linksBlocks && !cache.isInSection(site: $0) ? $0 : nil }
     origin = nil
     let rip = cpu.pointee.rip
     if untracked == rip { return makeBlock(rip) }
     if options.isGuarded && cpu.pointee.general.4 >= memory.limit { return nil }
     if let block = cache.lookup(rip) {
-      if let from, options.linksBlocks { cache.link(from, to: block) }
+      if let from { cache.link(from, to: block) }
       return block
     }
     if isStop(cpu) { return nil }
     let flushes = cache.statistics.flushes
     guard let block = makeBlock(rip, indirectly: indirectly) else { return nil }
-    if let from, cache.statistics.flushes == flushes, options.linksBlocks { cache.link(from, to: block) }
+    if let from, cache.statistics.flushes == flushes { cache.link(from, to: block) }
     return block
   }
 
@@ -384,7 +384,7 @@ public final class TranslatorEngine: GuestEngine {
         return nil
       }
       // A loop's guards stand in front of where its block is charged.
-      if site.kind != .wildLoop { refund(cpu, site.unused) }
+      if site.kind != .wildLoop { refund(cpu, UInt16(site.unused)) }
       switch site.kind {
       case .interpret: return interpret(cpu)
       case .systemCall:
@@ -394,7 +394,7 @@ public final class TranslatorEngine: GuestEngine {
       case .budget: return isSteppingOut ? nil : stepOut(cpu)
       case .wildLoop:
         cache.exceptions.insert(loop: site.target)
-        cache.discard(Int(site.block))
+        cache.discard(cache.block(of: number))
         return nil
       default: return nil
       }
@@ -420,7 +420,7 @@ public final class TranslatorEngine: GuestEngine {
     cpu.pointee.rip = site.target
     if site.stack < 0 { restorePushed(cpu) }
     cpu.pointee.general.4 &-= UInt64(bitPattern: Int64(site.stack))
-    refund(cpu, site.unused)
+    refund(cpu, UInt16(site.unused))
     return true
   }
 

@@ -62,6 +62,7 @@ struct TranslationExceptions {
 
   /// Whether the code at these addresses has to be translated with what was found out.
   func concern(_ guest: Range<UInt64>) -> Bool {
+    if loops.isEmpty && addresses.isEmpty { return false }
     if loops.contains(guest.lowerBound) { return true }
     if addresses.count < guest.count { return addresses.contains(where: guest.contains) }
     return guest.contains(where: addresses.contains)

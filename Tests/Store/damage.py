@@ -18,23 +18,35 @@ class File:
         self.data = bytearray(data)
         self.identity, self.count, self.capacity = struct.unpack_from("<QQQ", data, 8)
         self.slots = struct.unpack_from(f"<{self.capacity}Q", data, FILE_HEADER)
+        self.places = [place * 8 for place in struct.unpack_from(f"<{self.count + 1}I", data, FILE_HEADER + self.capacity * 8)]
 
     def images(self):
-        """(number of the slot, place, size) of each block, by place."""
-        found = []
-        for number, slot in enumerate(self.slots):
-            if slot:
-                place = (slot & 0xffffffff) * 8
-                found.append((number, place, struct.unpack_from("<I", self.data, place + 24)[0]))
-        return sorted(found, key=lambda image: image[1])
+        """(number of the slot, place, size of what is signed) of each block, by place."""
+        return sorted(((number, self.places[(slot & 0xffffffff) - 1], self.signed(self.places[(slot & 0xffffffff) - 1]))
+                       for number, slot in enumerate(self.slots) if slot), key=lambda image: image[1])
+
+    def signed(self, place):
+        return struct.unpack_from("<I", self.data, place + 24)[0]
 
     @property
     def beginning(self):
         """Of the images."""
-        return FILE_HEADER + self.capacity * 8
+        return self.places[0]
 
     def set_slot(self, number, value):
         struct.pack_into("<Q", self.data, FILE_HEADER + number * 8, value)
+
+    def exchange(self, pairs):
+        """The images of these pairs of slots, in the slots and wherever else they are named."""
+        names = {}
+        for one, other in pairs:
+            for number, source in ((one, other), (other, one)):
+                names[self.slots[number] & 0xffffffff] = self.slots[source] & 0xffffffff
+                self.set_slot(number, self.slots[number] & ~0xffffffff | self.slots[source] & 0xffffffff)
+        for first, last in zip(self.places, self.places[1:]):
+            begin = first + self.signed(first)
+            hints = struct.unpack_from(f"<{(last - begin) // 4}I", self.data, begin)
+            struct.pack_into(f"<{len(hints)}I", self.data, begin, *(names.get(hint, hint) for hint in hints))
 
 
 class Subject:
@@ -114,7 +126,7 @@ def anywhere(file, chance):
 
 def truncate(file, chance):
     size = chance.randrange(len(file.data))
-    lost = sum(1 for _, place, length in file.images() if place + length > size)
+    lost = sum(1 for end in file.places[1:] if end > size)
     # Below the slots nothing of the tables can be trusted to be missing: what is left of them is used.
     return file.data[:size], range(max(0, lost - 8), lost + 1) if size > file.beginning else None
 
@@ -142,14 +154,32 @@ def image_header(file, chance):
 
 
 def slots(file, chance):
-    """All slots lead somewhere: to each other's images, behind the end, into the middle of images, to one image."""
-    images = file.images()
+    """All slots lead somewhere: to each other's images, to images that there are not, to one image."""
     kind = chance.randrange(4)
     for number in range(file.capacity):
-        place = [chance.choice(images)[1] // 8, chance.getrandbits(32), chance.randrange(len(file.data)) // 8, images[0][1] // 8][kind]
+        image = [chance.randrange(file.count) + 1, chance.getrandbits(32), chance.randrange(file.count * 2), 1][kind]
         tag = file.slots[number] >> 32 or chance.getrandbits(32)
-        file.set_slot(number, tag << 32 | place)
+        file.set_slot(number, tag << 32 | image)
     return file.data, None
+
+
+def places(file, chance):
+    """All places are others: of other images, behind the end, in the middle of images, the same."""
+    kind = chance.randrange(4)
+    for number in range(file.count + 1):
+        place = [chance.choice(file.places) // 8, chance.getrandbits(32), chance.randrange(len(file.data)) // 8, file.beginning // 8][kind]
+        struct.pack_into("<I", file.data, FILE_HEADER + file.capacity * 8 + number * 4, place)
+    return file.data, None
+
+
+def hints(file, chance):
+    """All hints are others: of other images, of ones that there are not, of one image, none. No block is lost."""
+    kind = chance.randrange(4)
+    for first, last in zip(file.places, file.places[1:]):
+        for place in range(first + file.signed(first), last, 4):
+            image = [chance.randrange(file.count) + 1, chance.getrandbits(32), 1, 0][kind]
+            struct.pack_into("<I", file.data, place, image)
+    return file.data, range(-8, 9)
 
 
 def swap(file, chance):
@@ -157,9 +187,7 @@ def swap(file, chance):
     images = file.images()
     chance.shuffle(images)
     pairs = len(images) // 4
-    for (one, _, _), (other, _, _) in zip(images[:pairs], images[pairs:2 * pairs]):
-        for number, source in ((one, other), (other, one)):
-            file.set_slot(number, file.slots[number] & ~0xffffffff | file.slots[source] & 0xffffffff)
+    file.exchange([(one, other) for (one, _, _), (other, _, _) in zip(images[:pairs], images[pairs:2 * pairs])])
     return file.data, range(2 * pairs - 8, 2 * pairs + 1)
 
 
@@ -171,13 +199,12 @@ def readdress(file, chance):
     for (one, first, _), (other, second, _) in zip(images[:pairs], images[pairs:2 * pairs]):
         names = file.data[first + 8:first + 24], file.data[second + 8:second + 24]
         file.data[first + 8:first + 24], file.data[second + 8:second + 24] = names[1], names[0]
-        for number, source in ((one, other), (other, one)):
-            file.set_slot(number, file.slots[number] & ~0xffffffff | file.slots[source] & 0xffffffff)
+    file.exchange([(one, other) for (one, _, _), (other, _, _) in zip(images[:pairs], images[pairs:2 * pairs])])
     return file.data, range(2 * pairs - 8, 2 * pairs + 1)
 
 
 KINDS = {function.__name__: function for function in (
-    flip, overwrite, anywhere, truncate, append, header, image_header, slots, swap, readdress)}
+    flip, overwrite, anywhere, truncate, append, header, image_header, slots, places, hints, swap, readdress)}
 
 
 def random_damage(harness, kind, number, seed):
@@ -206,11 +233,13 @@ def large_table(harness):
     """Four million slots that lead to one large image: that is no reason to take long."""
     subject = Subject(harness, "table")
     slots = 1 << 22
-    image = bytearray(120 << 10)
     # 65000 bytes of host code and 2290 sites, of the block at 0x7777777.
-    struct.pack_into("<QQQIHHHHHHHH", image, 0, 0, 0x7777777, 0, (48 + 24 * 2290 + 65000 + 7) & ~7, 10, 65000, 0, 0, 2290, 0, 0, 1)
-    place = (FILE_HEADER + slots * 8) // 8
-    data = subject.data[:16] + struct.pack("<QQ", 5, slots) + struct.pack("<Q", 1 << 32 | place) * slots + image
+    signed = (48 + 24 * 2290 + 65000 + 7) & ~7
+    image = bytearray(signed + 4 * 2290)
+    struct.pack_into("<QQQIHHHHHHHH", image, 0, 0, 0x7777777, 0, signed, 10, 65000, 0, 0, 2290, 0, 0, 1)
+    place = (FILE_HEADER + slots * 8) // 8 + 3
+    places = struct.pack("<6I", place, *[place + len(image) // 8] * 5)
+    data = subject.data[:16] + struct.pack("<QQ", 5, slots) + struct.pack("<Q", 1 << 32 | 1) * slots + places + image
     begin = time.monotonic()
     problem = subject.problem(data, range(subject.warm.stored - 8, subject.warm.stored + 8)) or subject.mended()
     seconds = time.monotonic() - begin

@@ -17,7 +17,7 @@ from tasks import ROOT, Skipped  # noqa: E402
 
 SOURCES = Path(__file__).resolve().parent / "c"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": ".", "LC_ALL": "C", "TZ": "UTC0"}
-# Of a file of the store: magic, identity, number of images, slots; then the slots, then images (TranslationStore.swift).
+# Of a file of the store: magic, identity, number of images, slots; then the slots, places, images (TranslationStore.swift).
 FILE_HEADER = 32
 
 

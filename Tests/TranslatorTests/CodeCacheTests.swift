@@ -18,8 +18,7 @@ import Testing
   ) {
     let begin = UInt32(cache.used)
     let site = cache.addSite(
-      Site(
-        target: target, patch: begin + 1, stub: begin + 32, block: UInt32(cache.blockCount), kind: .branch))
+      Site(target: target, patch: begin + 1, stub: begin + 32, kind: .branch))
     cache.patch(begin + 1, to: begin + 32)
     cache.used += CodeCacheTests.blockSize
     let block = cache.add(

@@ -229,11 +229,10 @@ import Testing
       for site in 0..<a.siteCount {
         #expect(a.sites[site].target == b.sites[site].target && a.sites[site].patch == b.sites[site].patch)
         #expect(a.sites[site].stub == b.sites[site].stub && a.sites[site].stack == b.sites[site].stack)
-        #expect(
-          a.sites[site].block == b.sites[site].block && a.sites[site].executed == b.sites[site].executed)
+        #expect(a.block(of: site) == b.block(of: site) && a.sites[site].executed == b.sites[site].executed)
         #expect(a.sites[site].kind == b.sites[site].kind)
         // Where a branch is linked it leads to its target.
-        guard a.sites[site].isLinked, a.sites[site].target != a.blocks[Int(a.sites[site].block)].guest else {
+        guard a.sites[site].isLinked, a.sites[site].target != a.blocks[a.block(of: site)].guest else {
           continue
         }
         let place = a.sites[site].patch
@@ -280,6 +279,44 @@ import Testing
     renamed[8] = 2
     let store = StoreTests.store(of: renamed, identity: 2)
     #expect(store.count == StoreTests.blockTotal && store.image(of: StoreTests.start) == nil)
+  }
+
+  /// Nobody signs hints: whatever they say, each branch leads to its target or nowhere.
+  @Test func wrongHintsCostTimeOnly() throws {
+    let code = StoreTests.code(seed: 12)
+    let file = try file(of: code)
+    var state: UInt64 = 1
+    func random(_ count: Int) -> Int {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Int(state >> 33) % count
+    }
+    for most in [0, 1, StoreTests.blockTotal, Int(UInt32.max)] {
+      var changed = file
+      changed.withUnsafeMutableBytes { bytes in
+        let slots = Int(bytes.load(fromByteOffset: 24, as: UInt64.self))
+        for number in 0..<StoreTests.blockTotal {
+          let place = Int(bytes.load(fromByteOffset: 32 + slots * 8 + number * 4, as: UInt32.self)) * 8
+          let header = bytes.load(fromByteOffset: place, as: ImageHeader.self)
+          for index in 0..<header.hintSize / 4 {
+            let hint = UInt32(most < 2 ? most : random(most) + 1)
+            bytes.storeBytes(of: hint, toByteOffset: place + Int(header.size) + index * 4, as: UInt32.self)
+          }
+        }
+      }
+      let cache = try machine(code, StoreTests.store(of: changed)) { machine in
+        for index in 0..<StoreTests.blockTotal {
+          let block = try #require(machine.engine.takeStored(StoreTests.place(index)))
+          #expect(machine.cache.blocks[block].guest == StoreTests.place(index))
+        }
+      }
+      for number in 0..<cache.siteCount
+      where cache.sites[number].kind == .branch && cache.sites[number].isLinked {
+        let site = cache.sites[number]
+        if site.target == cache.blocks[cache.block(of: number)].guest { continue }
+        let distance = UnsafeRawPointer(cache.writable + Int(site.patch)).loadUnaligned(as: UInt32.self)
+        #expect(cache.lookup(site.target).map { cache.blocks[$0].host } == site.patch &+ 4 &+ distance)
+      }
+    }
   }
 
   @Test func damageIsNoticed() throws {

@@ -4,7 +4,8 @@
 //
 //     header | sites | entries | relocations | host code
 //
-// A relocation names a place of 32 bits in the host code and says what belongs there.
+// A relocation names a place of 32 bits in the host code and says what belongs there. In a file the image's *hints* follow: one
+// number a site, which says where in the file its target is (TranslationStore.swift).
 
 import CHost
 
@@ -64,42 +65,35 @@ struct ImageHeader {
   /// Bytes that the parts take, as the counts say.
   var expectedSize: Int {
     let tables =
-      Int(siteCount) &* ImageSite.size &+ Int(entryCount) &* MemoryLayout<vt_translated_entry>.size
+      Int(siteCount) &* Site.size &+ Int(entryCount) &* MemoryLayout<vt_translated_entry>.size
       &+ Int(relocationCount) &* 4
     return (ImageHeader.size &+ tables &+ Int(hostSize) &+ 7) & ~7
   }
+  /// Bytes of the hints behind it.
+  var hintSize: Int { (Int(siteCount) &* 4 &+ 7) & ~7 }
 }
 
-/// A site in an image; offsets from the beginning of the block's host code, 0: none.
-struct ImageSite {
-  static let size = 24
+extension Site {
+  static let size = MemoryLayout<Site>.stride
 
-  var target: UInt64
-  var stack: Int32
-  var patch: UInt16
-  var stub: UInt16
-  var executed: UInt16
-  var kind: UInt8
-  /// Leads to the block's own head or body.
-  var isLinked: UInt8
-  private var reserved: UInt32 = 0
-
-  init(_ site: Site, start: UInt32, isLinked: Bool) {
-    target = site.target
-    stack = site.stack
-    patch = site.patch == 0 ? 0 : UInt16(truncatingIfNeeded: site.patch &- start)
-    stub = site.stub == 0 ? 0 : UInt16(truncatingIfNeeded: site.stub &- start)
-    executed = site.executed
-    kind = site.kind.rawValue
-    self.isLinked = isLinked ? 1 : 0
+  /// The site in its block's image: its places are counted from the beginning of the block's host code, 0: none, and it is linked
+  /// only if it leads to the block itself.
+  func image(start: UInt32, leadsInside: Bool) -> Site {
+    var image = self
+    image.patch = patch == 0 ? 0 : patch &- start
+    image.stub = stub == 0 ? 0 : stub &- start
+    if kind != .indirect { image.next = 0 }
+    image.isLinked = leadsInside
+    return image
   }
 
-  /// The site of block number `block`, whose host code begins at `start`.
-  func site(start: UInt32, block: Int) -> Site {
-    Site(
-      target: target, patch: patch == 0 ? 0 : start &+ UInt32(patch),
-      stub: stub == 0 ? 0 : start &+ UInt32(stub), block: UInt32(truncatingIfNeeded: block), stack: stack,
-      executed: executed, kind: Site.Kind(rawValue: kind) ?? .branch, isLinked: isLinked != 0)
+  /// What the image is of, where the block's host code begins at `start`.
+  func placed(start: UInt32, hint: UInt32) -> Site {
+    var site = self
+    site.patch = patch == 0 ? 0 : start &+ patch
+    site.stub = stub == 0 ? 0 : start &+ stub
+    if hint != 0 && kind == .branch { site.next = hint }
+    return site
   }
 }
 
@@ -142,7 +136,7 @@ extension CodeCache {
     withUnsafeBytes(of: header) { bytes.append(contentsOf: $0) }
     let sites = Int(record.firstSite)..<Int(record.firstSite) &+ Int(record.siteCount)
     for number in sites {
-      let image = ImageSite(self.sites[number], start: start, isLinked: leadsInside(number, code.guest))
+      let image = self.sites[number].image(start: start, leadsInside: leadsInside(number, code.guest))
       withUnsafeBytes(of: image) { bytes.append(contentsOf: $0) }
     }
     let entries = UnsafeBufferPointer(
@@ -187,16 +181,21 @@ extension [UInt8] {
 // MARK: Giving back
 
 extension CodeCache {
-  /// Makes a block of an image that is known to be right (`TranslationStore.image`); the caller has made sure of the room.
+  /// Makes a block of an image that is known to be right (`TranslationStore.image`) and has its hints behind it; the caller has
+  /// made sure of the room.
   func addBlock(_ header: ImageHeader, _ image: UnsafeRawPointer) -> Int {
     willChange()
     let start = UInt32(truncatingIfNeeded: (used &+ 63) & ~63)
     let (firstSite, firstEntry, number) = (siteCount, entryCount, blockCount)
     var part = image + ImageHeader.size
-    for _ in 0..<Int(header.siteCount) {
-      _ = addSite(part.loadUnaligned(as: ImageSite.self).site(start: start, block: number))
-      part += ImageSite.size
+    let hints = image + Int(header.size)
+    let target = sites + siteCount
+    for index in 0..<Int(header.siteCount) {
+      let hint = hints.load(fromByteOffset: index &* 4, as: UInt32.self)
+      target[index] = part.load(as: Site.self).placed(start: start, hint: hint)
+      part += Site.size
     }
+    siteCount &+= Int(header.siteCount)
     let entryBytes = Int(header.entryCount) &* MemoryLayout<vt_translated_entry>.stride
     UnsafeMutableRawPointer(entries + entryCount).copyMemory(from: part, byteCount: entryBytes)
     entryCount &+= Int(header.entryCount)
@@ -217,7 +216,7 @@ extension CodeCache {
       record.indirectEntry = start
       record.indirectDistance = start &+ UInt32(header.indirectDistance)
     }
-    origins?[number] = BlockOrigin()
+    forgetOrigin(number)
     statistics.storedBlocks &+= 1
     let begin = start &+ UInt32(header.head)
     _ = add(

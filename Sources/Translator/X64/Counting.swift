@@ -128,7 +128,7 @@ extension BlockTranslator {
     UnsafeMutableRawPointer(charge).storeBytes(of: 0 &- amount, as: Int32.self)
     for site in segments.firstSite..<cache.siteCount {
       let unused = count &- Int(cache.sites[site].executed)
-      cache.sites[site].unused = UInt16(truncatingIfNeeded: max(unused, 0))
+      cache.sites[site].unused = UInt8(truncatingIfNeeded: max(unused, 0))
     }
     segments.charge = nil
   }

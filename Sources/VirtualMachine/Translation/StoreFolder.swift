@@ -92,8 +92,9 @@ struct StoreFolder {
       guard let status = StoreFolder.status(descriptor), status.isRegular, status.size > 0,
         status.size <= UInt64(most)
       else { return nil }
-      // mmap(2): PROT_READ, MAP_PRIVATE
-      let start = vt_syscall6(9, 0, Int64(status.size), 1, 2, Int64(descriptor), 0)
+      // mmap(2): PROT_READ, MAP_PRIVATE; MAP_POPULATE of what will be read for the most part.
+      let flags: Int64 = status.size <= 16 << 20 ? 0x8002 : 2
+      let start = vt_syscall6(9, 0, Int64(status.size), 1, flags, Int64(descriptor), 0)
       guard start > 0, let pointer = UnsafeMutableRawPointer(bitPattern: Int(start)) else { return nil }
       return (pointer, Int(status.size), Identity(status))
     }
