@@ -25,7 +25,8 @@ public struct Fault: Equatable, Sendable {
   public var trap: Trap
   /// The guest address of a page fault; otherwise 0.
   public var address: UInt64
-  /// The page-fault error code: bit 0 page present, bit 1 write, bit 2 user, bit 4 instruction fetch.
+  /// The page-fault error code: bit 0 page present, bit 1 write, bit 2 user, bit 4 instruction fetch. Of a general protection fault the
+  /// selector that it is about, or 0.
   public var errorCode: UInt64
   /// The access was beyond the end of a mapped file (SIGBUS).
   public var isBusError: Bool

@@ -21,8 +21,14 @@ public struct GuestFault: Equatable, Sendable {
   public var fetch: Bool
   /// FPE_ code of a floating-point exception (FPE_FLTDIV …).
   public var code: Int32
+  /// What the processor says of a general protection fault: a selector, or INT's vector · 8 + 2, or 0.
+  public var errorCode: UInt64
 
-  public init(_ kind: Kind, address: UInt64 = 0, write: Bool = false, fetch: Bool = false, code: Int32 = 0) {
+  public init(
+    _ kind: Kind, address: UInt64 = 0, write: Bool = false, fetch: Bool = false, code: Int32 = 0,
+    errorCode: UInt64 = 0
+  ) {
+    self.errorCode = errorCode
     self.kind = kind
     self.address = address
     self.write = write
@@ -46,7 +52,8 @@ struct FaultSignal: Sendable {
   /// the faulting instruction.
   init(_ fault: GuestFault, mapped: Bool, present: Bool, rip: UInt64) {
     let kernel: Int32 = 128
-    self.init(signal: Signal.segmentation, code: kernel, address: 0, trapNumber: 13, errorCode: 0)
+    self.init(
+      signal: Signal.segmentation, code: kernel, address: 0, trapNumber: 13, errorCode: fault.errorCode)
     switch fault.kind {
     case .pageFault: pageFault(fault, mapped, present)
     case .busError: set(Signal.bus, 2, fault.address, 14, FaultSignal.pageBits(fault, present: false))

@@ -131,8 +131,8 @@ final class CodeTable {
     guard info.attributes.contains(.flow) else { return .next }
     let name = info.mnemonic
     if name.equals("call") { return .call }
-    if name.equals("ret") { return .ret }
-    if name.equals("jmp") { return .jump }
+    if name.hasPrefix("ret") { return .ret }
+    if name.equals("jmp") || name.hasPrefix("iret") { return .jump }
     if name.equals("syscall") { return .systemCall }
     return name.hasPrefix("j") || name.hasPrefix("loop") ? .branch : .next
   }

@@ -291,7 +291,7 @@ public final class UserMachine {
     default:
       if vector == 0x80 { process.reportOldSystemCall() }
       cpu.pointee.rip &-= 2
-      return process.deliver(fault: GuestFault(.generalProtection), cpu)
+      return process.deliver(fault: GuestFault(.generalProtection, errorCode: UInt64(vector) &* 8 &+ 2), cpu)
     }
   }
 
@@ -331,7 +331,8 @@ extension GuestFault {
     }
     self.init(
       kind, address: fault.address, write: isWrite, fetch: isFetch,
-      code: GuestFault.floatingPointCode(fault.trap, cpu))
+      code: GuestFault.floatingPointCode(fault.trap, cpu),
+      errorCode: fault.trap == .generalProtection ? fault.errorCode : 0)
   }
 
   /// FPE_ code by the exception flags and masks, in the kernel's order (fpu__exception_code).

@@ -147,3 +147,84 @@ func op_lsl_r64a_m16(
   next(o, c, w, n)
 }
 
+@c(vt_op_loadFar_2_r16a_m32)
+func op_loadFar_2_r16a_m32(
+  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
+) {
+  var b = Interpreter(o, c, w)
+  Semantics.loadFar(&b, 2, Register<W16>(o.pointee.a), Memory<W32>(o.pointee.b, o.pointee.displacement))
+  next(o, c, w, n)
+}
+
+@c(vt_op_loadFar_2_r32a_m48)
+func op_loadFar_2_r32a_m48(
+  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
+) {
+  var b = Interpreter(o, c, w)
+  Semantics.loadFar(&b, 2, Register<W32>(o.pointee.a), Address(o.pointee.b, o.pointee.displacement))
+  next(o, c, w, n)
+}
+
+@c(vt_op_loadFar_2_r64a_m80)
+func op_loadFar_2_r64a_m80(
+  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
+) {
+  var b = Interpreter(o, c, w)
+  Semantics.loadFar(&b, 2, Register<W64>(o.pointee.a), Address(o.pointee.b, o.pointee.displacement))
+  next(o, c, w, n)
+}
+
+@c(vt_op_loadFar_4_r16a_m32)
+func op_loadFar_4_r16a_m32(
+  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
+) {
+  var b = Interpreter(o, c, w)
+  Semantics.loadFar(&b, 4, Register<W16>(o.pointee.a), Memory<W32>(o.pointee.b, o.pointee.displacement))
+  next(o, c, w, n)
+}
+
+@c(vt_op_loadFar_4_r32a_m48)
+func op_loadFar_4_r32a_m48(
+  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
+) {
+  var b = Interpreter(o, c, w)
+  Semantics.loadFar(&b, 4, Register<W32>(o.pointee.a), Address(o.pointee.b, o.pointee.displacement))
+  next(o, c, w, n)
+}
+
+@c(vt_op_loadFar_4_r64a_m80)
+func op_loadFar_4_r64a_m80(
+  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
+) {
+  var b = Interpreter(o, c, w)
+  Semantics.loadFar(&b, 4, Register<W64>(o.pointee.a), Address(o.pointee.b, o.pointee.displacement))
+  next(o, c, w, n)
+}
+
+@c(vt_op_loadFar_5_r16a_m32)
+func op_loadFar_5_r16a_m32(
+  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
+) {
+  var b = Interpreter(o, c, w)
+  Semantics.loadFar(&b, 5, Register<W16>(o.pointee.a), Memory<W32>(o.pointee.b, o.pointee.displacement))
+  next(o, c, w, n)
+}
+
+@c(vt_op_loadFar_5_r32a_m48)
+func op_loadFar_5_r32a_m48(
+  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
+) {
+  var b = Interpreter(o, c, w)
+  Semantics.loadFar(&b, 5, Register<W32>(o.pointee.a), Address(o.pointee.b, o.pointee.displacement))
+  next(o, c, w, n)
+}
+
+@c(vt_op_loadFar_5_r64a_m80)
+func op_loadFar_5_r64a_m80(
+  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
+) {
+  var b = Interpreter(o, c, w)
+  Semantics.loadFar(&b, 5, Register<W64>(o.pointee.a), Address(o.pointee.b, o.pointee.displacement))
+  next(o, c, w, n)
+}
+

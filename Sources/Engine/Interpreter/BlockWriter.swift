@@ -239,6 +239,7 @@ struct BlockWriter {
       operation.immediate = instruction.immediate
       writeCounted(&operation)
       return end(next)
+    case .retf, .iret, .callf, .jmpf: return appendFar(instruction, fields, next, &operation)
     case .syscall:
       operation.handler = BlockWriter.pointer(systemCall)
       operation.immediate = Int64(bitPattern: next)
@@ -302,12 +303,34 @@ struct BlockWriter {
     end(next)
   }
 
+  private mutating func appendFar(
+    _ instruction: Instruction, _ fields: RowFields, _ next: UInt64, _ operation: inout Operation
+  ) {
+    let size = instruction.operandSize
+    switch fields.flow {
+    case .retf:
+      operation.handler = BlockWriter.pointer(
+        size == 16 ? returnFar16 : size == 32 ? returnFar32 : returnFar64)
+      operation.immediate = instruction.immediate
+    case .iret:
+      operation.handler = BlockWriter.pointer(
+        size == 16 ? interruptReturn16 : size == 32 ? interruptReturn32 : interruptReturn64)
+    default:
+      operation.handler = BlockWriter.pointer(fields.flow == .callf ? callFar : jumpFar)
+      operation.immediate = Int64(bitPattern: next)
+      operation.a = size / 8
+      _ = placeMemory(instruction, fields, next, &operation)
+    }
+    writeCounted(&operation)
+    end(next)
+  }
+
   private mutating func appendInterrupt(
     _ instruction: Instruction, _ flow: Flow, _ next: UInt64, _ operation: inout Operation
   ) {
     // INT 1 is not the trap of INT1: its gate is closed to user code.
     if flow != .int3, flow != .int1, instruction.immediate & 0xff == 1 {
-      return appendTrap(.generalProtection)
+      return appendTrap(.generalProtection, errorCode: 1 &* 8 &+ 2)
     }
     operation.handler = BlockWriter.pointer(interrupt)
     operation.immediate = Int64(bitPattern: next)
@@ -363,8 +386,9 @@ struct BlockWriter {
   mutating func endHere() { finishAt(address) }
 
   /// The instruction at `address` traps when it is reached.
-  mutating func appendTrap(_ trap: Trap, length: UInt8 = 1) {
+  mutating func appendTrap(_ trap: Trap, length: UInt8 = 1, errorCode: Int64 = 0) {
     var operation = Operation()
+    operation.immediate = errorCode
     operation.handler = BlockWriter.pointer(trapHere)
     operation.rip = address
     operation.b = UInt8(truncatingIfNeeded: trap.rawValue)

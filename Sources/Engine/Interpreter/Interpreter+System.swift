@@ -17,14 +17,16 @@ extension Interpreter {
     }
   }
 
-  /// The descriptor table of a 64-bit Linux process: null selectors, user code 0x33, user data 0x2b; 0x23 is 32-bit code.
+  /// The descriptor table of a 64-bit Linux process: null selectors, user code 0x33, user data 0x2b; 0x23 is 32-bit code, 0x7b the
+  /// segment whose limit says the processor's number.
   public func writeSegment(_ number: UInt8, _ selector: UInt64) {
     if number == 1 || number > 5 { raise(.invalidOpcode) }
     let isNull = selector & ~3 == 0
-    let isData = selector == 0x2b
+    let isData = selector | 3 == 0x2b || selector | 3 == 0x7b
     let isReadableCode = selector | 3 == 0x33 || selector | 3 == 0x23
-    let allowed = number == 2 ? isData : isNull || isData || selector == 0x2a || isReadableCode
-    if !allowed { raise(.generalProtection) }
+    // The stack segment has the program's own privilege.
+    let allowed = number == 2 ? selector == 0x2b : isNull || isData || isReadableCode
+    if !allowed { raise(.generalProtection, selector: selector) }
     let value = UInt16(truncatingIfNeeded: selector)
     switch number {
     case 0: cpu.pointee.segment_selectors.0 = value

@@ -124,10 +124,10 @@ public struct Interpreter: Backend {
 
   @inline(__always) public func trap(_ trap: Trap) { raise(trap) }
 
-  /// Leaves the handler for the run loop; does not return.
-  @inline(never) func raise(_ trap: Trap) -> Never {
+  /// Leaves the handler for the run loop; does not return. `selector`: what a general protection fault is about, when that is one.
+  @inline(never) func raise(_ trap: Trap, selector: UInt64 = 0) -> Never {
     mark()
-    vt_guard_raise(trap.rawValue, 0)
+    vt_guard_raise(trap.rawValue, selector & ~3)
   }
 
   @inline(__always) public func select(_ condition: Bool, _ then: UInt64, _ otherwise: UInt64) -> UInt64 {

@@ -171,7 +171,7 @@ public final class InterpreterEngine: GuestEngine {
       let present: UInt64 = memory.query(cpu.pointee.exit_address) == nil ? 0 : 1
       return .fault(Fault(trap: trap, address: cpu.pointee.exit_address, errorCode: 0x14 | present))
     }
-    return .fault(Fault(trap: trap))
+    return .fault(Fault(trap: trap, errorCode: cpu.pointee.exit_address))
   }
 
   /// The block at `rip`, decoded if need be.
@@ -283,7 +283,8 @@ public final class InterpreterEngine: GuestEngine {
     _ fault: vt_fault, _ cpu: UnsafeMutablePointer<CPUState>, _ remaining: inout InstructionCount
   ) -> Exit? {
     if fault.signal == 0 {
-      return .fault(Fault(trap: Trap(rawValue: UInt32(truncatingIfNeeded: fault.code)) ?? .generalProtection))
+      let trap = Trap(rawValue: UInt32(truncatingIfNeeded: fault.code)) ?? .generalProtection
+      return .fault(Fault(trap: trap, errorCode: fault.address))
     }
     if fault.signal == HostSignal.floatingPoint {
       return .fault(Fault(trap: .simdFloatingPoint))

@@ -204,10 +204,11 @@ extension BlockWriter {
       return instruction.info.mnemonic.hasPrefix("vmaskmovdqu") ? .everything : .nothing
     }
     let name = instruction.info.mnemonic
+    if [.callf, .jmpf, .retf, .iret].contains(fields.flow) { return .everything }
     if fields.flow == .call || name.hasPrefix("push") {
       return .stack(register: GeneralOffset.rsp, displacement: -8)
     }
-    for unusual in ["enter", "maskmov", "xlat", "iret"] as [StaticString] where name.hasPrefix(unusual) {
+    for unusual in ["enter", "maskmov", "xlat"] as [StaticString] where name.hasPrefix(unusual) {
       return .everything
     }
     if !filter.seesReads { return .nothing }

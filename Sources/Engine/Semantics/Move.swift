@@ -251,4 +251,17 @@ extension Semantics {
     let selector = source.read(&b)
     b.writeSegment(segment.number, selector)
   }
+
+  /// LSS, LFS, LGS: an offset, and behind it a selector.
+  @inline(__always) public static func loadFar<B: Backend, W: Width, S: AddressablePlace>(
+    _ b: inout B, _ segment: UInt8, _ destination: Register<W>, _ source: S
+  ) {
+    let address = source.address(&b)
+    let offset = b.load(W.self, address)
+    let bytes = b.constant(W.bits / 8)
+    let behind = b.add(W64.self, address, bytes)
+    let selector = b.load(W16.self, behind)
+    b.writeSegment(segment, selector)
+    b.writeRegister(W.self, destination.offset, offset)
+  }
 }
