@@ -33,6 +33,9 @@ extension vt_cpu_state {
     (UnsafeMutableRawPointer(cpu) + Int(VT_OFFSET_ATTENTION)).assumingMemoryBound(to: UInt32.self)
   }
 
+  /// TF in RFLAGS: a debug exception behind each instruction.
+  public static let trapFlag: UInt64 = 0x100
+
   /// The state after reset into user mode: registers zero, MXCSR and x87 control at their defaults, all x87 empty.
   public static func initialize(_ cpu: UnsafeMutablePointer<vt_cpu_state>) {
     UnsafeMutableRawPointer(cpu).initializeMemory(as: UInt8.self, repeating: 0, count: allocationSize)

@@ -36,6 +36,14 @@ public struct GuestFault: Equatable, Sendable {
     self.code = code
   }
 
+  /// The instruction has not been executed and would be again: the processor pushes RF.
+  var isRepeated: Bool {
+    switch kind {
+    case .breakpoint, .debug, .overflow: false
+    default: true
+    }
+  }
+
   /// The signal's number, wherever the address lies.
   public var signal: Int32 { FaultSignal(self, mapped: false, present: false, rip: 0).signal }
 }

@@ -322,7 +322,8 @@ public final class Replay {
         if wait == .stop, thread.count == target { return nil }
         throw diverged(event, "a fault (\(fault.trap)) at \(fault.address.hexadecimal)")
       case .interrupt:
-        if wait == .stop { return nil }
+        // One that ends the program has been executed, and counts.
+        if wait == .stop || wait == .nothing && thread.count == target { return nil }
         throw diverged(event, "an interrupt")
       case .attention:
         CPUState.attention(thread.cpu).pointee = 0

@@ -188,6 +188,7 @@ public final class TranslatorEngine: GuestEngine {
   private func turn(_ cpu: UnsafeMutablePointer<CPUState>, _ origin: inout Int?) -> Exit? {
     if cpu.pointee.attention != 0 { return .attention }
     if options.countsInstructions && cpu.pointee.translated.remaining <= 0 { return .budget }
+    if keptFlags & CPUState.trapFlag != 0, untracked == nil { return isStop(cpu) ? .stop : executeOne(cpu) }
     guard let block = find(cpu, &origin) else { return isStop(cpu) ? .stop : interpret(cpu) }
     if epoch != cache.epoch {
       removeUntracked()
@@ -271,7 +272,7 @@ public final class TranslatorEngine: GuestEngine {
     return exit ?? .budget
   }
 
-  /// Executes the instruction at RIP; nil when that is done.
+  /// Executes the instruction at RIP; nil when that is done, and TF is clear.
   private func executeOne(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit? {
     let start = cpu.pointee.rip
     guard mayBeWide(start), let decoded = decode(start), decoded.plan.isWide else { return interpret(cpu) }
@@ -284,7 +285,7 @@ public final class TranslatorEngine: GuestEngine {
       var origin: Int?
       if let exit = turn(cpu, &origin) { return exit }
     }
-    return nil
+    return keptFlags & CPUState.trapFlag != 0 ? .interrupt(1) : nil
   }
 
   /// The block at RIP; nil when the interpreter has to execute the next instruction.
@@ -523,7 +524,9 @@ public final class TranslatorEngine: GuestEngine {
     defer { isSteppingOut = false }
     while cpu.pointee.translated.remaining > 0 {
       if isStop(cpu) { return .stop }
-      let exit = if let block = affordableBlock(cpu) { executeBlock(block, cpu) } else { executeOne(cpu) }
+      let traps = keptFlags & CPUState.trapFlag != 0
+      let exit =
+        if !traps, let block = affordableBlock(cpu) { executeBlock(block, cpu) } else { executeOne(cpu) }
       if let exit { return exit }
     }
     return .budget

@@ -258,7 +258,7 @@ PROGRAMS = [
 # Guests of Tests/Guests: name, arguments, whether for v3.
 GUESTS = [
     ("record-timer", [], True), ("record-timer", ["syscalls"], False), ("record-chance", [], True), ("record-files", [], True),
-    ("faults", ["recover"], True), ("signals", [], True), ("signals-dynamic", [], False), ("memory", [], True),
+    ("faults", ["recover"], True), ("trapping", [], True), ("far", [], True), ("signals", [], True), ("signals-dynamic", [], False), ("memory", [], True),
     ("selfmodifying", [], True), ("patching", [], True), ("executing", [], True), ("waiting", [], False),
     ("files", [], True), ("aio", [], True), ("clocks", [], True), ("threads", ["mutexes"], True),
     ("threads", ["conditions"], False), ("threads", ["cancelling"], False), ("threads-events", ["storm"], True),

@@ -93,6 +93,7 @@ struct BlockWriter {
     }
     fusible = instruction.hasMemoryOperand ? nil : fields.fused
     advance(next)
+    if fields.mayBeginTraps { finishAt(next, by: leaveBlock) }
   }
 
   mutating func write(_ operation: Operation) {
@@ -369,16 +370,16 @@ struct BlockWriter {
     isEnded = true
   }
 
-  /// Ends the block before the instruction at `next`, which is reached by a continuation.
-  private mutating func finishAt(_ next: UInt64) {
+  /// Ends the block before the instruction at `next`, which is reached by a continuation, or found by the run loop.
+  private mutating func finishAt(_ next: UInt64, by leaving: Handler? = nil) {
     if isEnded { return }
     isEnded = true
     var operation = Operation()
     operation.rip = next
     operation.immediate = Int64(bitPattern: next)
     setCount(&operation, instructions)
-    operation.handler = BlockWriter.pointer(isStep ? stepped : continueElsewhere)
-    if !isStep { addBranch(to: next) }
+    operation.handler = BlockWriter.pointer(isStep ? stepped : leaving ?? continueElsewhere)
+    if !isStep, leaving == nil { addBranch(to: next) }
     write(operation)
   }
 

@@ -161,6 +161,14 @@ func resolve(
   leave(c, n, rip: UInt64(bitPattern: o.pointee.immediate), ExitReason.resolve, branch)
 }
 
+/// Ends a block behind an instruction after which the run loop has to look at TF: `immediate` is the address of the next instruction.
+@c(vt_leave_block)
+func leaveBlock(
+  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
+) {
+  leave(c, n &- o.count, rip: UInt64(bitPattern: o.pointee.immediate), ExitReason.resolve, 0)
+}
+
 /// SYSCALL: `immediate` is the address of the next instruction.
 @c(vt_system_call)
 func systemCall(

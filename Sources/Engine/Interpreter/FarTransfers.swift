@@ -98,11 +98,12 @@ func returnFar64(
   b.checkCode(code, isReturn: true)
   let data: UInt64 = 0x2b
   if stackSegment != data { b.raise(.generalProtection, selector: stackSegment) }
-  JumpCache.branch(to: target, o, c, w, n &- o.count) {
-    b.writeRegister(W64.self, GeneralOffset.rsp, stack)
-    // User mode changes neither IF nor IOPL; the 16-bit form leaves AC and ID.
-    b.writeFlags(flags, mask: W.bits == 16 ? 0x4dd5 : 0x24_4dd5)
-  }
+  if !JumpCache.isCanonical(target) { b.raise(.generalProtection) }
+  b.writeRegister(W64.self, GeneralOffset.rsp, stack)
+  // User mode changes neither IF nor IOPL; the 16-bit form leaves AC and ID.
+  b.writeFlags(flags, mask: W.bits == 16 ? 0x4dd5 : 0x24_4dd5)
+  // TF may be set.
+  leave(c, n &- o.count, rip: target, ExitReason.resolve, 0)
 }
 
 @c(vt_interrupt_return16)

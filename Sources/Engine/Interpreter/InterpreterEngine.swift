@@ -94,7 +94,9 @@ public final class InterpreterEngine: GuestEngine {
       if cpu.pointee.attention != 0 { return .attention }
       if remaining <= 0 { return .budget }
       let before = remaining
-      if memory.isInSection(cpu.pointee.rip) {
+      if cpu.pointee.flags_other & CPUState.trapFlag != 0 {
+        exit = meetsStops && isStop(cpu.pointee.rip) ? .stop : stepIntoTrap(cpu, &remaining)
+      } else if memory.isInSection(cpu.pointee.rip) {
         exit = overstays() ? .attention : step(cpu, &remaining)
       } else if remaining > InterpreterEngine.reserve {
         exit = runBlocks(cpu, &remaining)
@@ -251,12 +253,21 @@ public final class InterpreterEngine: GuestEngine {
     return left(cpu)
   }
 
+  /// Executes one instruction while TF is set: the debug exception behind it is what INT1 makes.
+  private func stepIntoTrap(_ cpu: UnsafeMutablePointer<CPUState>, _ remaining: inout InstructionCount)
+    -> Exit?
+  {
+    let before = remaining
+    return step(cpu, &remaining) ?? (remaining < before ? .interrupt(1) : nil)
+  }
+
   /// The same with the operations of instructions that were executed before, and without linking their branches.
   private func stepKept(_ cpu: UnsafeMutablePointer<CPUState>) -> Exit {
     cpu.pointee.window_limit = memory.limit
     cpu.pointee.block_cache = UnsafeMutableRawPointer(cache.jumps)
     if cpu.pointee.attention != 0 { return .attention }
     let rip = cpu.pointee.rip
+    let traps = cpu.pointee.flags_other & CPUState.trapFlag != 0
     var fault = vt_fault()
     var remaining: InstructionCount = 1
     var exit: Exit?
@@ -273,7 +284,7 @@ public final class InterpreterEngine: GuestEngine {
       // What only needed a page, or one that may be written, is executed now.
     } while exit == nil && remaining > 0
     instructionCount &+= 1 &- remaining
-    return exit ?? .budget
+    return exit ?? (traps ? .interrupt(1) : .budget)
   }
 
   // MARK: Faults

@@ -36,6 +36,8 @@ struct RowFields {
   var isPop: Bool { property(7) }
   /// The semantic adds to the operand's address (VSIB, bit strings), so that it has to wrap it to 32 bits itself.
   var completesAddress: Bool { property(8) }
+  /// What comes behind it may be executed one by one: it writes TF.
+  var mayBeginTraps: Bool { property(9) }
   var flow: Flow { Flow(rawValue: UInt8(truncatingIfNeeded: bits &>> 16)) ?? .none }
   /// Condition code of a conditional branch.
   var condition: Int { Int((bits &>> 24) & 15) }

@@ -57,6 +57,8 @@ extension LinuxProcess {
     let action = self.action(number)
     let blocked = thread.mask >> UInt64(number - 1) & 1 != 0
     if blocked || action.handler <= KernelSignalAction.ignoreHandler { return killed(number, fault) }
+    // What enters the handler clears it again.
+    if let fault, fault.isRepeated { cpu.pointee.flags_other |= 1 << 16 }
     if !pushFrame(cpu, number, action, information) { return killed(Signal.segmentation, fault) }
     return .resume
   }

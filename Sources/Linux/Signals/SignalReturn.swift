@@ -30,8 +30,8 @@ extension LinuxProcess {
       registers[register] = get(SignalFrame.registers + index * 8)
     }
     registers.cpu.pointee.rip = get(SignalFrame.instructionPointer)
-    // CF PF AF ZF SF TF DF OF RF AC, the bits that the kernel lets a frame set.
-    let allowed: UInt64 = 0x50dd5
+    // CF PF AF ZF SF TF DF OF AC, the bits that the kernel lets a frame set; it also restores RF, which is gone after an instruction.
+    let allowed: UInt64 = 0x40dd5
     registers.flags = (registers.flags & ~allowed) | (get(SignalFrame.flags) & allowed)
     var stack = SignalStack()
     stack.address = get(SignalFrame.contextStack)

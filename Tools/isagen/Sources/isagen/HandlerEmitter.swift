@@ -175,6 +175,7 @@ struct HandlerEmitter {
       row.semantic?.name == "pop",
       row.operands.contains { $0.indexElementWidth > 0 }
         || ["bt", "bts", "btr", "btc"].contains(row.semantic?.name ?? ""),
+      row.semantic?.name == "popf",
     ]
     for (index, property) in properties.enumerated() where property { bits |= 1 << UInt64(6 + index) }
     if row.attributes.contains(.flow), let name = row.semantic?.name,
