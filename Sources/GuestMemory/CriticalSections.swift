@@ -52,12 +52,17 @@ extension AddressSpace {
   @inline(__always)
   public func section(describedAt address: UInt64) -> Range<UInt64>? {
     // The type's alignment, which compilers and assemblers keep to.
-    if !findsSections || address & (SectionDescriptor.size &- 1) != 0 { return nil }
+    if !findsSections || address & (SectionDescriptor.size &- 1) != 0 || address < AddressSpace.lowestAddress
+    {
+      return nil
+    }
     return alignedSection(address)
   }
 
   private func alignedSection(_ address: UInt64) -> Range<UInt64>? {
-    guard let descriptor = load(SectionDescriptor.self, at: address), descriptor.flags == 0,
+    // PERF: most are numbers, and a load that faults takes microseconds.
+    guard query(address) != nil, let descriptor = load(SectionDescriptor.self, at: address),
+      descriptor.flags == 0,
       descriptor.isValid(below: limit),
       load(UInt32.self, at: descriptor.abort &- 4) == AddressSpace.usualSignature
     else { return nil }
