@@ -102,9 +102,8 @@ extension BlockTranslator {
 
   mutating func pop(_ instruction: Instruction) {
     let operand = instruction.info.operand(0)
-    guard instruction.operandSize == 64, operand.kind == .general, !instruction.hasMemoryOperand else {
-      return interpret()
-    }
+    guard instruction.operandSize == 64, operand.kind == .general else { return interpret() }
+    if instruction.hasMemoryOperand { return popToMemory(instruction) }
     let number = (operand.letter == .opcode ? instruction.opcodeRegister : instruction.rm) & 15
     let home = HostRegister.holding(number)
     noteWrite(number, by: nil)
@@ -122,6 +121,24 @@ extension BlockTranslator {
     }
     stackDelta = 0
     guardStack()
+  }
+
+  /// POP m64. An address relative to RSP is computed with what RSP is behind the instruction. SBCL's functions begin with one.
+  private mutating func popToMemory(_ instruction: Instruction) {
+    let usesStack = instruction.base == GuestRegister.rsp
+    let isPlain =
+      instruction.index == Instruction.none && instruction.addressSize == 64
+      && !Self.hasSegmentBase(instruction) && !options.treatsStackAsPointer
+    keepsSecondFree = true
+    defer { keepsSecondFree = false }
+    guard !usesStack || isPlain, var address = place(instruction, in: HostRegister.scratch),
+      !address.uses(HostRegister.secondScratch)
+    else { return interpret() }
+    if usesStack { address.displacement &+= 8 }
+    assembler.load(HostRegister.secondScratch, atStack(0))
+    assembler.store(HostRegister.secondScratch, address)
+    stackDelta &+= 8
+    stackTouched()
   }
 
   /// LEAVE: RSP = RBP, then POP RBP. The load goes through a guarded copy, from which RSP is made.
