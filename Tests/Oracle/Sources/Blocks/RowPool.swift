@@ -118,7 +118,8 @@ struct RowPool {
   ]
   /// Not a function of the state, or of a state that blocks do not have.
   private static let excluded: Set<String> = [
-    "cpuid", "rdtsc", "rdtscp", "rdrand", "rdseed", "rdpid", "xgetbv", "popSegment", "movToSegment", "loadFar",
+    "cpuid", "rdtsc", "rdtscp", "rdrand", "rdseed", "rdpid", "xgetbv", "popSegment", "movToSegment",
+    "loadFar",
     "xsaveopt", "xsavec",
     "privileged",
   ]
