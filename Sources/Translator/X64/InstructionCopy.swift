@@ -41,9 +41,10 @@ extension BlockTranslator {
     var fields = EncodedFields(
       reg: instruction.reg, rm: instruction.rm, vvvv: instruction.vvvv, opcode: instruction.opcodeRegister)
     guard
+      // What may only be read comes first: what is only written can do with the address's register.
+      assign(.vvvv, instruction.vvvv, &fields.vvvv, instruction, &scratches),
       assign(.reg, instruction.reg, &fields.reg, instruction, &scratches),
       memory != nil || assign(.rm, instruction.rm, &fields.rm, instruction, &scratches),
-      assign(.vvvv, instruction.vvvv, &fields.vvvv, instruction, &scratches),
       assign(.opcode, instruction.opcodeRegister, &fields.opcode, instruction, &scratches)
     else { return interpret() }
     if scratches.tookFirst || usesCounter { guarded = .none }
@@ -74,6 +75,7 @@ extension BlockTranslator {
     private var storesSecond = false
     private var isFirstFree: Bool
     private var isSecondFree: Bool
+    private let isCounterMoved: Bool
     private let firstHost: UInt8
     private let old: HeldRegister
 
@@ -81,6 +83,7 @@ extension BlockTranslator {
     init(memory: HostAddress?, usesCounter: Bool, held: HeldRegister) {
       old = held
       firstHost = usesCounter ? HostRegister.guestCounter : HostRegister.scratch
+      isCounterMoved = usesCounter
       isFirstFree = usesCounter ? memory == nil : memory?.uses(HostRegister.scratch) != true
       isSecondFree = memory?.uses(HostRegister.secondScratch) != true
     }
@@ -109,6 +112,18 @@ extension BlockTranslator {
       return nil
     }
 
+    /// A scratch register that the address of a memory operand is in, for guest register `number`, which is written when memory has been read.
+    mutating func takeFromAddress(_ number: UInt8) -> UInt8? {
+      if isCounterMoved { return nil }
+      if first == HostRegister.none {
+        (first, storesFirst) = (number, true)
+        return firstHost
+      }
+      if second != HostRegister.none { return nil }
+      (second, storesSecond) = (number, true)
+      return HostRegister.secondScratch
+    }
+
     /// What the second scratch register holds after an instruction that makes the registers of `narrow` less than 2^32; nil
     /// when it was not taken.
     func held(narrow: UInt16) -> HeldRegister? {
@@ -131,9 +146,17 @@ extension BlockTranslator {
     guard plan.isGeneral(field) else { return true }
     host = HostRegister.holding(number & 15)
     if host != HostRegister.inState { return true }
-    guard let taken = scratches.take(number & 15, writes: plan.writes(field)) else { return false }
+    let needsOldValue = Self.needsOldValue(instruction, plan, number & 15)
+    guard let taken = scratches.take(number & 15, writes: plan.writes(field)) else {
+      // MULX has two results.
+      guard plan.writes(field), !needsOldValue, let freed = scratches.takeFromAddress(number & 15) else {
+        return false
+      }
+      host = freed
+      return true
+    }
     host = taken.host
-    if taken.isNew && Self.needsOldValue(instruction, plan, number & 15) {
+    if taken.isNew && needsOldValue {
       assembler.loadState(host, StateOffset.general(number & 15))
     }
     return true
