@@ -77,6 +77,8 @@ public final class AddressSpace {
 
   /// Program break: the heap is `[breakStart, breakEnd)`, in bytes.
   public internal(set) var breakStart: UInt64 = 0
+  /// brk(2) gives memory that can be executed, as to processes for which reading implies that.
+  public var hasExecutableHeap = false
   public internal(set) var breakEnd: UInt64 = 0
 
   /// Nothing of the host's lies at or above `base - guardSize`: there, up to the end of user space, are only guest mappings

@@ -93,6 +93,8 @@ public final class LinuxProcess {
   var root: GuestRoot?
   var traceSink: TraceSink?
   var reported: Set<UInt64> = []
+  /// personality(2); nil: nobody has asked.
+  var knownPersonality: UInt64?
   /// What descriptor 2 was at the start, where Vitrine's own words go.
   private var standardError: [UInt64]?
 

@@ -75,6 +75,7 @@ extension LinuxProcess {
     case "cmdline": return toldKernel ? nil : options.arguments.reduce(into: []) { $0 += $1 + [0] }
     case "environ": return toldKernel ? nil : options.environment.reduce(into: []) { $0 += $1 + [0] }
     case "auxv": return toldKernel ? nil : auxiliaryBytes()
+    case "personality": return Array((LinuxProcess.hex(personality, width: 8) + "\n").utf8)
     case "stat": return statusLine(contents(descriptor), ownFigures())
     case "status":
       var figures = ownFigures()

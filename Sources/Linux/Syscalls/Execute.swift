@@ -103,7 +103,7 @@ extension LinuxProcess {
       random.initialize(repeating: 0)
       _ = host.callUninterrupted(318, address(of: random.baseAddress), 32)
       request.random = (random[0], random[1])
-      guard options.randomizesAddresses else { return }
+      guard options.randomizesAddresses, personality & PersonalityFlags.noRandomization == 0 else { return }
       let word = random[2]
       request.slide = (stack: word & 0xffff, image: word >> 16 & 0xfffff, mappings: random[3] & 0xfff_ffff)
     }
@@ -118,6 +118,7 @@ extension LinuxProcess {
     attach(cpu)
     endRequestContexts()
     memory.reset()
+    if let known = knownPersonality { personality = known & ~PersonalityFlags.readImpliesExecute }
     // Its path is absolute: a report reads the file again, wherever the guest has gone by then.
     let program = try executable.load(into: memory)
     holdProgram(executable.file.descriptor)

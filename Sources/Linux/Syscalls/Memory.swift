@@ -58,7 +58,7 @@ extension LinuxProcess {
     if type == 0 || type > MapFlags.sharedValidate || arguments.f & Page.mask != 0 { return -Errno.EINVAL }
     if flags & MapFlags.hugeTLB != 0 { return -Errno.ENOMEM }
     var request = MapRequest(
-      address: arguments.a, size: arguments.b, permissions: Permissions(rawValue: UInt8(arguments.c & 7)))
+      address: arguments.a, size: arguments.b, permissions: process.permissions(arguments.c))
     if flags & MapFlags.fixed != 0 { request.placement = .fixed }
     if flags & MapFlags.fixedNoReplace != 0 { request.placement = .fixedNoReplace }
     request.isLow = flags & (MapFlags.low | MapFlags.fixed) == MapFlags.low
@@ -100,7 +100,7 @@ extension LinuxProcess {
     }
     return process.result { () throws(MemoryError) in
       try process.memory.protect(
-        arguments.a, size: arguments.b, permissions: Permissions(rawValue: UInt8(arguments.c & 7)),
+        arguments.a, size: arguments.b, permissions: process.permissions(arguments.c),
         growsDown: arguments.c & growsDown != 0)
       return 0
     }

@@ -40,11 +40,6 @@ extension LinuxProcess {
     return process.host.call(number, translated.a, translated.b, translated.c, translated.d)
   }
 
-  /// personality(2): asking works; nothing can be changed.
-  static func personality(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
-    arguments.a & 0xffff_ffff == 0xffff_ffff || arguments.a == 0 ? 0 : -Errno.EINVAL
-  }
-
   /// arch_prctl(2): segment bases; what concerns CET and features is refused as on older kernels.
   static func architectureControl(_ process: LinuxProcess, _ arguments: Arguments) -> Int64 {
     guard let cpu = process.cpu else { return -Errno.EINVAL }

@@ -302,7 +302,53 @@ static void others(void) {
   SAY(syscall(467, AT_FDCWD, "/", 0x8000, buffer, 4));
 }
 
+// How the mapping at `address` may be accessed.
+static void permissions(const char *what, void *address) {
+  FILE *file = fopen("/proc/self/maps", "r");
+  char line[512];
+  unsigned long start, end;
+  char text[8];
+  while (fgets(line, sizeof line, file)) {
+    if (sscanf(line, "%lx-%lx %7s", &start, &end, text) == 3 && (unsigned long)address >= start && (unsigned long)address < end)
+      printf("%-40s %s\n", what, text);
+  }
+  fclose(file);
+}
+
+static void show_personality(void) {
+  struct utsname name;
+  char text[16] = "";
+  int file = open("/proc/self/personality", O_RDONLY);
+  if (file >= 0) SAY(read(file, text, sizeof text - 1));
+  close(file);
+  uname(&name);
+  printf("%-40s %s%s\n", "now", text, name.machine);
+  fflush(stdout);
+}
+
+static void personalities(void) {
+  static const unsigned values[] = {0xffffffff, 0x40000, 0xffffffff, 0x400000, 0x440000, 8, 0x40008, 0x4000000, 0};
+  for (unsigned i = 0; i < sizeof values / sizeof *values; i++) {
+    printf("%-40s %x\n", "personality", values[i]);
+    SAY(syscall(SYS_personality, values[i]));
+    show_personality();
+    if (values[i] & 0x400000) {
+      char *memory = anonymous(4, PROT_READ | PROT_WRITE);
+      permissions("readable", memory);
+      mprotect(memory, PAGE, PROT_READ);
+      permissions("read only", memory);
+      mprotect(memory, PAGE, PROT_WRITE);
+      permissions("write only", memory);
+      permissions("break", sbrk(1 << 20));
+      fflush(stdout);
+      if (fork() == 0) execl("/bin/cat", "cat", "/proc/self/personality", NULL);
+      wait(NULL);
+    }
+  }
+}
+
 int main(void) {
+  personalities();
   if (has(6, 10)) seals();
   file_pages();
   attributes();
