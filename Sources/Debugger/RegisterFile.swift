@@ -256,10 +256,8 @@ public struct RegisterAccess {
     case .general(let number): state.storeBytes(of: value, toByteOffset: number * 8, as: UInt64.self)
     case .instructionPointer: cpu.pointee.rip = value
     case .flags:
-      // What user code can change; bit 1 is always set, IF too.
-      let changeable: UInt64 = 0x24_4dd5
-      let kept = cpu.pointee.lazyFlags.rflags & ~changeable
-      cpu.pointee.lazyFlags = LazyFlags(rflags: value & changeable | kept)
+      let kept = cpu.pointee.lazyFlags.rflags & ~LazyFlags.userMask
+      cpu.pointee.lazyFlags = LazyFlags(rflags: value & LazyFlags.userMask | kept)
     case .fsBase: cpu.pointee.fs_base = value
     case .gsBase: cpu.pointee.gs_base = value
     case .originalRAX: thread?.originalRAX = value

@@ -267,7 +267,7 @@ extension AddressSpace {
     if newTop > oldTop {
       guard isRoom(oldTop, newTop) else { return breakEnd }
       var request = MapRequest(address: oldTop, size: newTop &- oldTop, permissions: [.read, .write])
-      if hasExecutableHeap { request.permissions.insert(.execute) }
+      if readImpliesExecute { request.permissions.insert(.execute) }
       request.placement = .fixedNoReplace
       request.flags = .heap
       do { _ = try map(request) } catch { return breakEnd }

@@ -77,9 +77,9 @@ public final class AddressSpace {
 
   /// Program break: the heap is `[breakStart, breakEnd)`, in bytes.
   public internal(set) var breakStart: UInt64 = 0
-  /// brk(2) gives memory that can be executed, as to processes for which reading implies that.
-  public var hasExecutableHeap = false
   public internal(set) var breakEnd: UInt64 = 0
+  /// What can be read can be executed (personality(2)).
+  public var readImpliesExecute = false
 
   /// Nothing of the host's lies at or above `base - guardSize`: there, up to the end of user space, are only guest mappings
   /// and inaccessible pages. (Pages of the vdso that the kernel has sealed stay, readable.) False for a window that lies

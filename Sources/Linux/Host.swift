@@ -33,6 +33,13 @@ open class Host {
     return threads?.wait(call) ?? call()
   }
 
+  /// Memory that forked children share; nil when there is none.
+  final func sharedMemory(_ size: UInt64) -> UnsafeMutableRawPointer? {
+    let (readWrite, sharedAnonymous): (UInt64, UInt64) = (3, 0x21)
+    let place = call(9, 0, size, readWrite, sharedAnonymous, .max, 0)
+    return place > 0 ? UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: place)) : nil
+  }
+
   /// Repeats a call that signals interrupted; for Vitrine's own needs.
   public final func callUninterrupted(
     _ number: Int64, _ a: UInt64 = 0, _ b: UInt64 = 0, _ c: UInt64 = 0, _ d: UInt64 = 0, _ e: UInt64 = 0,

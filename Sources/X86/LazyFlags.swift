@@ -27,6 +27,9 @@
   /// The positions of the status flags in RFLAGS: CF, PF, AF, ZF, SF, OF.
   @inlinable @inline(__always) public static var statusMask: UInt64 { 0x8d5 }
 
+  /// What user mode may change: not IF and IOPL. OF, DF, TF, NT, AC, ID, and the others of `statusMask`.
+  @inlinable @inline(__always) public static var userMask: UInt64 { 0x24_4dd5 }
+
   /// CF in bit 0; so for the following five.
   @inlinable @inline(__always) public var carry: UInt64 { carries &>> 63 }
   @inlinable @inline(__always) public var overflow: UInt64 { (carries ^ (carries &<< 1)) &>> 63 }

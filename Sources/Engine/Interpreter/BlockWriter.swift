@@ -307,19 +307,13 @@ struct BlockWriter {
   private mutating func appendFar(
     _ instruction: Instruction, _ fields: RowFields, _ next: UInt64, _ operation: inout Operation
   ) {
-    let size = instruction.operandSize
+    operation.a = instruction.operandSize / 8
+    operation.immediate = fields.flow == .retf ? instruction.immediate : Int64(bitPattern: next)
     switch fields.flow {
-    case .retf:
-      operation.handler = BlockWriter.pointer(
-        size == 16 ? returnFar16 : size == 32 ? returnFar32 : returnFar64)
-      operation.immediate = instruction.immediate
-    case .iret:
-      operation.handler = BlockWriter.pointer(
-        size == 16 ? interruptReturn16 : size == 32 ? interruptReturn32 : interruptReturn64)
+    case .retf: operation.handler = BlockWriter.pointer(returnFar)
+    case .iret: operation.handler = BlockWriter.pointer(interruptReturn)
     default:
       operation.handler = BlockWriter.pointer(fields.flow == .callf ? callFar : jumpFar)
-      operation.immediate = Int64(bitPattern: next)
-      operation.a = size / 8
       _ = placeMemory(instruction, fields, next, &operation)
     }
     writeCounted(&operation)

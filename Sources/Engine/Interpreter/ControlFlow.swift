@@ -187,7 +187,7 @@ func interrupt(
 }
 
 /// An instruction that always traps (#UD, privileged instructions, unfetchable code): `b` is the vector, `immediate` the
-/// fault address of a page fault. Does not count as executed.
+/// fault address of a page fault or the error code of another trap. Does not count as executed.
 @c(vt_trap)
 func trapHere(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64

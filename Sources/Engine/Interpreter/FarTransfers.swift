@@ -1,10 +1,10 @@
 // Handlers of far transfers and returns from interrupts, as far as they stay in 64-bit code: Wine returns from its system calls by IRETQ, checkpoints
-// are restored by it. (SDM volume 2, RET, IRET, CALL, JMP.)
+// are restored by it. `a` is the operand size in bytes: none of them is so frequent that a handler for each size would pay.
+// (SDM volume 2, RET, IRET, CALL, JMP.)
 
 import CHost
 import X86
 
-// PERF: nothing here; each of them is rare.
 extension Interpreter {
   /// Raises what a branch to the code segment `selector` does. `isReturn`: its last two bits say where to, too.
   fileprivate func checkCode(_ selector: UInt64, isReturn: Bool) {
@@ -15,18 +15,7 @@ extension Interpreter {
     if wanted != code64 { raise(.generalProtection, selector: selector) }
   }
 
-  /// Pops a value at `offset` from RSP.
-  fileprivate func stacked<W: Width>(_ width: W.Type, _ offset: UInt64) -> UInt64 {
-    load(W.self, readRegister(W64.self, GeneralOffset.rsp) &+ offset &* UInt64(W.bits / 8))
-  }
-
-  /// The offset and selector in memory; `size` is the offset's, in bytes.
-  fileprivate func farPointer(_ address: UInt64, _ size: UInt8) -> (offset: UInt64, selector: UInt64) {
-    let offset = loadValue(size, address)
-    return (offset, load(W16.self, address &+ UInt64(size)))
-  }
-
-  private func loadValue(_ size: UInt8, _ address: UInt64) -> UInt64 {
+  private func load(_ size: UInt8, _ address: UInt64) -> UInt64 {
     switch size {
     case 2: return load(W16.self, address)
     case 4: return load(W32.self, address)
@@ -34,125 +23,81 @@ extension Interpreter {
     }
   }
 
-  fileprivate func storeValue(_ size: UInt8, _ address: UInt64, _ value: UInt64) {
+  fileprivate func store(_ size: UInt8, _ address: UInt64, _ value: UInt64) {
     switch size {
     case 2: store(W16.self, address, value)
     case 4: store(W32.self, address, value)
     default: store(W64.self, address, value)
     }
   }
+
+  /// What is `index` operands above RSP.
+  fileprivate func stacked(_ size: UInt8, _ index: UInt64) -> UInt64 {
+    load(size, readRegister(W64.self, GeneralOffset.rsp) &+ index &* UInt64(size))
+  }
+
+  /// The offset in memory that a far branch goes to, with the selector behind it.
+  fileprivate func branchTarget(_ operation: Operation) -> UInt64 {
+    let place = address(base: operation.b, displacement: operation.displacement)
+    let target = load(operation.a, place)
+    checkCode(load(W16.self, place &+ UInt64(operation.a)), isReturn: false)
+    return target
+  }
 }
 
-// MARK: - RET
-
-/// `immediate` bytes are released behind the pointer.
-@inline(__always) private func returnFar<W: Width>(
-  _ width: W.Type, _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>,
-  _ w: UnsafeMutableRawPointer, _ n: Int64
+/// RET far: `immediate` bytes are released behind the pointer.
+@c(vt_return_far)
+func returnFar(
+  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
   let b = Interpreter(o, c, w)
-  let target = b.stacked(W.self, 0)
-  b.checkCode(b.stacked(W.self, 1) & 0xffff, isReturn: true)
-  let size = UInt64(2 * W.bits / 8) &+ UInt64(bitPattern: o.pointee.immediate)
+  let target = b.stacked(o.pointee.a, 0)
+  b.checkCode(b.stacked(o.pointee.a, 1) & 0xffff, isReturn: true)
+  let size = 2 &* UInt64(o.pointee.a) &+ UInt64(bitPattern: o.pointee.immediate)
   JumpCache.branch(to: target, o, c, w, n &- o.count) {
     b.writeRegister(W64.self, GeneralOffset.rsp, b.readRegister(W64.self, GeneralOffset.rsp) &+ size)
   }
 }
 
-@c(vt_return_far16)
-func returnFar16(
+/// IRET: pops RIP, CS, RFLAGS, RSP and SS; in 64-bit mode the last two without a change of privilege, too.
+@c(vt_interrupt_return)
+func interruptReturn(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
-  returnFar(W16.self, o, c, w, n)
-}
-
-@c(vt_return_far32)
-func returnFar32(
-  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
-) {
-  returnFar(W32.self, o, c, w, n)
-}
-
-@c(vt_return_far64)
-func returnFar64(
-  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
-) {
-  returnFar(W64.self, o, c, w, n)
-}
-
-// MARK: - IRET
-
-/// Pops RIP, CS, RFLAGS, RSP and SS; in 64-bit mode the last two without a change of privilege, too.
-@inline(__always) private func interruptReturn<W: Width>(
-  _ width: W.Type, _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>,
-  _ w: UnsafeMutableRawPointer, _ n: Int64
-) {
-  var b = Interpreter(o, c, w)
+  let b = Interpreter(o, c, w)
+  let size = o.pointee.a
   let nestedTask: UInt64 = 1 << 14
   if b.readFlags() & nestedTask != 0 { b.raise(.generalProtection) }
-  let target = b.stacked(W.self, 0)
-  let code = b.stacked(W.self, 1) & 0xffff
-  let flags = b.stacked(W.self, 2)
-  let stack = b.stacked(W.self, 3)
-  let stackSegment = b.stacked(W.self, 4) & 0xffff
+  let (target, code, flags) = (b.stacked(size, 0), b.stacked(size, 1) & 0xffff, b.stacked(size, 2))
+  let (stack, stackSegment) = (b.stacked(size, 3), b.stacked(size, 4) & 0xffff)
   b.checkCode(code, isReturn: true)
-  let data: UInt64 = 0x2b
-  if stackSegment != data { b.raise(.generalProtection, selector: stackSegment) }
+  let stackRegister: UInt8 = 2
+  b.writeSegment(stackRegister, stackSegment)
   if !JumpCache.isCanonical(target) { b.raise(.generalProtection) }
   b.writeRegister(W64.self, GeneralOffset.rsp, stack)
-  // User mode changes neither IF nor IOPL; the 16-bit form leaves AC and ID.
-  b.writeFlags(flags, mask: W.bits == 16 ? 0x4dd5 : 0x24_4dd5)
+  b.writeFlags(flags, mask: size == 2 ? LazyFlags.userMask & 0xffff : LazyFlags.userMask)
   // TF may be set.
   leave(c, n &- o.count, rip: target, ExitReason.resolve, 0)
 }
 
-@c(vt_interrupt_return16)
-func interruptReturn16(
-  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
-) {
-  interruptReturn(W16.self, o, c, w, n)
-}
-
-@c(vt_interrupt_return32)
-func interruptReturn32(
-  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
-) {
-  interruptReturn(W32.self, o, c, w, n)
-}
-
-@c(vt_interrupt_return64)
-func interruptReturn64(
-  _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
-) {
-  interruptReturn(W64.self, o, c, w, n)
-}
-
-// MARK: - CALL, JMP
-
-/// JMP m16:16, m16:32, m16:64: `a` is the size of the offset in bytes.
 @c(vt_jump_far)
 func jumpFar(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
-  let b = Interpreter(o, c, w)
-  let pointer = b.farPointer(b.address(base: o.pointee.b, displacement: o.pointee.displacement), o.pointee.a)
-  b.checkCode(pointer.selector, isReturn: false)
-  JumpCache.branch(to: pointer.offset, o, c, w, n &- o.count) {}
+  JumpCache.branch(to: Interpreter(o, c, w).branchTarget(o.pointee), o, c, w, n &- o.count) {}
 }
 
-/// CALL m16:16, m16:32, m16:64: `immediate` is the return address.
+/// CALL far: `immediate` is the return address.
 @c(vt_call_far)
 func callFar(
   _ o: UnsafePointer<Operation>, _ c: UnsafeMutablePointer<CPUState>, _ w: UnsafeMutableRawPointer, _ n: Int64
 ) {
   let b = Interpreter(o, c, w)
   let size = o.pointee.a
-  let pointer = b.farPointer(b.address(base: o.pointee.b, displacement: o.pointee.displacement), size)
-  b.checkCode(pointer.selector, isReturn: false)
   let stack = b.readRegister(W64.self, GeneralOffset.rsp) &- 2 &* UInt64(size)
-  JumpCache.branch(to: pointer.offset, o, c, w, n &- o.count, pushes: true) {
-    b.storeValue(size, stack &+ UInt64(size), b.readSegment(1))
-    b.storeValue(size, stack, UInt64(bitPattern: o.pointee.immediate))
+  JumpCache.branch(to: b.branchTarget(o.pointee), o, c, w, n &- o.count, pushes: true) {
+    b.store(size, stack &+ UInt64(size), b.readSegment(1))
+    b.store(size, stack, UInt64(bitPattern: o.pointee.immediate))
     b.writeRegister(W64.self, GeneralOffset.rsp, stack)
   }
 }

@@ -197,10 +197,10 @@ extension Semantics {
     pushValue(&b, W.self, image)
   }
 
-  /// User mode changes neither IF nor IOPL; the 16-bit form leaves AC and ID.
+  /// The 16-bit form leaves AC and ID.
   @inline(__always) public static func popf<B: Backend, W: Width>(_ b: inout B, _ width: W.Type) {
     let flags = popped(&b, W.self)
-    b.writeFlags(flags, mask: W.bits == 16 ? 0x4dd5 : 0x24_4dd5)
+    b.writeFlags(flags, mask: W.bits == 16 ? LazyFlags.userMask & 0xffff : LazyFlags.userMask)
   }
 
   @inline(__always) public static func leave<B: Backend, W: Width>(_ b: inout B, _ width: W.Type) {

@@ -30,14 +30,14 @@ extension LinuxProcess {
     }
     set {
       knownPersonality = newValue
-      memory.hasExecutableHeap = newValue & PersonalityFlags.readImpliesExecute != 0
+      memory.readImpliesExecute = newValue & PersonalityFlags.readImpliesExecute != 0
     }
   }
 
   /// What mmap(2) and mprotect(2) make of PROT_READ.
   func permissions(_ protection: UInt64) -> Permissions {
     var permissions = Permissions(rawValue: UInt8(protection & 7))
-    if memory.hasExecutableHeap, permissions.contains(.read) { permissions.insert(.execute) }
+    if memory.readImpliesExecute, permissions.contains(.read) { permissions.insert(.execute) }
     return permissions
   }
 }

@@ -134,7 +134,8 @@ extension LinuxProcess {
 
   /// Tells the thread which processor it is on.
   private func showProcessor() -> Bool {
-    let (processor, node) = (vt_processor() & 0xfff, vt_processor() >> 12)
+    let place = vt_processor()
+    let (processor, node) = (place & 0xfff, place >> 12)
     guard let area = thread.restartable, area.processor != processor else { return true }
     thread.restartable?.processor = processor
     // A number below that of the threads, as mm_cid has to be.

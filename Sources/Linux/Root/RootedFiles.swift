@@ -302,7 +302,7 @@ extension LinuxProcess {
       let path = try memory.cString(at: GuestAddress(arguments.a), limit: 4096)
       let place = try walk.walk(-100, path, [.follow])
       guard let object = place.object, object.status.isDirectory else { throw WalkError.notDirectory }
-      let changeRoot: UInt64 = 18
+      let changeRoot: UInt32 = 18
       if !hasCapability(changeRoot) { return -Errno.EPERM }
       guard let text = linkTarget(LinuxProcess.link(of: object.descriptor)), let found = root.locate(text)
       else { throw WalkError.denied }

@@ -34,15 +34,13 @@ extension LinuxProcess {
   func beginSharedRoot(_ root: GuestRoot) -> Bool {
     if root.shared != nil { return true }
     let (unix, sequencedOnExec): (UInt64, UInt64) = (1, 0x80005)
-    let (readWrite, sharedAnonymous): (UInt64, UInt64) = (3, 0x21)
     var pair: [Int32] = [-1, -1]
     let made = pair.withUnsafeMutableBytes {
       host.call(53, unix, sequencedOnExec, 0, address(of: $0.baseAddress))
     }
     if made < 0 { return false }
     let ends = pair.map { hide($0, movesStandard: true) }
-    let place = host.call(9, 0, LinuxProcess.pageSize, readWrite, sharedAnonymous, .max, 0)
-    guard place > 0, let page = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: place)) else {
+    guard let page = host.sharedMemory(LinuxProcess.pageSize) else {
       for end in ends { closeHidden(end) }
       return false
     }
@@ -134,18 +132,5 @@ extension LinuxProcess {
         }
       }
     }
-  }
-
-  /// capabilities(7): whether the process has one in effect, in its user namespace.
-  func hasCapability(_ number: UInt64) -> Bool {
-    let version3: UInt32 = 0x2008_0522
-    let header: [UInt32] = [version3, 0]
-    var sets = [UInt32](repeating: 0, count: 6)
-    let result = header.withUnsafeBytes { header in
-      sets.withUnsafeMutableBytes {
-        host.call(125, address(of: header.baseAddress), address(of: $0.baseAddress))
-      }
-    }
-    return result == 0 && sets[Int(number / 32) * 3] >> UInt32(number % 32) & 1 == 1
   }
 }

@@ -16,12 +16,7 @@ final class SocketNames {
   private static let size = 4096 + count * slot
 
   init?(_ host: Host) {
-    let readWrite: UInt64 = 3
-    let sharedAnonymous: UInt64 = 0x21
-    let place = host.call(9, 0, UInt64(SocketNames.size), readWrite, sharedAnonymous, .max, 0)
-    guard place > 0, let memory = UnsafeMutableRawPointer(bitPattern: UInt(truncatingIfNeeded: place)) else {
-      return nil
-    }
+    guard let memory = host.sharedMemory(UInt64(SocketNames.size)) else { return nil }
     self.memory = memory
   }
 

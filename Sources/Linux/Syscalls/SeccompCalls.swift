@@ -103,12 +103,17 @@ extension LinuxProcess {
   private func mayFilter() -> Bool {
     if host.call(157, ProcessControl.getNoNewPrivileges) == 1 { return true }
     let administration: UInt32 = 21
-    return withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 8) { words -> Bool in
+    return hasCapability(administration)
+  }
+
+  /// capabilities(7): whether the calling thread has one of the first 32 in effect.
+  func hasCapability(_ number: UInt32) -> Bool {
+    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 8) { words -> Bool in
       words.initialize(repeating: 0)
       // The header, of version 3 and about the calling thread; then effective, permitted and inheritable capabilities, twice.
       words[0] = 0x2008_0522
       let header = address(of: words.baseAddress)
-      return host.call(125, header, header &+ 8) == 0 && words[2] >> administration & 1 != 0
+      return host.call(125, header, header &+ 8) == 0 && words[2] >> number & 1 != 0
     }
   }
 
