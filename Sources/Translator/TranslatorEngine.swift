@@ -33,9 +33,7 @@ public final class TranslatorEngine: GuestEngine {
   private var flushes: Int
   /// Bits of RFLAGS that the host must not have while translated code runs.
   private var keptFlags: UInt64 = 0
-  /// Blocks of critical sections that have been executed, under the lock; and after how many, less one, others get it.
-  private var turnsInSections: UInt64 = 0
-  private static let mostTurnsInSections: UInt64 = 0xfff
+  private var sectionTurns = SectionTurns()
   /// The budget is about to end.
   private var isSteppingOut = false
   /// False in a forked child for which there was no memory.
@@ -196,7 +194,7 @@ public final class TranslatorEngine: GuestEngine {
       return nil
     }
     let isInSection = cache.records[block].isInSection
-    if isInSection, overstays() { return .attention }
+    if isInSection, sectionTurns.overstay(memory) { return .attention }
     let entry = cache.hostAddress(block)
     if let state = cache.countingState {
       state.pointee.borrow(cpu, entry: entry)
@@ -220,14 +218,6 @@ public final class TranslatorEngine: GuestEngine {
       origin = nil
     }
     return exit
-  }
-
-  /// Once in a while, for a section that does not end: others have had the lock, so the section is to be aborted.
-  private func overstays() -> Bool {
-    turnsInSections &+= 1
-    if turnsInSections & TranslatorEngine.mostTurnsInSections != 0 { return false }
-    memory.yieldLock()
-    return true
   }
 
   private func removeUntracked() {

@@ -17,9 +17,7 @@ public final class InterpreterEngine: GuestEngine {
   /// Instructions executed since creation.
   public private(set) var instructionCount: InstructionCount = 0
 
-  /// Instructions of critical sections that have been executed, under the lock; and after how many, less one, others get it.
-  private var stepsInSections: UInt64 = 0
-  private static let mostStepsInSections: UInt64 = 0xfff
+  private var sectionTurns = SectionTurns()
 
   /// Blocks run without looking at the budget for at most this many instructions, so the last stretch is stepped.
   static let reserve = InstructionCount(BlockBuilder.longestBlock)
@@ -97,7 +95,7 @@ public final class InterpreterEngine: GuestEngine {
       if cpu.pointee.flags_other & CPUState.trapFlag != 0 {
         exit = meetsStops && isStop(cpu.pointee.rip) ? .stop : stepIntoTrap(cpu, &remaining)
       } else if memory.isInSection(cpu.pointee.rip) {
-        exit = overstays() ? .attention : step(cpu, &remaining)
+        exit = sectionTurns.overstay(memory) ? .attention : step(cpu, &remaining)
       } else if remaining > InterpreterEngine.reserve {
         exit = runBlocks(cpu, &remaining)
       } else if meetsStops, isStop(cpu.pointee.rip) {
@@ -225,16 +223,6 @@ public final class InterpreterEngine: GuestEngine {
   }
 
   private func isStop(_ rip: UInt64) -> Bool { stops?.contains(rip) ?? false }
-
-  // MARK: Critical sections
-
-  /// Once in a while, for a section that does not end: others have had the lock, so the section is to be aborted.
-  private func overstays() -> Bool {
-    stepsInSections &+= 1
-    if stepsInSections & InterpreterEngine.mostStepsInSections != 0 { return false }
-    memory.yieldLock()
-    return true
-  }
 
   // MARK: Stepping
 
